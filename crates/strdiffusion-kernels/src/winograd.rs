@@ -1,0 +1,490 @@
+//! 3×3 convolution, stride 1, padding 1, by Winograd: blocks, buffers, threads.
+//!
+//! The tiles of the whole batch are numbered in one row and cut into blocks. For a block, all
+//! input channels are transformed into V; then for each group of outputs the products of all
+//! points are computed into a buffer that stays in cache and are transformed straight to NCHW.
+//! With many blocks each thread takes whole blocks; with few, the threads share one V and divide
+//! first the input channels, then the outputs.
+
+use crate::Isa;
+use crate::isa::{Kernels, WinogradKernels, kernels_of};
+use crate::kernels::gemm::{DN, Dot, Gemm};
+use crate::kernels::rows::RawEpilogue;
+use crate::kernels::winograd::{Block, Gradient, Input, Output, Segment, Tile, Weight, WeightBack};
+use crate::pool::{num_threads, parallel_for};
+use crate::raw::Shared;
+use crate::shape::Precision;
+use crate::workspace::{self, Slot};
+use std::cell::RefCell;
+
+/// V of a block may take this many floats: about 1.2 MB, within a core's second-level cache.
+const V_FLOATS: usize = 300_000;
+/// Products of a block and a group of outputs: about 300 KB.
+const M_FLOATS: usize = 76_000;
+/// Points are set off by one cache line, so that they do not share cache sets.
+const SKEW: usize = 16;
+
+/// What the driver needs to know of a convolution.
+#[derive(Clone, Copy)]
+pub(crate) struct Geometry {
+    pub batch: usize,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub h: usize,
+    pub w: usize,
+}
+
+/// Where the 3×3 kernels come from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub w: &'a [f32],
+    /// Take the weights `[inputs, outputs, 3, 3]`, each turned by 180°: the input gradient.
+    pub transposed: bool,
+}
+
+pub(crate) fn algorithm(k: &'static Kernels, p: Precision) -> &'static WinogradKernels {
+    match p {
+        Precision::Fast => &k.f43,
+        Precision::Precise => &k.f23,
+    }
+}
+
+/// Floats that the transformed weights take.
+pub(crate) fn packed_len(isa: Isa, p: Precision, inputs: usize, outputs: usize) -> usize {
+    let k = kernels_of(isa);
+    let a = algorithm(k, p).a;
+    outputs.div_ceil(k.mr) * k.mr * inputs * a * a
+}
+
+/// Transforms the weights: `[outputs / MR][point][inputs][MR]`.
+pub(crate) fn pack(
+    isa: Isa,
+    p: Precision,
+    source: Source,
+    inputs: usize,
+    outputs: usize,
+    u: &mut [f32],
+) {
+    let k = kernels_of(isa);
+    let f = algorithm(k, p);
+    assert_eq!(source.w.len(), inputs * outputs * 9);
+    assert_eq!(u.len(), packed_len(isa, p, inputs, outputs));
+    let panel = f.a * f.a * inputs * k.mr;
+    let (out_step, in_step) = if source.transposed {
+        (9, outputs * 9)
+    } else {
+        (inputs * 9, 9)
+    };
+    let (w, u) = (Shared::of(source.w), Shared::of_mut(u));
+    parallel_for(outputs.div_ceil(k.mr), |b| {
+        // SAFETY: the lengths are asserted above; each item writes its own panel; `isa` was found
+        // on this CPU.
+        unsafe {
+            (f.weight)(&Weight {
+                w: w.get(),
+                out_step,
+                in_step,
+                turned: source.transposed,
+                inputs,
+                outputs,
+                o0: b * k.mr,
+                panel: k.mr,
+                u: u.get().add(b * panel),
+            });
+        }
+    });
+}
+
+/// The tables of one block, reused from block to block.
+#[derive(Default)]
+struct Plan {
+    segments: Vec<Segment>,
+    tiles: Vec<Tile>,
+    whole: Vec<bool>,
+    row_step: usize,
+    scratch: usize,
+}
+
+thread_local! {
+    static PLAN: RefCell<Plan> = RefCell::default();
+}
+
+impl Plan {
+    /// Fills the tables for the tiles `t0..t1` of the batch.
+    fn fill(&mut self, g: &Geometry, m: usize, a: usize, lanes: usize, t0: usize, t1: usize) {
+        let (tw, th) = (g.w.div_ceil(m), g.h.div_ceil(m));
+        self.segments.clear();
+        self.tiles.clear();
+        self.whole.clear();
+        let longest = tw.min(t1 - t0);
+        self.row_step = (longest * m + 4).next_multiple_of(16) + 16;
+        let mut t = t0;
+        let mut from = 0;
+        while t < t1 {
+            let (row, tx) = (t / tw, t % tw);
+            let s = Segment {
+                n: row / th,
+                y: row % th * m,
+                x: tx * m,
+                count: (tw - tx).min(t1 - t),
+                from,
+            };
+            for i in 0..s.count {
+                self.tiles.push(Tile {
+                    n: s.n,
+                    y: s.y,
+                    x: s.x + i * m,
+                    from: from + i * m,
+                    void: false,
+                });
+            }
+            self.segments.push(s);
+            from += a * self.row_step;
+            t += s.count;
+        }
+        // The last vector may read past the last segment's rows.
+        self.scratch = from + self.row_step;
+        let void = Tile {
+            void: true,
+            ..self.tiles[self.tiles.len() - 1]
+        };
+        self.tiles.resize((t1 - t0).next_multiple_of(lanes), void);
+        let chunk = lanes / m;
+        for tiles in self.tiles.chunks(chunk) {
+            let (first, last) = (&tiles[0], &tiles[chunk - 1]);
+            let neighbours =
+                first.n == last.n && first.y == last.y && last.x == first.x + (chunk - 1) * m;
+            self.whole
+                .push(!last.void && neighbours && last.x + m <= g.w);
+        }
+    }
+
+    fn block(&self, g: &Geometry) -> Block<'_> {
+        Block {
+            h: g.h,
+            w: g.w,
+            segments: &self.segments,
+            tiles: &self.tiles,
+            whole: &self.whole,
+            row_step: self.row_step,
+        }
+    }
+}
+
+/// One call: what all blocks share.
+struct Call<'a> {
+    k: &'static Kernels,
+    f: &'static WinogradKernels,
+    g: Geometry,
+    /// Tiles in all, and in a block.
+    total: usize,
+    block: usize,
+    /// Outputs whose products are computed together: a multiple of MR.
+    group: usize,
+    x: Shared<*const f32>,
+    u: Shared<*const f32>,
+    y: Shared<*mut f32>,
+    zeros: &'a [f32],
+    epilogue: RawEpilogue,
+}
+
+impl Call<'_> {
+    fn with_plan(&self, block: usize, f: impl FnOnce(&Plan)) {
+        PLAN.with_borrow_mut(|plan| {
+            let t0 = block * self.block;
+            let t1 = (t0 + self.block).min(self.total);
+            plan.fill(&self.g, self.f.m, self.f.a, self.k.lanes, t0, t1);
+            f(plan);
+        });
+    }
+
+    fn points(&self) -> usize {
+        self.f.a * self.f.a
+    }
+
+    /// Floats between the points of V.
+    fn v_step(&self) -> usize {
+        self.block.next_multiple_of(self.k.nr) * self.g.inputs + SKEW
+    }
+
+    fn transform(&self, plan: &Plan, v: *mut f32, c0: usize, c1: usize) {
+        workspace::with(Slot::Rows, plan.scratch, |scratch| {
+            // SAFETY: x covers batch · inputs planes (asserted in `conv`), the scratch memory was
+            // laid out by `plan`, and V holds `points` blocks of `v_step` floats of which this
+            // call writes the channels c0..c1 only.
+            unsafe {
+                (self.f.input)(&Input {
+                    block: &plan.block(&self.g),
+                    x: self.x.get(),
+                    channels: self.g.inputs,
+                    c0,
+                    c1,
+                    scratch: scratch.as_mut_ptr(),
+                    zeros: self.zeros.as_ptr(),
+                    v,
+                    point_step: self.v_step(),
+                    group: self.k.nr,
+                });
+            }
+        });
+    }
+
+    /// Products and output for the outputs of group `group`.
+    fn multiply(&self, plan: &Plan, v: *const f32, group: usize) {
+        let (k, inputs) = (self.k, self.g.inputs);
+        let c0 = group * self.group;
+        let count = self.group.min(self.g.outputs - c0);
+        let tiles = plan.tiles.len();
+        let m_step = self.group * tiles + SKEW;
+        workspace::with(Slot::Product, self.points() * m_step, |m| {
+            for point in 0..self.points() {
+                for t in (0..tiles).step_by(k.nr) {
+                    for c in (0..count).step_by(k.mr) {
+                        let panel = (c0 + c) / k.mr * self.points() + point;
+                        let narrow = tiles - t < k.nr;
+                        let run = if narrow { k.gemm_narrow } else { k.gemm };
+                        let columns = if narrow { k.lanes } else { k.nr };
+                        let mut at = t;
+                        while at < tiles.min(t + k.nr) {
+                            // SAFETY: U holds a panel of inputs · MR floats for each point and
+                            // MR outputs (asserted in `conv`); V holds inputs rows of NR floats
+                            // for each group of NR tiles; the products have room for `group`
+                            // rows (a multiple of MR) of `tiles` floats for each point.
+                            unsafe {
+                                run(&Gemm {
+                                    k: inputs,
+                                    u: self.u.get().add(panel * inputs * k.mr),
+                                    v: v.add(point * self.v_step() + t * inputs + (at - t)),
+                                    v_step: k.nr,
+                                    out: m.as_mut_ptr().add(point * m_step + c * tiles + at),
+                                    out_step: tiles,
+                                    accumulate: false,
+                                });
+                            }
+                            at += columns;
+                        }
+                    }
+                }
+            }
+            // SAFETY: the products of all points, `count` outputs and all tiles are computed; no
+            // other item has these tiles and outputs.
+            unsafe {
+                (self.f.output)(&Output {
+                    block: &plan.block(&self.g),
+                    m: m.as_ptr(),
+                    point_step: m_step,
+                    channel_step: tiles,
+                    c0,
+                    count,
+                    y: self.y.get(),
+                    epilogue: self.epilogue,
+                });
+            }
+        });
+    }
+}
+
+/// y = epilogue(conv(x, U)), with U from [`pack`] for the same instruction set and precision.
+pub(crate) fn conv(
+    isa: Isa,
+    p: Precision,
+    g: Geometry,
+    x: &[f32],
+    u: &[f32],
+    y: &mut [f32],
+    epilogue: RawEpilogue,
+) {
+    let k = kernels_of(isa);
+    let f = algorithm(k, p);
+    assert_eq!(x.len(), g.batch * g.inputs * g.h * g.w);
+    assert_eq!(y.len(), g.batch * g.outputs * g.h * g.w);
+    assert_eq!(u.len(), packed_len(isa, p, g.inputs, g.outputs));
+    if y.is_empty() {
+        return;
+    }
+    let points = f.a * f.a;
+    let total = g.batch * g.h.div_ceil(f.m) * g.w.div_ceil(f.m);
+    let wide = points * g.inputs * 2 * k.nr <= V_FLOATS;
+    let block = if wide { 2 * k.nr } else { k.nr };
+    let padded = total.min(block).next_multiple_of(k.lanes);
+    let group = (M_FLOATS / (points * padded) / k.mr).clamp(1, 16) * k.mr;
+    let group = group.min(g.outputs.next_multiple_of(k.mr));
+    let blocks = total.div_ceil(block);
+    // With few blocks the threads need groups to divide.
+    let parts = (4 * num_threads()).div_ceil(blocks);
+    let group = group.min(g.outputs.div_ceil(parts).next_multiple_of(k.mr));
+    workspace::with(Slot::Zeros, g.w, |zeros| {
+        let call = Call {
+            k,
+            f,
+            g,
+            total,
+            block,
+            group,
+            x: Shared::of(x),
+            u: Shared::of(u),
+            y: Shared::of_mut(y),
+            zeros,
+            epilogue,
+        };
+        let groups = g.outputs.div_ceil(group);
+        if num_threads() == 1 || blocks >= 4 * num_threads() {
+            parallel_for(blocks, |b| {
+                call.with_plan(b, |plan| {
+                    workspace::with(Slot::Input, points * call.v_step(), |v| {
+                        call.transform(plan, v.as_mut_ptr(), 0, g.inputs);
+                        for group in 0..groups {
+                            call.multiply(plan, v.as_ptr(), group);
+                        }
+                    });
+                });
+            });
+        } else {
+            let size = points * call.v_step();
+            workspace::with(Slot::Shared, blocks * size, |v| {
+                let v = Shared::of_mut(v);
+                let slices = g.inputs.min(4 * num_threads());
+                parallel_for(blocks * slices, |i| {
+                    let (b, s) = (i / slices, i % slices);
+                    // SAFETY: block b's part of V.
+                    let v = unsafe { v.get().add(b * size) };
+                    call.with_plan(b, |plan| {
+                        call.transform(plan, v, g.inputs * s / slices, g.inputs * (s + 1) / slices);
+                    });
+                });
+                parallel_for(blocks * groups, |i| {
+                    let (group, b) = (i / blocks, i % blocks);
+                    // SAFETY: block b's part of V, complete since the last `parallel_for`.
+                    let v = unsafe { v.get().add(b * size) };
+                    call.with_plan(b, |plan| call.multiply(plan, v.cast_const(), group));
+                });
+            });
+        }
+    });
+}
+
+/// Transformed tiles of both operands of [`weight_grad`] may take this many floats: 32 MB.
+const GRAD_FLOATS: usize = 8_000_000;
+/// Tiles of a piece of work in the transforms of [`weight_grad`].
+const GRAD_BLOCK: usize = 64;
+
+/// dw, `[outputs, inputs, 3, 3]` = Gᵀ [ Σ (Bᵀ x B) ⊙ (A dy Aᵀ) ] G, the sum over all tiles.
+///
+/// For stretches of tiles: transform both operands, then add the products of each point. The
+/// stretches depend on the shape alone.
+pub(crate) fn weight_grad(
+    isa: Isa,
+    p: Precision,
+    g: Geometry,
+    x: &[f32],
+    dy: &[f32],
+    dw: &mut [f32],
+) {
+    let k = kernels_of(isa);
+    let f = algorithm(k, p);
+    assert_eq!(x.len(), g.batch * g.inputs * g.h * g.w);
+    assert_eq!(dy.len(), g.batch * g.outputs * g.h * g.w);
+    assert_eq!(dw.len(), g.inputs * g.outputs * 9);
+    let points = f.a * f.a;
+    let total = g.batch * g.h.div_ceil(f.m) * g.w.div_ceil(f.m);
+    if total == 0 || dw.is_empty() {
+        return dw.fill(0.0);
+    }
+    let room = GRAD_FLOATS / (points * (g.inputs + g.outputs));
+    let stretch = (room / GRAD_BLOCK * GRAD_BLOCK).clamp(GRAD_BLOCK, 1024);
+    // Rows are set off by one cache line, so that they do not share cache sets.
+    let row = stretch.min(total).next_multiple_of(16) + SKEW;
+    let (v_step, d_step) = (g.inputs * row, g.outputs * row);
+    let sums = points * g.inputs * g.outputs;
+    let (xs, dys, dws) = (Shared::of(x), Shared::of(dy), Shared::of_mut(dw));
+    workspace::with(Slot::Zeros, g.w, |zeros| {
+        let zeros = Shared::of(zeros);
+        workspace::with(Slot::Shared, points * (v_step + d_step) + sums, |all| {
+            let (v, rest) = all.split_at_mut(points * v_step);
+            let (d, s) = rest.split_at_mut(points * d_step);
+            let (v, d, s) = (Shared::of_mut(v), Shared::of_mut(d), Shared::of_mut(s));
+            for t0 in (0..total).step_by(stretch) {
+                let t1 = (t0 + stretch).min(total);
+                let blocks = (t1 - t0).div_ceil(GRAD_BLOCK);
+                let slices = 16usize.div_ceil(blocks).min(g.inputs.max(g.outputs));
+                parallel_for(blocks * slices, |item| {
+                    let (b, slice) = (item / slices, item % slices);
+                    let share = |n: usize| (n * slice / slices, n * (slice + 1) / slices);
+                    let start = t0 + b * GRAD_BLOCK;
+                    PLAN.with_borrow_mut(|plan| {
+                        plan.fill(&g, f.m, f.a, k.lanes, start, (start + GRAD_BLOCK).min(t1));
+                        let block = plan.block(&g);
+                        let (c0, c1) = share(g.inputs);
+                        let (o0, o1) = share(g.outputs);
+                        workspace::with(Slot::Rows, plan.scratch, |scratch| {
+                            // SAFETY: lengths are asserted above; V and D hold `row` floats for
+                            // each point and channel, of which this item writes its own tiles
+                            // and channels; the tiles of a block, void ones included, fit.
+                            unsafe {
+                                (f.input)(&Input {
+                                    block: &block,
+                                    x: xs.get(),
+                                    channels: g.inputs,
+                                    c0,
+                                    c1,
+                                    scratch: scratch.as_mut_ptr(),
+                                    zeros: zeros.get(),
+                                    v: v.get().add(b * GRAD_BLOCK),
+                                    point_step: v_step,
+                                    group: row,
+                                });
+                                (f.gradient)(&Gradient {
+                                    block: &block,
+                                    dy: dys.get(),
+                                    channels: g.outputs,
+                                    c0: o0,
+                                    c1: o1,
+                                    v: d.get().add(b * GRAD_BLOCK),
+                                    point_step: d_step,
+                                    channel_step: row,
+                                });
+                            }
+                        });
+                    });
+                });
+                let tiles = (t1 - t0).next_multiple_of(k.lanes);
+                let rows = 8 * k.dm;
+                let parts = g.outputs.div_ceil(rows);
+                parallel_for(points * parts, |item| {
+                    let (point, part) = (item / parts, item % parts);
+                    for o in (part * rows..g.outputs.min((part + 1) * rows)).step_by(k.dm) {
+                        for c in (0..g.inputs).step_by(DN) {
+                            // SAFETY: both operands hold `tiles` floats in each row named; the
+                            // sums of this point and these outputs are this item's own.
+                            unsafe {
+                                (k.dot)(&Dot {
+                                    k: tiles,
+                                    a: d.get().add(point * d_step + o * row),
+                                    a_step: row,
+                                    rows: k.dm.min(g.outputs - o),
+                                    b: v.get().add(point * v_step + c * row),
+                                    b_step: row,
+                                    cols: DN.min(g.inputs - c),
+                                    out: s.get().add((point * g.outputs + o) * g.inputs + c),
+                                    out_step: g.inputs,
+                                    accumulate: t0 > 0,
+                                });
+                            }
+                        }
+                    }
+                });
+            }
+            parallel_for(g.outputs, |o| {
+                // SAFETY: the sums are complete; output o of dw is this item's own.
+                unsafe {
+                    (f.weight_back)(&WeightBack {
+                        s: s.get().add(o * g.inputs),
+                        point_step: g.inputs * g.outputs,
+                        inputs: g.inputs,
+                        dw: dws.get().add(o * g.inputs * 9),
+                    });
+                }
+            });
+        });
+    });
+}

@@ -1,0 +1,173 @@
+//! Choosing a device at run time: `auto`, `cpu`, `cuda[:i]`, `vulkan[:i]`, `metal`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+use crate::error::{Error, Result};
+
+/// A device as a user names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The best that this build and this machine have: CUDA, Metal, Vulkan, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda(usize),
+    /// A GPU through Vulkan: discrete GPUs first, then integrated ones, then software drivers.
+    Vulkan(usize),
+    /// The GPU of an Apple machine.
+    Metal,
+}
+
+impl FromStr for DeviceName {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let unknown = || {
+            Error::Device(format!(
+                "device {text:?} is not known: use auto, cpu, cuda, cuda:1, vulkan, vulkan:1 or metal"
+            ))
+        };
+        let (kind, index) = match text.split_once(':') {
+            Some((kind, index)) => (kind, Some(index.parse().map_err(|_| unknown())?)),
+            None => (text, None),
+        };
+        match (kind, index) {
+            ("auto", None) => Ok(Self::Auto),
+            ("cpu", None) => Ok(Self::Cpu),
+            ("metal", None) => Ok(Self::Metal),
+            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
+            ("vulkan", index) => Ok(Self::Vulkan(index.unwrap_or(0))),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => write!(f, "auto"),
+            Self::Cpu => write!(f, "cpu"),
+            Self::Cuda(i) => write!(f, "cuda:{i}"),
+            Self::Vulkan(i) => write!(f, "vulkan:{i}"),
+            Self::Metal => write!(f, "metal"),
+        }
+    }
+}
+
+impl DeviceName {
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// If this build lacks the feature, or this machine the device.
+    pub fn open(self) -> Result<Device> {
+        match self {
+            Self::Auto => Ok(open_first_gpu().unwrap_or_else(Device::flex)),
+            Self::Cpu => Ok(Device::flex()),
+            Self::Cuda(index) => open_cuda(index),
+            Self::Vulkan(index) => open_vulkan(index),
+            Self::Metal => open_metal(),
+        }
+    }
+}
+
+#[allow(unreachable_code, reason = "one GPU feature is enough to answer")]
+fn open_first_gpu() -> Option<Device> {
+    #[cfg(feature = "cuda")]
+    return open_cuda(0).ok();
+    #[cfg(feature = "metal")]
+    return open_metal().ok();
+    #[cfg(feature = "vulkan")]
+    return open_vulkan(0).ok();
+    None
+}
+
+#[cfg(not(all(feature = "cuda", feature = "vulkan", feature = "metal")))]
+fn missing(feature: &str) -> Error {
+    Error::Device(format!(
+        "this build has no {feature}: build with --features {feature}, or use --device cpu"
+    ))
+}
+
+/// Starts the device and waits for one trivial result, so that a device that cannot work fails
+/// here and with a message.
+#[cfg(any(feature = "cuda", feature = "vulkan", feature = "metal"))]
+fn probe(name: &str, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> Result<Device> {
+    use burn::tensor::Tensor;
+    let started = std::panic::catch_unwind(|| {
+        let device = open();
+        let two = Tensor::<1>::ones([1], &device) + 1.0;
+        (two.into_scalar::<f32>() == 2.0).then_some(device)
+    });
+    match started {
+        Ok(Some(device)) => Ok(device),
+        _ => Err(Error::Device(format!(
+            "no working {name} device was found: check the driver, or use --device cpu"
+        ))),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open_cuda(index: usize) -> Result<Device> {
+    probe("CUDA", move || Device::cuda(index))
+}
+#[cfg(not(feature = "cuda"))]
+fn open_cuda(_index: usize) -> Result<Device> {
+    Err(missing("cuda"))
+}
+
+#[cfg(feature = "vulkan")]
+fn open_vulkan(index: usize) -> Result<Device> {
+    use burn::tensor::DeviceKind;
+    let kinds = [
+        DeviceKind::DiscreteGpu(index),
+        DeviceKind::IntegratedGpu(index),
+        DeviceKind::VirtualGpu(index),
+        DeviceKind::Cpu,
+    ];
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let found = kinds
+        .into_iter()
+        .find_map(|kind| probe("Vulkan", move || Device::vulkan(kind)).ok());
+    std::panic::set_hook(quiet);
+    found.ok_or_else(|| {
+        Error::Device(format!(
+            "no working Vulkan device number {index} was found: check the driver, or use \
+             --device cpu"
+        ))
+    })
+}
+#[cfg(not(feature = "vulkan"))]
+fn open_vulkan(_index: usize) -> Result<Device> {
+    Err(missing("vulkan"))
+}
+
+#[cfg(feature = "metal")]
+fn open_metal() -> Result<Device> {
+    use burn::tensor::DeviceKind;
+    probe("Metal", || Device::metal(DeviceKind::DefaultDevice))
+}
+#[cfg(not(feature = "metal"))]
+fn open_metal() -> Result<Device> {
+    Err(missing("metal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_written_alike() {
+        for name in ["auto", "cpu", "cuda:0", "cuda:3", "vulkan:1", "metal"] {
+            assert_eq!(name.parse::<DeviceName>().unwrap().to_string(), name);
+        }
+        for name in ["", "gpu", "cpu:1", "cuda:x", "metal:0", "vulkan:-1"] {
+            assert!(name.parse::<DeviceName>().is_err(), "{name}");
+        }
+    }
+}

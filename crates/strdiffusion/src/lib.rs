@@ -1,0 +1,26 @@
+//! StrDiffusion: structure-guided diffusion for image inpainting.
+//!
+//! Implements Liu, Wang, Qian, Wang, Rui, "Structure Matters: Tackling the Semantic Discrepancy in
+//! Diffusion Models for Image Inpainting", CVPR 2024. While a hole is denoised, a sparser
+//! *structure* process (grayscale that decays to edges) is denoised beside the *texture* process
+//! and guides it at every step; a discriminator decides when the structure must be resampled.
+//!
+//! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
+
+pub mod conditions;
+pub mod device;
+pub mod error;
+pub mod import;
+pub mod model;
+pub mod networks;
+pub mod noise;
+pub mod ops;
+pub mod picture;
+pub mod reference;
+pub mod sampler;
+pub mod sde;
+pub mod structure;
+pub mod weights;
+
+pub use burn::tensor::Device;
+pub use error::{Error, Result};

@@ -1,0 +1,355 @@
+//! A model: three networks and everything that they were trained for, in one folder.
+//!
+//! ```text
+//! MODEL/config.json                 sizes, T, schedule, λ, ε, sampling, edges, licence, source
+//! MODEL/texture.safetensors
+//! MODEL/structure.safetensors
+//! MODEL/discriminator.safetensors
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::import;
+use crate::networks::{
+    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig,
+};
+use crate::sampler::PaperSampler;
+use crate::sde::{Prediction, Sde, SdeConfig};
+use crate::structure::{Canny, EdgeSource};
+use crate::weights::{self, Storage};
+
+/// Version of the folder's layout.
+pub const FORMAT: u32 = 1;
+
+const CONFIG: &str = "config.json";
+const TEXTURE: &str = "texture.safetensors";
+const STRUCTURE: &str = "structure.safetensors";
+const DISCRIMINATOR: &str = "discriminator.safetensors";
+
+/// How a photograph's edges are found.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EdgeConfig {
+    /// Canny's parameters.
+    pub canny: Canny,
+    /// Which pixels it may read.
+    #[serde(default)]
+    pub source: EdgeSource,
+}
+
+/// Contents of `config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Version of the folder's layout; [`FORMAT`].
+    pub format: u32,
+    /// Sizes of the texture network.
+    pub texture: ConditionalUNetConfig,
+    /// Sizes of the structure network.
+    pub structure: ConditionalUNetConfig,
+    /// Sizes of the discriminator.
+    pub discriminator: DiscriminatorConfig,
+    /// T, schedule, λ, ε.
+    pub sde: SdeConfig,
+    /// What texture and structure network predict.
+    #[serde(default)]
+    pub prediction: Prediction,
+    /// Parameters of the sampler.
+    pub sampling: PaperSampler,
+    /// How edges are found.
+    pub edges: EdgeConfig,
+    /// Side of the square crops that the networks were trained on, in pixels.
+    pub training_resolution: usize,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where the weights come from.
+    pub source: String,
+}
+
+impl ModelConfig {
+    /// Checks sizes, schedule and sampling parameters, and that the networks fit together.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let complain = |what: &str| Err(Error::Config(what.into()));
+        if self.format != FORMAT {
+            return Err(Error::Config(format!(
+                "the model's format is {}, this program reads format {FORMAT}",
+                self.format
+            )));
+        }
+        self.texture.validate()?;
+        self.structure.validate()?;
+        self.discriminator.validate()?;
+        self.sampling.validate()?;
+        Sde::new(&self.sde)?;
+        if !self.texture.guided || self.texture.in_channels != 3 || self.texture.out_channels != 3 {
+            return complain("the texture network must be guided, with 3 channels in and out");
+        }
+        if self.structure.guided
+            || self.structure.in_channels != 1
+            || self.structure.out_channels != 1
+        {
+            return complain("the structure network must be unguided, with 1 channel in and out");
+        }
+        if self.discriminator.in_channels != 4 {
+            return complain("the discriminator must have 4 channels in");
+        }
+        if self.training_resolution == 0 {
+            return complain("training_resolution must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// Three networks, ready to run on one device.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Everything but the weights.
+    pub config: ModelConfig,
+    /// The schedule, computed.
+    pub sde: Sde,
+    /// Texture network.
+    pub texture: ConditionalUNet,
+    /// Structure network.
+    pub structure: ConditionalUNet,
+    /// Discriminator.
+    pub discriminator: Discriminator,
+    /// Where the networks are.
+    pub device: Device,
+}
+
+/// The reference implementation's checkpoints of one model.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    /// Texture network.
+    pub texture: PathBuf,
+    /// Structure network.
+    pub structure: PathBuf,
+    /// Discriminator.
+    pub discriminator: PathBuf,
+}
+
+impl Model {
+    /// A model with fresh random weights.
+    ///
+    /// # Errors
+    /// If the settings are out of range.
+    pub fn init(config: ModelConfig, seed: u64, device: &Device) -> Result<Self> {
+        config.validate()?;
+        Ok(Self {
+            sde: Sde::new(&config.sde)?,
+            texture: config.texture.init(seed, device)?,
+            structure: config.structure.init(seed.wrapping_add(1), device)?,
+            discriminator: config.discriminator.init(seed.wrapping_add(2), device)?,
+            config,
+            device: device.clone(),
+        })
+    }
+
+    /// A model of the reference implementation's checkpoints. Sizes come from the shapes; all that
+    /// the files do not say comes from `settings`.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn import(
+        checkpoints: &Checkpoints,
+        settings: &ImportSettings,
+        device: &Device,
+    ) -> Result<Self> {
+        let (texture_config, texture) = import::unet(&checkpoints.texture, device)?;
+        let (structure_config, structure) = import::unet(&checkpoints.structure, device)?;
+        if !texture_config.guided || texture_config.in_channels != 3 {
+            return Err(Error::model(
+                &checkpoints.texture,
+                "not a texture network (guided, 3 channels): were the files given in the wrong \
+                 order?",
+            ));
+        }
+        if structure_config.guided || structure_config.in_channels != 1 {
+            return Err(Error::model(
+                &checkpoints.structure,
+                "not a structure network (unguided, 1 channel): were the files given in the wrong \
+                 order?",
+            ));
+        }
+        let (discriminator_config, discriminator) =
+            import::discriminator(&checkpoints.discriminator, device)?;
+        let config = ModelConfig {
+            format: FORMAT,
+            texture: texture_config,
+            structure: structure_config,
+            discriminator: discriminator_config,
+            sde: settings.sde.clone(),
+            prediction: Prediction::Noise,
+            sampling: settings.sampling,
+            edges: settings.edges,
+            training_resolution: settings.training_resolution,
+            licence: settings.licence.clone(),
+            source: settings.source.clone(),
+        };
+        config.validate()?;
+        Ok(Self {
+            sde: Sde::new(&config.sde)?,
+            config,
+            texture,
+            structure,
+            discriminator,
+            device: device.clone(),
+        })
+    }
+
+    /// Reads a model folder.
+    ///
+    /// # Errors
+    /// Names the file that is missing or wrong.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
+        let config = read_config(folder)?;
+        let files = [TEXTURE, STRUCTURE, DISCRIMINATOR].map(|name| folder.join(name));
+        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+            return Err(Error::model(
+                missing,
+                "the file is missing from the model folder; make or copy the folder again",
+            ));
+        }
+        let [texture_file, structure_file, discriminator_file] = &files;
+        let texture = load_network(config.texture.init(0, device)?, texture_file)?;
+        let structure = load_network(config.structure.init(0, device)?, structure_file)?;
+        let discriminator =
+            load_network(config.discriminator.init(0, device)?, discriminator_file)?;
+        Ok(Self {
+            sde: Sde::new(&config.sde)?,
+            config,
+            texture,
+            structure,
+            discriminator,
+            device: device.clone(),
+        })
+    }
+
+    /// Writes a model folder, all of it or nothing; a model folder of that name is replaced.
+    ///
+    /// # Errors
+    /// If the folder cannot be written, or something else than a model is in the way.
+    pub fn save(&self, folder: &Path, storage: Storage) -> Result<()> {
+        if folder.exists() && !folder.join(CONFIG).is_file() && !is_empty_folder(folder) {
+            return Err(Error::model(
+                folder,
+                "exists and is no model folder; choose another name",
+            ));
+        }
+        let parent = match folder.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        std::fs::create_dir_all(parent).map_err(|error| Error::io(parent, error))?;
+        let staging = tempfile::Builder::new()
+            .prefix(".model-")
+            .tempdir_in(parent)
+            .map_err(|error| Error::io(parent, error))?;
+        let new = staging.path().join("new");
+        std::fs::create_dir(&new).map_err(|error| Error::io(&new, error))?;
+        let json = serde_json::to_vec_pretty(&self.config).expect("a config is plain data");
+        weights::write_atomically(&new.join(CONFIG), &json)?;
+        for (name, tensors) in [
+            (TEXTURE, weights::collect(&self.texture)),
+            (STRUCTURE, weights::collect(&self.structure)),
+            (DISCRIMINATOR, weights::collect(&self.discriminator)),
+        ] {
+            weights::write_safetensors(&new.join(name), &tensors, storage)?;
+        }
+        let rename = |from: &Path, to: &Path| {
+            std::fs::rename(from, to).map_err(|error| Error::io(to, error))
+        };
+        if folder.exists() {
+            rename(folder, &staging.path().join("old"))?;
+        }
+        rename(&new, folder)
+    }
+
+    /// Checks that pictures of this size can pass through the networks.
+    ///
+    /// # Errors
+    /// States the size and the smallest side that works.
+    pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
+        self.config.texture.check_size(height, width)?;
+        self.config.structure.check_size(height, width)
+    }
+
+    /// Numbers in the three networks: texture, structure, discriminator.
+    pub fn parameters(&self) -> [usize; 3] {
+        [
+            self.texture.num_params(),
+            self.structure.num_params(),
+            self.discriminator.num_params(),
+        ]
+    }
+}
+
+fn is_empty_folder(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+}
+
+fn load_network<M: Module>(network: M, file: &Path) -> Result<M> {
+    weights::apply(network, weights::read_safetensors(file)?, file)
+}
+
+/// Reads `config.json` of a model folder.
+///
+/// # Errors
+/// If it is missing, or says something that this program does not understand.
+pub fn read_config(folder: &Path) -> Result<ModelConfig> {
+    if !folder.is_dir() {
+        return Err(Error::model(folder, "no such model folder"));
+    }
+    let file = folder.join(CONFIG);
+    let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::model(
+            &file,
+            "the file is missing: this is not a model folder (see `strdiffusion import`)",
+        ),
+        _ => Error::io(&file, error),
+    })?;
+    let config: ModelConfig = serde_json::from_str(&text)
+        .map_err(|error| Error::model(&file, format!("not a model's config: {error}")))?;
+    config
+        .validate()
+        .map_err(|error| Error::model(&file, error.to_string()))?;
+    Ok(config)
+}
+
+/// What the reference implementation's checkpoints do not say about themselves.
+#[derive(Debug, Clone)]
+pub struct ImportSettings {
+    /// T, schedule, λ, ε.
+    pub sde: SdeConfig,
+    /// Parameters of the sampler.
+    pub sampling: PaperSampler,
+    /// How edges are found.
+    pub edges: EdgeConfig,
+    /// Side of the training crops.
+    pub training_resolution: usize,
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where they come from.
+    pub source: String,
+}
+
+impl Default for ImportSettings {
+    fn default() -> Self {
+        Self {
+            sde: SdeConfig::default(),
+            sampling: PaperSampler::default(),
+            edges: EdgeConfig::default(),
+            training_resolution: 256,
+            licence: "unknown".into(),
+            source: "imported from PyTorch checkpoints".into(),
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The three networks: one U-Net definition for structure and texture, and the discriminator.
+
+mod discriminator;
+mod embedding;
+mod guide;
+pub mod layers;
+mod unet;
+
+pub use discriminator::{Discriminator, DiscriminatorConfig};
+pub use embedding::sinusoidal;
+pub use guide::{GuideAlignment, GuideBlock, Spade};
+pub use unet::{
+    ConditionalUNet, ConditionalUNetConfig, DownLevel, LinearAttention, ResBlock, TimeEmbedding,
+    UpLevel,
+};

@@ -1,0 +1,410 @@
+//! The conditional U-Net of both processes (Luo et al., ICML 2023), with the guide blocks that
+//! StrDiffusion adds for the texture.
+//!
+//! One definition serves both: the structure network has no guide blocks. It reads the state x_t,
+//! its condition μ and the timestep, and predicts noise (or x_0 − μ, see
+//! [`Prediction`](crate::sde::Prediction)) of the state's shape.
+
+use burn::module::Module;
+use burn::tensor::activation::{gelu, silu};
+use burn::tensor::{Device, Tensor};
+use rand::SeedableRng;
+use serde::{Deserialize, Serialize};
+
+use super::embedding::sinusoidal;
+use super::guide::{GuideAlignment, GuideBlock};
+use super::layers::{ChannelNorm, Conv2d, Conv2dConfig, Init, InitRng, Linear};
+use crate::error::{Error, Result};
+use crate::ops;
+
+/// Heads of the linear attention, and features of each.
+const HEADS: usize = 4;
+const HEAD_DIM: usize = 32;
+
+/// Sizes of a [`ConditionalUNet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConditionalUNetConfig {
+    /// Channels of the state x_t and of the condition μ: 3 for texture, 1 for structure.
+    pub in_channels: usize,
+    /// Channels of the prediction.
+    pub out_channels: usize,
+    /// Channels at full resolution (nf).
+    pub width: usize,
+    /// Number of levels; channels double at each.
+    pub depth: usize,
+    /// Whether the network is steered by a structure.
+    pub guided: bool,
+}
+
+impl ConditionalUNetConfig {
+    /// The texture network: RGB, guided.
+    pub fn texture(width: usize, depth: usize) -> Self {
+        Self {
+            in_channels: 3,
+            out_channels: 3,
+            width,
+            depth,
+            guided: true,
+        }
+    }
+
+    /// The structure network: one channel, no guide.
+    pub fn structure(width: usize, depth: usize) -> Self {
+        Self {
+            in_channels: 1,
+            out_channels: 1,
+            width,
+            depth,
+            guided: false,
+        }
+    }
+
+    /// Checks that a network of these sizes can be built.
+    ///
+    /// # Errors
+    /// Names the first size that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let complain = |what: String| Err(Error::Config(what));
+        if self.in_channels == 0 || self.out_channels == 0 {
+            return complain("a network needs at least one channel in and out".into());
+        }
+        if self.width < 4 || !self.width.is_multiple_of(2) {
+            return complain(format!(
+                "width (nf) is {}: it must be even and at least 4",
+                self.width
+            ));
+        }
+        if !(1..=8).contains(&self.depth) {
+            return complain(format!("depth is {}: it must be 1 to 8", self.depth));
+        }
+        Ok(())
+    }
+
+    /// A fresh network whose weights are drawn from `seed`.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub fn init(&self, seed: u64, device: &Device) -> Result<ConditionalUNet> {
+        self.validate()?;
+        let rng = &mut InitRng::seed_from_u64(seed);
+        let (width, time_dim) = (self.width, self.width * 4);
+        let level_channels = |level: usize| [width << level, width << (level + 1)];
+
+        let downs = (0..self.depth).map(|level| {
+            let [c, next] = level_channels(level);
+            let downsample = if level + 1 == self.depth {
+                Conv2dConfig::same([c, next], 3)
+            } else {
+                Conv2dConfig {
+                    channels: [c, next],
+                    kernel: 4,
+                    stride: 2,
+                    padding: 1,
+                    bias: true,
+                    init: Init::FanIn,
+                }
+            };
+            DownLevel {
+                block1: ResBlock::new([c, c], time_dim, rng, device),
+                block2: ResBlock::new([c, c], time_dim, rng, device),
+                attention: LinearAttention::new(c, rng, device),
+                downsample: downsample.init(rng, device),
+                guide: self.guided.then(|| GuideBlock::new(next, rng, device)),
+            }
+        });
+        let downs = downs.collect();
+        let ups = (0..self.depth).rev().map(|level| {
+            let [c, next] = level_channels(level);
+            let upsample = Conv2dConfig::same([next, c], 3);
+            let upsample = if level == 0 { upsample } else { upsample.with_bias() };
+            UpLevel {
+                block1: ResBlock::new([next + c, next], time_dim, rng, device),
+                block2: ResBlock::new([next + c, next], time_dim, rng, device),
+                attention: LinearAttention::new(next, rng, device),
+                upsample: upsample.init(rng, device),
+                doubles: level != 0,
+            }
+        });
+        let ups = ups.collect();
+        let middle = width << self.depth;
+        Ok(ConditionalUNet {
+            init_conv: Conv2dConfig::same([2 * self.in_channels, width], 7).init(rng, device),
+            time: TimeEmbedding::new(width, time_dim, rng, device),
+            downs,
+            mid_block1: ResBlock::new([middle, middle], time_dim, rng, device),
+            mid_attention: LinearAttention::new(middle, rng, device),
+            mid_block2: ResBlock::new([middle, middle], time_dim, rng, device),
+            ups,
+            final_block: ResBlock::new([2 * width, width], time_dim, rng, device),
+            final_conv: Conv2dConfig::same([width, self.out_channels], 3)
+                .with_bias()
+                .init(rng, device),
+        })
+    }
+
+    /// Checks that pictures of `height` × `width` can pass: mirrored padding needs a picture
+    /// larger than its margin.
+    ///
+    /// # Errors
+    /// States the size and the smallest side that works.
+    pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
+        let multiple = 1 << self.depth;
+        let fits = |side: usize| side > 0 && side.next_multiple_of(multiple) - side < side;
+        if fits(height) && fits(width) {
+            return Ok(());
+        }
+        Err(Error::Size(format!(
+            "a picture of {width}×{height} is too small for a network of depth {}: each side must \
+             be at least {} pixels",
+            self.depth,
+            multiple / 2 + 1
+        )))
+    }
+}
+
+/// Two 3×3 convolutions with SiLU and a skip; the timestep scales and shifts between them. No
+/// normalisation.
+#[derive(Module, Debug)]
+pub struct ResBlock {
+    /// Time embedding → scale and shift of each output channel.
+    pub time: Linear,
+    /// First convolution, no bias.
+    pub conv1: Conv2d,
+    /// Second convolution, no bias.
+    pub conv2: Conv2d,
+    /// 1×1 convolution where the channels change, else the identity.
+    pub skip: Option<Conv2d>,
+}
+
+impl ResBlock {
+    fn new(
+        channels @ [c_in, c_out]: [usize; 2],
+        time_dim: usize,
+        rng: &mut InitRng,
+        device: &Device,
+    ) -> Self {
+        Self {
+            time: Linear::new([time_dim, 2 * c_out], Init::FanIn, rng, device),
+            conv1: Conv2dConfig::same(channels, 3).init(rng, device),
+            conv2: Conv2dConfig::same([c_out, c_out], 3).init(rng, device),
+            skip: (c_in != c_out).then(|| Conv2dConfig::same(channels, 1).init(rng, device)),
+        }
+    }
+
+    /// `[b, in, h, w]` and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
+    pub fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
+        let modulation = self.time.forward(silu(time)); // [b, 2·out]
+        let c_out = modulation.dims()[1] / 2;
+        let scale = modulation.clone().narrow(1, 0, c_out);
+        let shift = modulation.narrow(1, c_out, c_out);
+        let skip = match &self.skip {
+            Some(conv) => conv.forward(x.clone()),
+            None => x.clone(),
+        };
+        let h = ops::modulated_conv_silu(x, self.conv1.weight.val(), scale, shift);
+        ops::conv_silu_add(h, self.conv2.weight.val(), skip)
+    }
+}
+
+/// x + norm(W_out · attention(W_qkv · norm(x))).
+#[derive(Module, Debug)]
+pub struct LinearAttention {
+    /// Norm before.
+    pub norm: ChannelNorm,
+    /// 1×1, to 3 · 4 heads · 32 features, no bias.
+    pub to_qkv: Conv2d,
+    /// 1×1, back to the channels.
+    pub to_out: Conv2d,
+    /// Norm after.
+    pub out_norm: ChannelNorm,
+}
+
+impl LinearAttention {
+    fn new(channels: usize, rng: &mut InitRng, device: &Device) -> Self {
+        let hidden = HEADS * HEAD_DIM;
+        Self {
+            norm: ChannelNorm::new(channels, device),
+            to_qkv: Conv2dConfig::same([channels, 3 * hidden], 1).init(rng, device),
+            to_out: Conv2dConfig::same([hidden, channels], 1)
+                .with_bias()
+                .init(rng, device),
+            out_norm: ChannelNorm::new(channels, device),
+        }
+    }
+
+    /// `[b, c, h, w]` → the same shape.
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let qkv = self.to_qkv.forward(self.norm.forward(x.clone()));
+        let out = self.to_out.forward(ops::linear_attention(qkv, HEADS));
+        x + self.out_norm.forward(out)
+    }
+}
+
+/// Timestep → `[b, 4·nf]`: sinusoidal(nf), linear, GELU, linear.
+#[derive(Module, Debug)]
+pub struct TimeEmbedding {
+    /// nf → 4·nf.
+    pub linear1: Linear,
+    /// 4·nf → 4·nf.
+    pub linear2: Linear,
+    width: usize,
+}
+
+impl TimeEmbedding {
+    fn new(width: usize, time_dim: usize, rng: &mut InitRng, device: &Device) -> Self {
+        Self {
+            linear1: Linear::new([width, time_dim], Init::FanIn, rng, device),
+            linear2: Linear::new([time_dim, time_dim], Init::FanIn, rng, device),
+            width,
+        }
+    }
+
+    /// One row for each time.
+    pub fn forward(&self, times: &[f32], device: &Device) -> Tensor<2> {
+        let sines = sinusoidal(times, self.width, device);
+        self.linear2.forward(gelu(self.linear1.forward(sines)))
+    }
+}
+
+/// One level on the way down.
+#[derive(Module, Debug)]
+pub struct DownLevel {
+    /// Its output is the level's first skip.
+    pub block1: ResBlock,
+    /// Second block.
+    pub block2: ResBlock,
+    /// Its output is the level's second skip.
+    pub attention: LinearAttention,
+    /// 4×4, stride 2; at the last level 3×3, stride 1.
+    pub downsample: Conv2d,
+    /// Steered by the structure; texture only.
+    pub guide: Option<GuideBlock>,
+}
+
+/// One level on the way up.
+#[derive(Module, Debug)]
+pub struct UpLevel {
+    /// Takes the level's second skip.
+    pub block1: ResBlock,
+    /// Takes the level's first skip.
+    pub block2: ResBlock,
+    /// Attention.
+    pub attention: LinearAttention,
+    /// 3×3 convolution, after doubling the size (but not at the outermost level).
+    pub upsample: Conv2d,
+    doubles: bool,
+}
+
+/// The noise network ε̂(x_t, μ, t) of structure, or ε̂(y_t, μ, t; S) of texture.
+#[derive(Module, Debug)]
+pub struct ConditionalUNet {
+    /// 7×7, 2·in → nf.
+    pub init_conv: Conv2d,
+    /// Timestep embedding.
+    pub time: TimeEmbedding,
+    /// Levels from fine to coarse.
+    pub downs: Vec<DownLevel>,
+    /// Middle.
+    pub mid_block1: ResBlock,
+    /// Middle.
+    pub mid_attention: LinearAttention,
+    /// Middle.
+    pub mid_block2: ResBlock,
+    /// Levels from coarse to fine.
+    pub ups: Vec<UpLevel>,
+    /// Takes the first convolution's output once more.
+    pub final_block: ResBlock,
+    /// 3×3, nf → out.
+    pub final_conv: Conv2d,
+}
+
+impl ConditionalUNet {
+    /// The prediction for a state `[b, in, h, w]`.
+    ///
+    /// `times` holds one timestep for the whole batch or one for each picture; `guide` is the
+    /// structure `[b, 1, h', w']`, required if and only if the network is guided.
+    ///
+    /// # Panics
+    /// If shapes disagree, if a side is too small for the depth (see
+    /// [`ConditionalUNetConfig::check_size`]), or if a guide is missing.
+    pub fn forward(
+        &self,
+        state: Tensor<4>,
+        condition: Tensor<4>,
+        times: &[f32],
+        guide: Option<Tensor<4>>,
+        alignment: GuideAlignment,
+    ) -> Tensor<4> {
+        self.forward_with(state, condition, times, guide, alignment, &mut |_, _| {})
+    }
+
+    /// As [`forward`](Self::forward), showing the output of every block to `watch` under the
+    /// block's path, such as `downs.0.block1`.
+    pub fn forward_with(
+        &self,
+        state: Tensor<4>,
+        condition: Tensor<4>,
+        times: &[f32],
+        guide: Option<Tensor<4>>,
+        alignment: GuideAlignment,
+        watch: &mut dyn FnMut(&str, &Tensor<4>),
+    ) -> Tensor<4> {
+        let [batch, _, height, width] = state.dims();
+        let multiple = 1 << self.downs.len();
+        let input = Tensor::cat(vec![state - condition.clone(), condition], 1);
+        let input = ops::reflect_pad_to_multiple(input, multiple);
+        let guide = guide.map(|guide| match alignment {
+            GuideAlignment::Padded => ops::reflect_pad_to_multiple(guide, multiple),
+            GuideAlignment::Stretched => guide,
+        });
+        let time = self.time.forward(times, &input.device());
+        let time = if times.len() == 1 { time.repeat_dim(0, batch) } else { time };
+
+        let mut seen = |path: String, x: Tensor<4>| {
+            watch(&path, &x);
+            x
+        };
+        let stem = seen("init_conv".into(), self.init_conv.forward(input));
+        let mut x = stem.clone();
+        let mut skips = Vec::with_capacity(2 * self.downs.len());
+        for (i, level) in self.downs.iter().enumerate() {
+            x = seen(format!("downs.{i}.block1"), level.block1.forward(x, time.clone()));
+            skips.push(x.clone());
+            x = seen(format!("downs.{i}.block2"), level.block2.forward(x, time.clone()));
+            x = seen(format!("downs.{i}.attention"), level.attention.forward(x));
+            skips.push(x.clone());
+            x = seen(format!("downs.{i}.downsample"), level.downsample.forward(x));
+            if let Some(block) = &level.guide {
+                let structure = guide.clone().expect("a guided network needs a structure");
+                x = seen(format!("downs.{i}.guide"), block.forward(x, structure));
+            }
+        }
+        x = seen("mid_block1".into(), self.mid_block1.forward(x, time.clone()));
+        x = seen("mid_attention".into(), self.mid_attention.forward(x));
+        x = seen("mid_block2".into(), self.mid_block2.forward(x, time.clone()));
+        for (i, level) in self.ups.iter().enumerate() {
+            for (name, block) in [("block1", &level.block1), ("block2", &level.block2)] {
+                let skip = skips.pop().expect("two skips for each level");
+                let joined = Tensor::cat(vec![x, skip], 1);
+                x = seen(format!("ups.{i}.{name}"), block.forward(joined, time.clone()));
+            }
+            x = seen(format!("ups.{i}.attention"), level.attention.forward(x));
+            let doubled = if level.doubles { ops::nearest_double(x) } else { x };
+            x = seen(format!("ups.{i}.upsample"), level.upsample.forward(doubled));
+        }
+        x = Tensor::cat(vec![x, stem], 1);
+        x = seen("final_block".into(), self.final_block.forward(x, time));
+        x = seen("final_conv".into(), self.final_conv.forward(x));
+        x.narrow(2, 0, height).narrow(3, 0, width)
+    }
+
+    /// One power iteration of every spectrally normalised convolution; training does this before
+    /// each forward pass.
+    pub fn iterate_power(&mut self) {
+        for block in self.downs.iter_mut().filter_map(|level| level.guide.as_mut()) {
+            block.conv0.iterate_power();
+            block.conv1.iterate_power();
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Output files: format by extension, and writing that leaves a whole file or none.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::PictureError;
+
+/// A picture format that can be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// PNG: lossless, 8 or 16 bit, with or without alpha.
+    Png,
+    /// JPEG: lossy, 8 bit, no alpha.
+    Jpeg,
+    /// WebP, its lossless kind: 8 bit, with or without alpha.
+    WebP,
+    /// TIFF: lossless, 8 or 16 bit, with or without alpha.
+    Tiff,
+    /// BMP: lossless, 8 bit, with or without alpha.
+    Bmp,
+}
+
+impl OutputFormat {
+    /// The format's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::WebP => "WebP",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
+        }
+    }
+
+    /// Whether pixels come back bit for bit (where the bit depth fits).
+    pub fn is_lossless(self) -> bool {
+        self != Self::Jpeg
+    }
+
+    /// Whether the format holds 16 bits per channel; the others get 8, rounded.
+    pub fn holds_16_bit(self) -> bool {
+        matches!(self, Self::Png | Self::Tiff)
+    }
+
+    /// Whether the format holds transparency.
+    pub fn holds_alpha(self) -> bool {
+        self != Self::Jpeg
+    }
+
+    /// Longest side that the format can state.
+    pub(crate) fn max_side(self) -> usize {
+        match self {
+            Self::WebP => 16_383,
+            Self::Jpeg => 65_535,
+            Self::Png | Self::Tiff | Self::Bmp => i32::MAX as usize,
+        }
+    }
+}
+
+/// The format that a file name's extension asks for.
+///
+/// # Errors
+/// [`PictureError::UnknownExtension`].
+pub fn output_format(path: &Path) -> Result<OutputFormat, PictureError> {
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .map(str::to_ascii_lowercase);
+    match extension.as_deref() {
+        Some("png") => Ok(OutputFormat::Png),
+        Some("jpg" | "jpeg") => Ok(OutputFormat::Jpeg),
+        Some("webp") => Ok(OutputFormat::WebP),
+        Some("tif" | "tiff") => Ok(OutputFormat::Tiff),
+        Some("bmp") => Ok(OutputFormat::Bmp),
+        _ => Err(PictureError::UnknownExtension {
+            path: path.to_path_buf(),
+        }),
+    }
+}
+
+/// Checks an output before work is spent on it: a known extension, and a folder in which a file
+/// can really be made. Nothing is left behind.
+///
+/// # Errors
+/// [`PictureError::UnknownExtension`] or [`PictureError::Write`].
+pub fn check_output(path: &Path) -> Result<OutputFormat, PictureError> {
+    let format = output_format(path)?;
+    temporary_beside(path)?;
+    Ok(format)
+}
+
+/// The folder that a file lies in, as a path that can be opened.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// A temporary file in the output's own folder, so that the later rename is atomic.
+fn temporary_beside(path: &Path) -> Result<NamedTempFile, PictureError> {
+    let folder = folder_of(path);
+    if path.is_dir() {
+        return Err(PictureError::from_write(path, "it is a folder"));
+    }
+    if !folder.is_dir() {
+        let reason = format!("there is no folder {}", folder.display());
+        return Err(PictureError::from_write(path, reason));
+    }
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".strdiffusion-").suffix(".part");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // A private temporary file would stay private; the user's umask decides instead.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder
+        .tempfile_in(&folder)
+        .map_err(|e| PictureError::from_write(path, e))
+}
+
+/// Writes a file in one step: `write` fills a temporary file beside `path`, which then takes its
+/// name. On any error nothing new is left, and what was there before stays.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), PictureError>,
+) -> Result<(), PictureError> {
+    let mut temporary = temporary_beside(path)?;
+    let failed = |e: std::io::Error| PictureError::from_write(path, e);
+    {
+        let mut buffered = BufWriter::new(temporary.as_file_mut());
+        write(&mut buffered)?;
+        buffered.flush().map_err(failed)?;
+    }
+    temporary.as_file().sync_all().map_err(failed)?;
+    temporary
+        .persist(path)
+        .map_err(|e| PictureError::from_write(path, e.error))?;
+    Ok(())
+}

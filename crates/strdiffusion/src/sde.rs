@@ -1,0 +1,493 @@
+//! The mean-reverting SDE, dx = θ_t (μ − x) dt + σ_t dw with σ_t² = 2 λ² θ_t (Luo et al., ICML
+//! 2023), on discrete steps t = 0..T.
+//!
+//! Structure and texture are two processes of the same schedule. Every step is a pure function of
+//! a state x, the mean μ it reverts to, and coefficients that [`Sde`] computes once. Noise is an
+//! argument, never drawn here.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How θ runs over time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// θ_t = 1 − f(t+1)/f(0), f(k) = cos²((k/N + s)/(1 + s) · π/2), N = T + 2, s = 0.008.
+    #[default]
+    Cosine,
+    /// T + 1 points from 0.1/(T+1) to 20/(T+1).
+    Linear,
+    /// All ones.
+    Constant,
+}
+
+/// How the schedule's coefficients are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Arithmetic {
+    /// In f64.
+    #[default]
+    Double,
+    /// In f32 and in the reference implementation's order, which loses digits to cancellation:
+    /// σ̄_t is off by up to 2e-4 relative at t ≤ 3.
+    Single,
+}
+
+/// What a network's output means.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Prediction {
+    /// The noise ε of the marginal x_t = μ + α_t (x_0 − μ) + σ̄_t ε: the paper's choice.
+    #[default]
+    Noise,
+    /// The clean difference û_0 = x_0 − μ. The same process; near t = T, where the noise form
+    /// divides its error by α_t ≈ ε = 0.005, this one does not.
+    CleanDifference,
+}
+
+/// Everything that defines an [`Sde`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SdeConfig {
+    /// Shape of θ_t.
+    pub schedule: Schedule,
+    /// Number of steps T.
+    pub steps: usize,
+    /// Stationary standard deviation λ, in units of the pictures' range [0, 1]; 30/255 in the
+    /// paper.
+    pub max_sigma: f64,
+    /// ε: what is left of x_0 at t = T.
+    pub eps: f64,
+    /// Precision of the coefficients.
+    #[serde(default)]
+    pub arithmetic: Arithmetic,
+}
+
+impl Default for SdeConfig {
+    /// The paper's: cosine, T = 100, λ = 30/255, ε = 0.005.
+    fn default() -> Self {
+        Self {
+            schedule: Schedule::Cosine,
+            steps: 100,
+            max_sigma: 30.0 / 255.0,
+            eps: 0.005,
+            arithmetic: Arithmetic::Double,
+        }
+    }
+}
+
+/// The reference implementation's reading of λ: values of 1 and more are levels of 255.
+pub fn max_sigma_from_levels(max_sigma: f64) -> f64 {
+    if max_sigma >= 1.0 { max_sigma / 255.0 } else { max_sigma }
+}
+
+/// The schedule's coefficients. All of them are indexed by t = 0..=T.
+#[derive(Debug, Clone)]
+pub struct Sde {
+    thetas: Vec<f64>,
+    sigmas: Vec<f64>,
+    /// θ̄_t = Σ_{i ≤ t} θ_i − θ_0.
+    theta_bars: Vec<f64>,
+    sigma_bars: Vec<f64>,
+    /// Δ = −ln ε / θ̄_T.
+    dt: f64,
+    lambda: f64,
+}
+
+impl Sde {
+    /// Computes the coefficients.
+    ///
+    /// # Errors
+    /// If T < 2, λ or ε is out of range.
+    pub fn new(config: &SdeConfig) -> Result<Self> {
+        let SdeConfig { schedule, steps, max_sigma: lambda, eps, arithmetic } = *config;
+        if !(2..=100_000).contains(&steps) {
+            return Err(Error::Config(format!("T is {steps}: it must be 2 to 100000")));
+        }
+        if !(lambda > 0.0 && lambda.is_finite()) {
+            return Err(Error::Config(format!("max_sigma is {lambda}: it must be above 0")));
+        }
+        if !(eps > 0.0 && eps < 1.0) {
+            return Err(Error::Config(format!("eps is {eps}: it must be between 0 and 1")));
+        }
+        Ok(match arithmetic {
+            Arithmetic::Double => Self::in_double(schedule, steps, lambda, eps),
+            Arithmetic::Single => Self::in_single(schedule, steps, lambda, eps),
+        })
+    }
+
+    fn in_double(schedule: Schedule, steps: usize, lambda: f64, eps: f64) -> Self {
+        let thetas: Vec<f64> = match schedule {
+            Schedule::Cosine => {
+                let n = (steps + 2) as f64;
+                let f = |k: usize| {
+                    let phase = (k as f64 / n + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2;
+                    phase.cos().powi(2)
+                };
+                (0..=steps).map(|t| 1.0 - f(t + 1) / f(0)).collect()
+            }
+            Schedule::Linear => {
+                let scale = 1.0 / (steps + 1) as f64;
+                let (first, last) = (0.1 * scale, 20.0 * scale);
+                (0..=steps)
+                    .map(|t| first + (last - first) * t as f64 / steps as f64)
+                    .collect()
+            }
+            Schedule::Constant => vec![1.0; steps + 1],
+        };
+        let theta_bars: Vec<f64> = thetas
+            .iter()
+            .scan(-thetas[0], |sum, theta| {
+                *sum += theta;
+                Some(*sum)
+            })
+            .collect();
+        let dt = -eps.ln() / theta_bars[steps];
+        Self {
+            sigmas: thetas.iter().map(|theta| lambda * (2.0 * theta).sqrt()).collect(),
+            sigma_bars: theta_bars
+                .iter()
+                .map(|bar| lambda * (-(-2.0 * bar * dt).exp_m1()).sqrt())
+                .collect(),
+            thetas,
+            theta_bars,
+            dt,
+            lambda,
+        }
+    }
+
+    /// The reference implementation's order of f32 operations.
+    fn in_single(schedule: Schedule, steps: usize, lambda: f64, eps: f64) -> Self {
+        let thetas: Vec<f32> = match schedule {
+            Schedule::Cosine => {
+                let n = (steps + 2) as f32;
+                let f = |k: usize| {
+                    let phase = ((k as f32 / n) + 0.008) / 1.008 * std::f32::consts::PI * 0.5;
+                    phase.cos().powi(2)
+                };
+                let first = f(0);
+                (0..=steps).map(|t| 1.0 - f(t + 1) / first).collect()
+            }
+            Schedule::Linear => {
+                let double = Self::in_double(schedule, steps, lambda, eps);
+                double.thetas.iter().map(|&theta| theta as f32).collect()
+            }
+            Schedule::Constant => vec![1.0; steps + 1],
+        };
+        let mut sum = 0f64; // running sums of f32 are kept in f64 there
+        let theta_bars: Vec<f32> = thetas
+            .iter()
+            .map(|&theta| {
+                sum += f64::from(theta);
+                sum as f32 - thetas[0]
+            })
+            .collect();
+        let dt = -1.0 / theta_bars[steps] * eps.ln() as f32;
+        let variance = (lambda * lambda) as f32;
+        let widen = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<_>>();
+        Self {
+            sigmas: widen(
+                thetas
+                    .iter()
+                    .map(|theta| ((lambda * lambda * 2.0) as f32 * theta).sqrt())
+                    .collect(),
+            ),
+            sigma_bars: widen(
+                theta_bars
+                    .iter()
+                    .map(|bar| (variance * (1.0 - (-2.0 * bar * dt).exp())).sqrt())
+                    .collect(),
+            ),
+            thetas: widen(thetas),
+            theta_bars: widen(theta_bars),
+            dt: f64::from(dt),
+            lambda,
+        }
+    }
+
+    /// T.
+    pub fn steps(&self) -> usize {
+        self.thetas.len() - 1
+    }
+
+    /// θ_t.
+    pub fn theta(&self, t: usize) -> f64 {
+        self.thetas[t]
+    }
+
+    /// σ_t = λ √(2 θ_t).
+    pub fn sigma(&self, t: usize) -> f64 {
+        self.sigmas[t]
+    }
+
+    /// θ̄_t.
+    pub fn theta_bar(&self, t: usize) -> f64 {
+        self.theta_bars[t]
+    }
+
+    /// σ̄_t = λ √(1 − e^{−2 θ̄_t Δ}): the marginal's standard deviation.
+    pub fn sigma_bar(&self, t: usize) -> f64 {
+        self.sigma_bars[t]
+    }
+
+    /// α_t = e^{−θ̄_t Δ}: what is left of x_0 − μ at t.
+    pub fn alpha(&self, t: usize) -> f64 {
+        (-self.theta_bars[t] * self.dt).exp()
+    }
+
+    /// Δ.
+    pub fn dt(&self) -> f64 {
+        self.dt
+    }
+
+    /// λ.
+    pub fn max_sigma(&self) -> f64 {
+        self.lambda
+    }
+
+    /// Mean of the marginal: μ + α_t (x_0 − μ).
+    pub fn marginal_mean(&self, x0: Tensor<4>, mu: Tensor<4>, t: usize) -> Tensor<4> {
+        mu.clone() + (x0 - mu) * self.alpha(t)
+    }
+
+    /// A sample of the marginal: its mean + σ̄_t z.
+    pub fn marginal(&self, x0: Tensor<4>, mu: Tensor<4>, t: usize, z: Tensor<4>) -> Tensor<4> {
+        self.marginal_mean(x0, mu, t) + z * self.sigma_bar(t)
+    }
+
+    /// The start state x_T = μ + λ z.
+    pub fn start(&self, mu: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+        mu + z * self.lambda
+    }
+
+    /// Score s = −ε̂ / σ̄_t.
+    pub fn score_from_noise(&self, noise: Tensor<4>, t: usize) -> Tensor<4> {
+        -noise / self.sigma_bar(t)
+    }
+
+    /// Noise of a state whose clean end is known: (x_t − marginal mean) / σ̄_t.
+    pub fn noise_from_clean(
+        &self,
+        x: Tensor<4>,
+        x0: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        (x - self.marginal_mean(x0, mu, t)) / self.sigma_bar(t)
+    }
+
+    /// Clean end of a state whose noise is known: x̂_0 = (x_t − μ − σ̄_t ε̂)/α_t + μ.
+    pub fn clean_from_noise(
+        &self,
+        x: Tensor<4>,
+        noise: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        (x - mu.clone() - noise * self.sigma_bar(t)) / self.alpha(t) + mu
+    }
+
+    /// Drift of one forward step: θ_t (μ − x) Δ.
+    pub fn drift(&self, x: Tensor<4>, mu: Tensor<4>, t: usize) -> Tensor<4> {
+        (mu - x) * (self.thetas[t] * self.dt)
+    }
+
+    /// Dispersion of one step: σ_t √Δ z.
+    pub fn dispersion(&self, z: Tensor<4>, t: usize) -> Tensor<4> {
+        z * (self.sigmas[t] * self.dt.sqrt())
+    }
+
+    /// Forward step: x + θ_t (μ − x) Δ + σ_t √Δ z.
+    pub fn forward_step(&self, x: Tensor<4>, mu: Tensor<4>, t: usize, z: Tensor<4>) -> Tensor<4> {
+        x.clone() + self.drift(x, mu, t) + self.dispersion(z, t)
+    }
+
+    /// Drift of the reverse SDE: [θ_t (μ − x) − σ_t² s] Δ.
+    pub fn reverse_sde_drift(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        self.reverse_drift(x, mu, score, t, 1.0)
+    }
+
+    /// Drift of the reverse ODE: [θ_t (μ − x) − ½ σ_t² s] Δ.
+    pub fn reverse_ode_drift(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        self.reverse_drift(x, mu, score, t, 0.5)
+    }
+
+    fn reverse_drift(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+        share: f64,
+    ) -> Tensor<4> {
+        ((mu - x) * self.thetas[t] - score * (share * self.sigmas[t].powi(2))) * self.dt
+    }
+
+    /// Mean of the reverse SDE step: x_t minus its drift.
+    pub fn reverse_sde_mean(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        x.clone() - self.reverse_sde_drift(x, mu, score, t)
+    }
+
+    /// Reverse SDE step: its mean − σ_t √Δ z.
+    pub fn reverse_sde_step(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+        z: Tensor<4>,
+    ) -> Tensor<4> {
+        self.reverse_sde_mean(x, mu, score, t) - self.dispersion(z, t)
+    }
+
+    /// Reverse ODE step: deterministic.
+    pub fn reverse_ode_step(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        score: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        x.clone() - self.reverse_ode_drift(x, mu, score, t)
+    }
+
+    /// A, B, C of the optimum reverse state: e^{−θ_t Δ}, α_t, and α_{t−1}. A is what one step keeps.
+    fn optimum_factors(&self, t: usize) -> [f64; 3] {
+        let keep = (-self.thetas[t] * self.dt).exp();
+        [keep, self.alpha(t), self.alpha(t - 1)]
+    }
+
+    /// Weights of (x_t − μ) and (x_0 − μ) in the optimum reverse state at t − 1.
+    pub fn optimum_weights(&self, t: usize) -> [f64; 2] {
+        let [a, b, c] = self.optimum_factors(t);
+        let spread = 1.0 - b * b;
+        [a * (1.0 - c * c) / spread, c * (1.0 - a * a) / spread]
+    }
+
+    /// Optimum reverse state: the mean of x_{t−1} given x_t and x_0.
+    pub fn optimum_step(
+        &self,
+        x: Tensor<4>,
+        x0: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        let [of_state, of_clean] = self.optimum_weights(t);
+        (x - mu.clone()) * of_state + (x0 - mu.clone()) * of_clean + mu
+    }
+
+    /// Posterior step: the optimum reverse state for x̂_0, plus
+    /// λ √((1 − A²)(1 − C²)/(1 − B²)) z.
+    pub fn posterior_step(
+        &self,
+        x: Tensor<4>,
+        x0: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+        z: Tensor<4>,
+    ) -> Tensor<4> {
+        self.optimum_step(x, x0, mu, t) + z * self.posterior_sigma(t)
+    }
+
+    /// Standard deviation of the posterior step.
+    pub fn posterior_sigma(&self, t: usize) -> f64 {
+        let [a, b, c] = self.optimum_factors(t);
+        self.lambda * ((1.0 - a * a) * (1.0 - c * c) / (1.0 - b * b)).sqrt()
+    }
+
+    /// The noise that a network's output stands for, at state x_t.
+    pub fn noise_from_output(
+        &self,
+        output: Tensor<4>,
+        prediction: Prediction,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        match prediction {
+            Prediction::Noise => output,
+            Prediction::CleanDifference => {
+                (x - mu - output * self.alpha(t)) / self.sigma_bar(t)
+            }
+        }
+    }
+
+    /// The clean end x̂_0 that a network's output stands for, at state x_t.
+    pub fn clean_from_output(
+        &self,
+        output: Tensor<4>,
+        prediction: Prediction,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        t: usize,
+    ) -> Tensor<4> {
+        match prediction {
+            Prediction::Noise => self.clean_from_noise(x, output, mu, t),
+            Prediction::CleanDifference => output + mu,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sde(schedule: Schedule, steps: usize) -> Sde {
+        Sde::new(&SdeConfig { schedule, steps, ..Default::default() }).unwrap()
+    }
+
+    #[test]
+    fn eps_of_the_picture_is_left_at_the_end() {
+        for schedule in [Schedule::Cosine, Schedule::Linear, Schedule::Constant] {
+            for steps in [2, 20, 400] {
+                let sde = sde(schedule, steps);
+                assert!((sde.alpha(steps) - 0.005).abs() < 1e-12);
+                assert_eq!(sde.alpha(0), 1.0);
+                assert_eq!(sde.sigma_bar(0), 0.0);
+            }
+        }
+    }
+
+    /// Expected numbers: `sde/schedules.safetensors` of the reference implementation's recorded
+    /// numbers, T = 20, cosine, ε = 0.005.
+    #[test]
+    fn cosine_schedule_is_the_references() {
+        let sde = sde(Schedule::Cosine, 20);
+        for (t, bar) in [(1, 0.017912850), (10, 0.111675806), (20, 0.117645591)] {
+            assert!((sde.sigma_bar(t) / bar - 1.0).abs() < 5e-4, "t = {t}");
+        }
+    }
+
+    #[test]
+    fn settings_out_of_range_are_errors() {
+        let bad = |change: fn(&mut SdeConfig)| {
+            let mut config = SdeConfig::default();
+            change(&mut config);
+            Sde::new(&config).is_err()
+        };
+        assert!(bad(|c| c.steps = 1));
+        assert!(bad(|c| c.max_sigma = 0.0));
+        assert!(bad(|c| c.eps = 1.0));
+        assert!(bad(|c| c.eps = f64::NAN));
+    }
+}
