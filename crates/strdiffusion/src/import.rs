@@ -3,6 +3,7 @@
 //! Burn's reader parses the pickle without executing it. A checkpoint's names are derived from
 //! ours, one by one, so each missing or extra tensor is named.
 
+use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
@@ -25,10 +26,18 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
     if size == 0 {
         return Err(Error::model(path, "the file is empty; download the checkpoint again"));
     }
-    let reader = PytorchReader::new(path).map_err(|error| {
-        let reason = one_line(&error.to_string());
-        Error::model(path, format!("not a PyTorch checkpoint that can be read ({reason})"))
-    })?;
+    // The copy must live until the tensors are read from it.
+    let (reader, _copy) = match PytorchReader::new(path) {
+        Ok(reader) => (reader, None),
+        Err(error) => {
+            let unreadable = || {
+                let reason = one_line(&error.to_string());
+                Error::model(path, format!("not a PyTorch checkpoint that can be read ({reason})"))
+            };
+            let copy = copy_without_zip64(path).ok().flatten().ok_or_else(unreadable)?;
+            (PytorchReader::new(copy.path()).map_err(|_| unreadable())?, Some(copy))
+        }
+    };
     let mut tensors = TensorMap::new();
     for (name, tensor) in reader.into_tensors() {
         let bytes = tensor
@@ -41,6 +50,32 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
         tensors.insert(name, HostTensor { shape: tensor.shape().to_vec(), values });
     }
     Ok(tensors)
+}
+
+/// A copy of a zip archive without its redundant zip64 trailer, if it has one.
+///
+/// PyTorch writes the trailer (76 bytes) even where the ordinary one says everything. Where the
+/// archive's first directory entry is 76 bytes long too, which its name decides, the zip reader
+/// takes the second entry for the first and fails.
+fn copy_without_zip64(path: &Path) -> std::io::Result<Option<tempfile::NamedTempFile>> {
+    const END: usize = 22; // of the ordinary trailer, without a comment
+    const ZIP64: usize = 76; // zip64 record and locator
+    let bytes = std::fs::read(path)?;
+    let Some(end) = bytes.len().checked_sub(END).filter(|end| *end >= ZIP64) else {
+        return Ok(None);
+    };
+    let word = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i])) as usize;
+    let redundant = bytes[end..].starts_with(b"PK\x05\x06")
+        && bytes[end - 20..].starts_with(b"PK\x06\x07")
+        && bytes[end - ZIP64..].starts_with(b"PK\x06\x06")
+        && word(end + 16).checked_add(word(end + 12)) == Some(end - ZIP64);
+    if !redundant {
+        return Ok(None);
+    }
+    let mut copy = tempfile::NamedTempFile::new()?;
+    copy.write_all(&bytes[..end - ZIP64])?;
+    copy.write_all(&bytes[end..])?;
+    Ok(Some(copy))
 }
 
 fn one_line(text: &str) -> String {

@@ -14,12 +14,14 @@ pub mod import;
 pub mod model;
 pub mod networks;
 pub mod noise;
+pub mod objectives;
 pub mod ops;
 pub mod picture;
 pub mod reference;
 pub mod sampler;
 pub mod sde;
 pub mod structure;
+pub mod training;
 pub mod weights;
 
 pub use burn::tensor::Device;

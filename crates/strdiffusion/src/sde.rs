@@ -5,7 +5,7 @@
 //! a state x, the mean μ it reverts to, and coefficients that [`Sde`] computes once. Noise is an
 //! argument, never drawn here.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
@@ -45,6 +45,27 @@ pub enum Prediction {
     /// The clean difference û_0 = x_0 − μ. The same process; near t = T, where the noise form
     /// divides its error by α_t ≈ ε = 0.005, this one does not.
     CleanDifference,
+}
+
+/// The timestep of a batch: one for all of its pictures, or one for each.
+#[derive(Debug, Clone, Copy)]
+pub enum Times<'a> {
+    /// All pictures are at this t.
+    All(usize),
+    /// Picture i is at the i-th t.
+    Each(&'a [usize]),
+}
+
+impl From<usize> for Times<'_> {
+    fn from(t: usize) -> Self {
+        Self::All(t)
+    }
+}
+
+impl<'a> From<&'a [usize]> for Times<'a> {
+    fn from(times: &'a [usize]) -> Self {
+        Self::Each(times)
+    }
 }
 
 /// Everything that defines an [`Sde`].
@@ -94,6 +115,7 @@ pub struct Sde {
     /// Δ = −ln ε / θ̄_T.
     dt: f64,
     lambda: f64,
+    arithmetic: Arithmetic,
 }
 
 impl Sde {
@@ -155,6 +177,7 @@ impl Sde {
             theta_bars,
             dt,
             lambda,
+            arithmetic: Arithmetic::Double,
         }
     }
 
@@ -204,6 +227,7 @@ impl Sde {
             theta_bars: widen(theta_bars),
             dt: f64::from(dt),
             lambda,
+            arithmetic: Arithmetic::Single,
         }
     }
 
@@ -247,14 +271,39 @@ impl Sde {
         self.lambda
     }
 
+    /// x · f(t), with a scalar for one timestep and a column for one timestep of each picture.
+    fn weigh(&self, x: Tensor<4>, t: Times, f: impl Fn(usize) -> f64) -> Tensor<4> {
+        match t {
+            Times::All(t) => x * f(t),
+            Times::Each(times) => {
+                let column: Vec<f32> = times.iter().map(|&t| f(t) as f32).collect();
+                let data = TensorData::new(column, [times.len(), 1, 1, 1]);
+                let column = Tensor::from_data(data, &x.device());
+                x * column
+            }
+        }
+    }
+
     /// Mean of the marginal: μ + α_t (x_0 − μ).
-    pub fn marginal_mean(&self, x0: Tensor<4>, mu: Tensor<4>, t: usize) -> Tensor<4> {
-        mu.clone() + (x0 - mu) * self.alpha(t)
+    pub fn marginal_mean<'a>(
+        &self,
+        x0: Tensor<4>,
+        mu: Tensor<4>,
+        t: impl Into<Times<'a>>,
+    ) -> Tensor<4> {
+        mu.clone() + self.weigh(x0 - mu, t.into(), |t| self.alpha(t))
     }
 
     /// A sample of the marginal: its mean + σ̄_t z.
-    pub fn marginal(&self, x0: Tensor<4>, mu: Tensor<4>, t: usize, z: Tensor<4>) -> Tensor<4> {
-        self.marginal_mean(x0, mu, t) + z * self.sigma_bar(t)
+    pub fn marginal<'a>(
+        &self,
+        x0: Tensor<4>,
+        mu: Tensor<4>,
+        t: impl Into<Times<'a>>,
+        z: Tensor<4>,
+    ) -> Tensor<4> {
+        let t = t.into();
+        self.marginal_mean(x0, mu, t) + self.weigh(z, t, |t| self.sigma_bar(t))
     }
 
     /// The start state x_T = μ + λ z.
@@ -263,67 +312,82 @@ impl Sde {
     }
 
     /// Score s = −ε̂ / σ̄_t.
-    pub fn score_from_noise(&self, noise: Tensor<4>, t: usize) -> Tensor<4> {
-        -noise / self.sigma_bar(t)
+    pub fn score_from_noise<'a>(&self, noise: Tensor<4>, t: impl Into<Times<'a>>) -> Tensor<4> {
+        self.weigh(noise, t.into(), |t| -1.0 / self.sigma_bar(t))
     }
 
     /// Noise of a state whose clean end is known: (x_t − marginal mean) / σ̄_t.
-    pub fn noise_from_clean(
+    pub fn noise_from_clean<'a>(
         &self,
         x: Tensor<4>,
         x0: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
-        (x - self.marginal_mean(x0, mu, t)) / self.sigma_bar(t)
+        let t = t.into();
+        self.weigh(x - self.marginal_mean(x0, mu, t), t, |t| 1.0 / self.sigma_bar(t))
     }
 
     /// Clean end of a state whose noise is known: x̂_0 = (x_t − μ − σ̄_t ε̂)/α_t + μ.
-    pub fn clean_from_noise(
+    pub fn clean_from_noise<'a>(
         &self,
         x: Tensor<4>,
         noise: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
-        (x - mu.clone() - noise * self.sigma_bar(t)) / self.alpha(t) + mu
+        let t = t.into();
+        let noise = self.weigh(noise, t, |t| self.sigma_bar(t));
+        self.weigh(x - mu.clone() - noise, t, |t| 1.0 / self.alpha(t)) + mu
     }
 
     /// Drift of one forward step: θ_t (μ − x) Δ.
-    pub fn drift(&self, x: Tensor<4>, mu: Tensor<4>, t: usize) -> Tensor<4> {
-        (mu - x) * (self.thetas[t] * self.dt)
+    pub fn drift<'a>(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        t: impl Into<Times<'a>>,
+    ) -> Tensor<4> {
+        self.weigh(mu - x, t.into(), |t| self.theta(t) * self.dt)
     }
 
     /// Dispersion of one step: σ_t √Δ z.
-    pub fn dispersion(&self, z: Tensor<4>, t: usize) -> Tensor<4> {
-        z * (self.sigmas[t] * self.dt.sqrt())
+    pub fn dispersion<'a>(&self, z: Tensor<4>, t: impl Into<Times<'a>>) -> Tensor<4> {
+        self.weigh(z, t.into(), |t| self.sigma(t) * self.dt.sqrt())
     }
 
     /// Forward step: x + θ_t (μ − x) Δ + σ_t √Δ z.
-    pub fn forward_step(&self, x: Tensor<4>, mu: Tensor<4>, t: usize, z: Tensor<4>) -> Tensor<4> {
+    pub fn forward_step<'a>(
+        &self,
+        x: Tensor<4>,
+        mu: Tensor<4>,
+        t: impl Into<Times<'a>>,
+        z: Tensor<4>,
+    ) -> Tensor<4> {
+        let t = t.into();
         x.clone() + self.drift(x, mu, t) + self.dispersion(z, t)
     }
 
     /// Drift of the reverse SDE: [θ_t (μ − x) − σ_t² s] Δ.
-    pub fn reverse_sde_drift(
+    pub fn reverse_sde_drift<'a>(
         &self,
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
-        self.reverse_drift(x, mu, score, t, 1.0)
+        self.reverse_drift(x, mu, score, t.into(), 1.0)
     }
 
     /// Drift of the reverse ODE: [θ_t (μ − x) − ½ σ_t² s] Δ.
-    pub fn reverse_ode_drift(
+    pub fn reverse_ode_drift<'a>(
         &self,
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
-        self.reverse_drift(x, mu, score, t, 0.5)
+        self.reverse_drift(x, mu, score, t.into(), 0.5)
     }
 
     fn reverse_drift(
@@ -331,115 +395,126 @@ impl Sde {
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: Times,
         share: f64,
     ) -> Tensor<4> {
-        ((mu - x) * self.thetas[t] - score * (share * self.sigmas[t].powi(2))) * self.dt
+        let pull = self.weigh(mu - x, t, |t| self.theta(t) * self.dt);
+        pull - self.weigh(score, t, |t| share * self.sigma(t).powi(2) * self.dt)
     }
 
     /// Mean of the reverse SDE step: x_t minus its drift.
-    pub fn reverse_sde_mean(
+    pub fn reverse_sde_mean<'a>(
         &self,
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         x.clone() - self.reverse_sde_drift(x, mu, score, t)
     }
 
     /// Reverse SDE step: its mean − σ_t √Δ z.
-    pub fn reverse_sde_step(
+    pub fn reverse_sde_step<'a>(
         &self,
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
         z: Tensor<4>,
     ) -> Tensor<4> {
+        let t = t.into();
         self.reverse_sde_mean(x, mu, score, t) - self.dispersion(z, t)
     }
 
     /// Reverse ODE step: deterministic.
-    pub fn reverse_ode_step(
+    pub fn reverse_ode_step<'a>(
         &self,
         x: Tensor<4>,
         mu: Tensor<4>,
         score: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         x.clone() - self.reverse_ode_drift(x, mu, score, t)
     }
 
-    /// A, B, C of the optimum reverse state: e^{−θ_t Δ}, α_t, and α_{t−1}. A is what one step keeps.
-    fn optimum_factors(&self, t: usize) -> [f64; 3] {
-        let keep = (-self.thetas[t] * self.dt).exp();
-        [keep, self.alpha(t), self.alpha(t - 1)]
-    }
-
-    /// Weights of (x_t − μ) and (x_0 − μ) in the optimum reverse state at t − 1.
+    /// Weights of (x_t − μ) and (x_0 − μ) in the optimum reverse state at t − 1:
+    /// A (1 − C²)/(1 − B²) and C (1 − A²)/(1 − B²), A = e^{−θ_t Δ}, B = α_t, C = α_{t−1}.
     pub fn optimum_weights(&self, t: usize) -> [f64; 2] {
-        let [a, b, c] = self.optimum_factors(t);
-        let spread = 1.0 - b * b;
-        [a * (1.0 - c * c) / spread, c * (1.0 - a * a) / spread]
+        let exponents = [self.theta(t), self.theta_bar(t), self.theta_bar(t - 1)];
+        match self.arithmetic {
+            Arithmetic::Double => {
+                let [a, _, c] = exponents.map(|e| (-e * self.dt).exp());
+                let [rest_a, rest_b, rest_c] = exponents.map(|e| -(-2.0 * e * self.dt).exp_m1());
+                [a * rest_c / rest_b, c * rest_a / rest_b]
+            }
+            Arithmetic::Single => {
+                let [a, b, c] = exponents.map(|e| (-(e as f32) * self.dt as f32).exp());
+                let rest = 1.0 - b * b;
+                [a * (1.0 - c * c) / rest, c * (1.0 - a * a) / rest].map(f64::from)
+            }
+        }
     }
 
     /// Optimum reverse state: the mean of x_{t−1} given x_t and x_0.
-    pub fn optimum_step(
+    pub fn optimum_step<'a>(
         &self,
         x: Tensor<4>,
         x0: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
-        let [of_state, of_clean] = self.optimum_weights(t);
-        (x - mu.clone()) * of_state + (x0 - mu.clone()) * of_clean + mu
+        let t = t.into();
+        let of_state = self.weigh(x - mu.clone(), t, |t| self.optimum_weights(t)[0]);
+        let of_clean = self.weigh(x0 - mu.clone(), t, |t| self.optimum_weights(t)[1]);
+        of_state + of_clean + mu
     }
 
     /// Posterior step: the optimum reverse state for x̂_0, plus
     /// λ √((1 − A²)(1 − C²)/(1 − B²)) z.
-    pub fn posterior_step(
+    pub fn posterior_step<'a>(
         &self,
         x: Tensor<4>,
         x0: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
         z: Tensor<4>,
     ) -> Tensor<4> {
-        self.optimum_step(x, x0, mu, t) + z * self.posterior_sigma(t)
+        let t = t.into();
+        self.optimum_step(x, x0, mu, t) + self.weigh(z, t, |t| self.posterior_sigma(t))
     }
 
     /// Standard deviation of the posterior step.
     pub fn posterior_sigma(&self, t: usize) -> f64 {
-        let [a, b, c] = self.optimum_factors(t);
-        self.lambda * ((1.0 - a * a) * (1.0 - c * c) / (1.0 - b * b)).sqrt()
+        let rest = |exponent: f64| -(-2.0 * exponent * self.dt).exp_m1();
+        let [a, b, c] = [self.theta(t), self.theta_bar(t), self.theta_bar(t - 1)].map(rest);
+        self.lambda * (a * c / b).sqrt()
     }
 
     /// The noise that a network's output stands for, at state x_t.
-    pub fn noise_from_output(
+    pub fn noise_from_output<'a>(
         &self,
         output: Tensor<4>,
         prediction: Prediction,
         x: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         match prediction {
             Prediction::Noise => output,
             Prediction::CleanDifference => {
-                (x - mu - output * self.alpha(t)) / self.sigma_bar(t)
+                self.noise_from_clean(x, output + mu.clone(), mu, t)
             }
         }
     }
 
     /// The clean end x̂_0 that a network's output stands for, at state x_t.
-    pub fn clean_from_output(
+    pub fn clean_from_output<'a>(
         &self,
         output: Tensor<4>,
         prediction: Prediction,
         x: Tensor<4>,
         mu: Tensor<4>,
-        t: usize,
+        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         match prediction {
             Prediction::Noise => self.clean_from_noise(x, output, mu, t),

@@ -67,7 +67,7 @@ pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor
         .into_data()
         .convert::<f32>()
-        .into_vec()
+        .try_into_vec()
         .expect("the data was just converted to f32")
 }
 

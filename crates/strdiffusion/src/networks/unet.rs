@@ -399,6 +399,11 @@ impl ConditionalUNet {
         x.narrow(2, 0, height).narrow(3, 0, width)
     }
 
+    /// Whether the network is steered by a structure.
+    pub fn is_guided(&self) -> bool {
+        self.downs.iter().any(|level| level.guide.is_some())
+    }
+
     /// One power iteration of every spectrally normalised convolution; training does this before
     /// each forward pass.
     pub fn iterate_power(&mut self) {

@@ -1,0 +1,3 @@
+//! Training of the three networks.
+
+pub mod optimizer;
