@@ -1,6 +1,6 @@
 //! The instruction sets: a table of kernels for each, and the choice at run time.
 
-use crate::kernels::{gather, gemm, rows, winograd};
+use crate::kernels::{gather, gemm, norm, pointwise, rows, softmax, winograd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -99,6 +99,14 @@ pub(crate) struct Kernels {
     pub dot: unsafe fn(&gemm::Dot),
     pub gather: unsafe fn(&gather::Gather),
     pub finish: unsafe fn(&rows::Finish),
+    pub norm: unsafe fn(&norm::Norm),
+    pub norm_back: unsafe fn(&norm::Norm),
+    pub modulate: unsafe fn(&pointwise::Modulate),
+    pub modulate_back: unsafe fn(&pointwise::Modulate),
+    pub row_max: unsafe fn(&softmax::Row),
+    pub row_exp: unsafe fn(&softmax::Row),
+    pub softmax_columns: unsafe fn(&softmax::Columns),
+    pub softmax_columns_back: unsafe fn(&softmax::Columns),
     pub f43: WinogradKernels,
     pub f23: WinogradKernels,
 }
@@ -145,6 +153,15 @@ macro_rules! kernels {
             entry!(gradient23, winograd::Gradient, winograd::gradient::<S, winograd::F23>);
             entry!(weight_back23, winograd::WeightBack, winograd::weight_back::<S, winograd::F23>);
 
+            entry!(norm_rows, norm::Norm, norm::norm::<S>);
+            entry!(norm_back, norm::Norm, norm::norm_back::<S>);
+            entry!(modulate, pointwise::Modulate, pointwise::modulate::<S>);
+            entry!(modulate_back, pointwise::Modulate, pointwise::modulate_back::<S>);
+            entry!(row_max, softmax::Row, softmax::row_max::<S>);
+            entry!(row_exp, softmax::Row, softmax::row_exp::<S>);
+            entry!(softmax_columns, softmax::Columns, softmax::columns::<S>);
+            entry!(softmax_columns_back, softmax::Columns, softmax::columns_back::<S>);
+
             pub(super) static TABLE: Kernels = Kernels {
                 lanes: <S as Simd>::LANES,
                 mr: MR,
@@ -155,6 +172,14 @@ macro_rules! kernels {
                 dot,
                 gather: gather_rows,
                 finish,
+                norm: norm_rows,
+                norm_back,
+                modulate,
+                modulate_back,
+                row_max,
+                row_exp,
+                softmax_columns,
+                softmax_columns_back,
                 f43: WinogradKernels {
                     m: 4,
                     a: 6,

@@ -4,6 +4,9 @@
 //!   filtering, everything else through an implicit matrix product; an [`Epilogue`] (bias, scale
 //!   and shift, SiLU, residual) costs no extra pass.
 //! - [`conv2d_input_grad`], [`conv2d_weight_grad`], [`conv2d_bias_grad`]: its gradients.
+//! - [`linear_attention`], [`layer_norm`], [`spade`], [`modulate_silu`], [`gelu`],
+//!   [`upsample_nearest2`]: each with its `_backward`.
+//! - [`attention_block`]: norm, linear attention, norm and residual in two sweeps, for inference.
 //!
 //! Each kernel is written once over a small vector abstraction and built for AVX-512, AVX2 with
 //! FMA, NEON and ordinary code; the CPU decides at run time ([`Isa`]). Threads come from a pool of
@@ -14,10 +17,14 @@
 // Loops over lanes, points and register tiles read best with their indices.
 #![allow(clippy::needless_range_loop)]
 
+mod attention;
+mod attention_block;
 mod conv;
 mod grad;
 mod isa;
 mod kernels;
+mod norm;
+mod pointwise;
 mod pool;
 mod raw;
 mod shape;
@@ -26,9 +33,16 @@ mod taps;
 mod winograd;
 mod workspace;
 
+pub use attention::{AttentionShape, linear_attention, linear_attention_backward};
+pub use attention_block::{AttentionWeights, attention_block};
 pub use conv::{PackedConv, conv2d};
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
+pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
+pub use pointwise::{
+    ModulateGrads, gelu, gelu_backward, modulate_silu, modulate_silu_backward, upsample_nearest2,
+    upsample_nearest2_backward,
+};
 pub use pool::{num_threads, set_num_threads};
 pub use shape::{Conv2dShape, Epilogue, Precision};
 pub use workspace::release_workspace;

@@ -205,3 +205,34 @@ fn worker(index: usize) {
         pool.active.fetch_sub(1, Ordering::AcqRel);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_runs_once_even_within_items() {
+        let counts: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+        parallel_for(10, |i| {
+            parallel_for(100, |j| {
+                counts[100 * i + j].fetch_add(1, Ordering::Relaxed);
+            });
+        });
+        assert!(counts.iter().all(|c| c.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_goes_on() {
+        for bad in [0, 7, 99] {
+            let caught = catch_unwind(|| {
+                parallel_for(100, |i| assert_ne!(i, bad));
+            });
+            assert!(caught.is_err());
+        }
+        let sum = AtomicUsize::new(0);
+        parallel_for(100, |i| {
+            sum.fetch_add(i, Ordering::Relaxed);
+        });
+        assert_eq!(sum.load(Ordering::Relaxed), 4950);
+    }
+}

@@ -18,11 +18,19 @@ impl Shared<*mut f32> {
     pub(crate) fn of_mut(slice: &mut [f32]) -> Self {
         Self(slice.as_mut_ptr())
     }
+
+    pub(crate) fn from_raw_mut(p: *mut f32) -> Self {
+        Self(p)
+    }
 }
 
 impl Shared<*const f32> {
     pub(crate) fn of(slice: &[f32]) -> Self {
         Self(slice.as_ptr())
+    }
+
+    pub(crate) fn from_raw(p: *const f32) -> Self {
+        Self(p)
     }
 }
 

@@ -304,8 +304,8 @@ pub(crate) fn conv(
     }
     let points = f.a * f.a;
     let total = g.batch * g.h.div_ceil(f.m) * g.w.div_ceil(f.m);
-    let wide = points * g.inputs * 2 * k.nr <= V_FLOATS;
-    let block = if wide { 2 * k.nr } else { k.nr };
+    let fitting = (V_FLOATS / (points * g.inputs.max(1))).clamp(32, 64);
+    let block = fitting / k.nr * k.nr;
     let padded = total.min(block).next_multiple_of(k.lanes);
     let group = (M_FLOATS / (points * padded) / k.mr).clamp(1, 16) * k.mr;
     let group = group.min(g.outputs.next_multiple_of(k.mr));

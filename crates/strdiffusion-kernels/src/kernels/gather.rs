@@ -47,36 +47,53 @@ pub(crate) struct Gather<'a> {
 /// not overlap, and the CPU has the features of `S`.
 #[inline(always)]
 pub(crate) unsafe fn gather<S: Simd>(g: &Gather) {
-    for run in g.runs {
-        let mut row = 0;
-        for c in g.c0..g.c1 {
-            for ty in 0..g.y_taps {
-                let y = (run.y * g.stride + ty) as isize + g.y_first;
-                let inside = y >= 0 && (y as usize) < g.h;
-                let line =
-                    ((run.n * g.channels + c) * g.h + if inside { y as usize } else { 0 }) * g.w;
-                for tx in 0..g.x_taps {
-                    let x0 = (run.x * g.stride + tx) as isize + g.x_first;
-                    // SAFETY: `line` starts a row of the input that exists, and the rows of the
-                    // result are covered as the contract says.
-                    unsafe {
-                        let to = g.out.add(row * g.row_step + run.to);
-                        if inside {
-                            gather_line::<S>(g.x.add(line), g.w, x0, g.stride, to, run.count);
-                        } else {
-                            std::ptr::write_bytes(to, 0, run.count);
+    // SAFETY: the contract is the same.
+    unsafe {
+        match g.stride {
+            1 => gather_stride::<S, 1>(g),
+            2 => gather_stride::<S, 2>(g),
+            _ => gather_stride::<S, 0>(g),
+        }
+    }
+}
+
+/// `STRIDE` 0 stands for any.
+#[inline(always)]
+unsafe fn gather_stride<S: Simd, const STRIDE: usize>(g: &Gather) {
+    let stride = if STRIDE == 0 { g.stride } else { STRIDE };
+    let plane = g.h * g.w;
+    for c in g.c0..g.c1 {
+        for ty in 0..g.y_taps {
+            let row = ((c - g.c0) * g.y_taps + ty) * g.x_taps;
+            for run in g.runs {
+                let y = (run.y * stride + ty) as isize + g.y_first;
+                // SAFETY: the line read starts a row of the input that exists, and the rows of
+                // the result are covered as the contract says.
+                unsafe {
+                    let mut to = g.out.add(row * g.row_step + run.to);
+                    if y < 0 || y as usize >= g.h {
+                        for _ in 0..g.x_taps {
+                            fill::<S>(to, run.count);
+                            to = to.add(g.row_step);
                         }
+                        continue;
                     }
-                    row += 1;
+                    let from = g.x.add((run.n * g.channels + c) * plane + y as usize * g.w);
+                    for tx in 0..g.x_taps {
+                        let x0 = (run.x * stride + tx) as isize + g.x_first;
+                        S::prefetch(from.wrapping_offset(2 * plane as isize + x0));
+                        line::<S, STRIDE>(from, g.w, x0, stride, to, run.count);
+                        to = to.add(g.row_step);
+                    }
                 }
             }
         }
     }
 }
 
-/// `to[i] = from[x0 + i·stride]`, zero outside `0..w`.
+/// `to[i] = from[x0 + i·stride]` for `count` positions, zero outside `0..w`.
 #[inline(always)]
-unsafe fn gather_line<S: Simd>(
+unsafe fn line<S: Simd, const STRIDE: usize>(
     from: *const f32,
     w: usize,
     x0: isize,
@@ -85,63 +102,94 @@ unsafe fn gather_line<S: Simd>(
     count: usize,
 ) {
     let step = stride as isize;
-    let lo = if x0 < 0 {
-        ((-x0 + step - 1) / step) as usize
-    } else {
-        0
-    }
-    .min(count);
-    let room = w as isize - x0;
-    let hi = if room <= 0 {
-        0
-    } else {
-        ((room + step - 1) / step) as usize
-    }
-    .clamp(lo, count);
-    // SAFETY: exactly the columns x0 + i·stride for i in lo..hi lie within the line; loads of two
-    // vectors at stride 2 are guarded by the line's end. Writes stay within `count`.
+    let last = x0 + (count as isize - 1) * step;
+    // SAFETY: exactly the columns x0 + i·stride for i in lo..hi lie within the line. Writes stay
+    // within `count`.
     unsafe {
-        for i in 0..lo {
-            *to.add(i) = 0.0;
+        if x0 >= 0 && last < w as isize {
+            return copy::<S, STRIDE>(from, w, x0 as usize, stride, to, count);
         }
-        for i in hi..count {
-            *to.add(i) = 0.0;
+        fill::<S>(to, count);
+        let lo = if x0 < 0 { (-x0 + step - 1) / step } else { 0 };
+        let hi = ((w as isize - x0 + step - 1) / step).min(count as isize);
+        if lo < hi {
+            let first = (x0 + lo * step) as usize;
+            copy::<S, STRIDE>(from, w, first, stride, to.offset(lo), (hi - lo) as usize);
         }
-        let mut i = lo;
-        match stride {
+    }
+}
+
+/// `to[i] = from[x0 + i·stride]` for `count` columns that lie within the line.
+#[inline(always)]
+unsafe fn copy<S: Simd, const STRIDE: usize>(
+    from: *const f32,
+    w: usize,
+    x0: usize,
+    stride: usize,
+    to: *mut f32,
+    count: usize,
+) {
+    // SAFETY: the columns lie within the line; where a vector pair at stride 2 would reach past
+    // its end, only what lies within is loaded.
+    unsafe {
+        let mut i = 0;
+        match STRIDE {
             1 => {
-                let from = from.offset(x0);
-                while i + S::LANES <= hi {
+                let from = from.add(x0);
+                while i + S::LANES <= count {
                     S::store(to.add(i), S::load(from.add(i)));
                     i += S::LANES;
                 }
-                if i < hi {
-                    S::store_partial(to.add(i), hi - i, S::load_partial(from.add(i), hi - i));
+                if i < count {
+                    let n = count - i;
+                    S::store_partial(to.add(i), n, S::load_partial(from.add(i), n));
                 }
             }
             2 => {
-                while i + S::LANES <= hi {
-                    let x = (x0 + 2 * i as isize) as usize;
+                while i < count {
+                    let n = S::LANES.min(count - i);
+                    let x = x0 + 2 * i;
                     let p = from.add(x);
-                    let second = if x + 2 * S::LANES <= w {
-                        S::load(p.add(S::LANES))
+                    let room = w - x;
+                    let v = if room >= 2 * S::LANES {
+                        [S::load(p), S::load(p.add(S::LANES))]
+                    } else if room >= S::LANES {
+                        let rest = room - S::LANES;
+                        [S::load(p), S::load_partial(p.add(S::LANES), rest)]
                     } else {
-                        S::load_partial(p.add(S::LANES), S::LANES - 1)
+                        [S::load_partial(p, room), S::splat(0.0)]
                     };
-                    S::store(to.add(i), S::deinterleave2([S::load(p), second])[0]);
-                    i += S::LANES;
-                }
-                while i < hi {
-                    *to.add(i) = *from.offset(x0 + 2 * i as isize);
-                    i += 1;
+                    let even = S::deinterleave2(v)[0];
+                    if n == S::LANES {
+                        S::store(to.add(i), even);
+                    } else {
+                        S::store_partial(to.add(i), n, even);
+                    }
+                    i += n;
                 }
             }
             _ => {
-                while i < hi {
-                    *to.add(i) = *from.offset(x0 + step * i as isize);
+                while i < count {
+                    *to.add(i) = *from.add(x0 + stride * i);
                     i += 1;
                 }
             }
+        }
+    }
+}
+
+/// Zeros.
+#[inline(always)]
+unsafe fn fill<S: Simd>(to: *mut f32, count: usize) {
+    // SAFETY: writes stay within `count`.
+    unsafe {
+        let mut i = 0;
+        while i + S::LANES <= count {
+            S::store(to.add(i), S::splat(0.0));
+            i += S::LANES;
+        }
+        if i < count {
+            S::store_partial(to.add(i), count - i, S::splat(0.0));
         }
     }
 }

@@ -6,5 +6,8 @@
 
 pub(crate) mod gather;
 pub(crate) mod gemm;
+pub(crate) mod norm;
+pub(crate) mod pointwise;
 pub(crate) mod rows;
+pub(crate) mod softmax;
 pub(crate) mod winograd;

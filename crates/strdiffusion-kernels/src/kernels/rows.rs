@@ -68,8 +68,8 @@ pub(crate) struct Finish {
 /// to = act(from·mul + add) + residual.
 ///
 /// # Safety
-/// The pointers cover `count` floats, `to` overlaps neither of the others, and the CPU has the
-/// features of `S`.
+/// The pointers cover `count` floats, `to` equals `from` or overlaps neither of the others, and the
+/// CPU has the features of `S`.
 #[inline(always)]
 pub(crate) unsafe fn finish<S: Simd>(f: &Finish) {
     // SAFETY: all accesses are within `count`.

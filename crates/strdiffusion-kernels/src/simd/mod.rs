@@ -107,6 +107,46 @@ pub(crate) trait Simd: Copy + 'static {
     unsafe fn prefetch(_p: *const f32) {}
 }
 
+/// `n` ≤ `LANES` floats at `p`; the rest is zero.
+#[inline(always)]
+pub(crate) unsafe fn load_n<S: Simd>(p: *const f32, n: usize) -> S::V {
+    // SAFETY: the caller vouches for n floats at p.
+    unsafe {
+        if n == S::LANES {
+            S::load(p)
+        } else {
+            S::load_partial(p, n)
+        }
+    }
+}
+
+/// Writes the first `n` ≤ `LANES` floats.
+#[inline(always)]
+pub(crate) unsafe fn store_n<S: Simd>(p: *mut f32, n: usize, v: S::V) {
+    // SAFETY: the caller vouches for n floats at p.
+    unsafe {
+        if n == S::LANES {
+            S::store(p, v)
+        } else {
+            S::store_partial(p, n, v)
+        }
+    }
+}
+
+/// Runs the body for each vector of `0..len`: `$i` is its first element, `$n` its length.
+macro_rules! vectors {
+    ($S:ty, $len:expr, |$i:ident, $n:ident| $body:block) => {{
+        let len: usize = $len;
+        let mut $i = 0;
+        while $i < len {
+            let $n = <$S as $crate::simd::Simd>::LANES.min(len - $i);
+            $body
+            $i += $n;
+        }
+    }};
+}
+pub(crate) use vectors;
+
 /// e^x, within about 2e-7 relative; x is clamped to ±87.
 #[inline(always)]
 pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {

@@ -87,3 +87,30 @@ pub fn products(s: &Conv2dShape, mut f: impl FnMut(usize, usize, usize)) {
         }
     }
 }
+
+/// The same numbers in f64.
+pub fn wide(v: &[f32]) -> Vec<f64> {
+    v.iter().map(|x| f64::from(*x)).collect()
+}
+
+/// The gradient of Σ weights·f(x) by central differences, where f is a reference in f64.
+pub fn numeric_gradient(x: &[f64], weights: &[f32], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let loss = |x: &[f64]| -> f64 {
+        f(x).iter()
+            .zip(weights)
+            .map(|(y, w)| y * f64::from(*w))
+            .sum()
+    };
+    let mut x = x.to_vec();
+    (0..x.len())
+        .map(|i| {
+            let (at, h) = (x[i], 1e-5);
+            x[i] = at + h;
+            let up = loss(&x);
+            x[i] = at - h;
+            let down = loss(&x);
+            x[i] = at;
+            (up - down) / (2.0 * h)
+        })
+        .collect()
+}

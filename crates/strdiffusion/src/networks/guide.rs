@@ -5,7 +5,7 @@
 //! are convolved from the structure S. Its shortcut is the identity.
 
 use burn::module::Module;
-use burn::tensor::activation::{leaky_relu, relu};
+use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +27,7 @@ pub enum GuideAlignment {
     Stretched,
 }
 
-/// Spatially adaptive normalisation of `[b, c, h, w]` by a structure `[b, 1, h', w']`.
+/// Spatially adaptive normalisation and activation (slope 0.2) of `[b, c, h, w]` by a structure `[b, 1, h', w']`.
 #[derive(Module, Debug)]
 pub struct Spade {
     /// 1 → 16 channels.
@@ -53,13 +53,13 @@ impl Spade {
         }
     }
 
-    /// norm(x) · (1 + γ(S)) + β(S), with S resized (nearest) to x.
+    /// lrelu(norm(x) · (1 + γ(S)) + β(S)), with S resized (nearest) to x.
     pub fn forward(&self, x: Tensor<4>, structure: Tensor<4>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         let hidden = relu(self.shared.forward(ops::nearest_resize(structure, [h, w])));
         let gamma = self.gamma.forward(hidden.clone());
         let beta = self.beta.forward(hidden);
-        ops::positional_norm(x) * (gamma + 1.0) + beta
+        ops::spade_activation(x, gamma, beta)
     }
 }
 
@@ -90,9 +90,8 @@ impl GuideBlock {
     /// `[b, c, h, w]` and a structure `[b, 1, h', w']` → `[b, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, structure: Tensor<4>) -> Tensor<4> {
         let h = self.spade0.forward(x.clone(), structure.clone());
-        let h = self.conv0.forward(leaky_relu(h, 0.2));
+        let h = self.conv0.forward(h);
         let h = self.spade1.forward(h, structure);
-        let h = self.conv1.forward(leaky_relu(h, 0.2));
-        x + h
+        x + self.conv1.forward(h)
     }
 }

@@ -199,11 +199,6 @@ impl ChannelNorm {
             gain: Param::from_data(ones, device),
         }
     }
-
-    /// `[b, c, h, w]` → the same shape.
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::channel_norm(x, self.gain.val())
-    }
 }
 
 /// 3×3 convolution under spectral norm: the weight is divided by an estimate σ = uᵀ W v of its

@@ -235,9 +235,18 @@ impl LinearAttention {
 
     /// `[b, c, h, w]` → the same shape.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let qkv = self.to_qkv.forward(self.norm.forward(x.clone()));
-        let out = self.to_out.forward(ops::linear_attention(qkv, HEADS));
-        x + self.out_norm.forward(out)
+        let out_bias = self.to_out.bias.as_ref().expect("to_out has a bias");
+        ops::attention_block(
+            x,
+            ops::AttentionWeights {
+                heads: HEADS,
+                pre_gain: self.norm.gain.val(),
+                qkv: self.to_qkv.weight.val(),
+                out: self.to_out.weight.val(),
+                out_bias: out_bias.val(),
+                post_gain: self.out_norm.gain.val(),
+            },
+        )
     }
 }
 

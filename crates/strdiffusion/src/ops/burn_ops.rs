@@ -1,13 +1,11 @@
-//! The operations that the networks spend their time in, each in one place, so that a device with
-//! kernels of its own can take them over while the networks stay defined once.
+//! The operations in terms of Burn's own: for GPUs and half precision.
 
-use burn::tensor::activation::silu;
+use burn::tensor::activation::{leaky_relu, silu, softmax};
 use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
-/// Convolution with a square kernel and zero padding: `[b, in, h, w]` → `[b, out, h', w']`.
-pub fn conv2d(
+pub(super) fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
@@ -18,10 +16,7 @@ pub fn conv2d(
     burn_conv2d(x, weight, bias, options)
 }
 
-/// SiLU(conv(x) · (1 + scale) + shift): the first half of a residual block.
-///
-/// `scale` and `shift` are `[b, out]`.
-pub fn modulated_conv_silu(
+pub(super) fn modulated_conv_silu(
     x: Tensor<4>,
     weight: Tensor<4>,
     scale: Tensor<2>,
@@ -32,33 +27,25 @@ pub fn modulated_conv_silu(
     silu(h * (scale + 1.0).reshape([b, c, 1, 1]) + shift.reshape([b, c, 1, 1]))
 }
 
-/// SiLU(conv(x)) + skip: the second half of a residual block.
-pub fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
     silu(conv2d(x, weight, None, 1, 1)) + skip
 }
 
-/// Normalises the channels of each pixel to mean 0 and (biased) variance 1, times `gain`
-/// `[1, c, 1, 1]`; ε = 1e-5 inside the root.
-pub fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
+pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
     centred * (variance + 1e-5).sqrt().recip() * gain
 }
 
-/// Normalises the channels of each pixel to mean 0 and (unbiased) variance 1; ε = 1e-5 inside the
-/// root. The positional norm of the guide blocks.
-pub fn positional_norm(x: Tensor<4>) -> Tensor<4> {
+pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
     let [_, c, _, _] = x.dims();
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().sum_dim(1) / (c as f64 - 1.0);
-    centred / (variance + 1e-5).sqrt()
+    let norm = centred / (variance + 1e-5).sqrt();
+    leaky_relu(norm * (gamma + 1.0) + beta, 0.2)
 }
 
-/// Linear attention of `heads` heads over the pixels.
-///
-/// `qkv` is `[b, 3 · heads · d, h, w]`; the result `[b, heads · d, h, w]`. q is softmaxed over its
-/// d features and scaled by d^−½, k over the positions, v divided by h·w.
-pub fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
+pub(super) fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
     let [b, c, h, w] = qkv.dims();
     let (n, hidden) = (h * w, c / 3);
     let d = hidden / heads;
@@ -67,20 +54,17 @@ pub fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
             .narrow(1, i * hidden, hidden)
             .reshape([b, heads, d, n]) // [b, heads, d, h·w]
     };
-    let q = activation::softmax(part(0), 2) * (d as f64).powf(-0.5);
-    let k = activation::softmax(part(1), 3);
+    let q = softmax(part(0), 2) * (d as f64).powf(-0.5);
+    let k = softmax(part(1), 3);
     let v = part(2) / n as f64;
     let context = k.matmul(v.swap_dims(2, 3)); // [b, heads, d, d]
     let out = context.swap_dims(2, 3).matmul(q); // [b, heads, d, h·w]
     out.reshape([b, hidden, h, w])
 }
 
-/// Doubles height and width; each pixel becomes four.
-pub fn nearest_double(x: Tensor<4>) -> Tensor<4> {
+pub(super) fn nearest_double(x: Tensor<4>) -> Tensor<4> {
     let [_, _, h, w] = x.dims();
-    let options =
-        InterpolateOptions::new(InterpolateMode::Nearest).with_output_size([2 * h, 2 * w]);
-    interpolate(x, options)
+    nearest_resize(x, [2 * h, 2 * w])
 }
 
 /// Picks the nearest pixel, counted from the top left: output (i, j) is input

@@ -1,0 +1,320 @@
+//! Gradients of the extension: each operation records its inputs and asks the backend under it.
+//!
+//! A fused operation is taken apart here, so that what its gradient needs is kept.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend};
+
+use super::{CpuGradients, CpuOps};
+
+/// Runs a forward pass; where a gradient is wanted, keeps the listed inputs (and `extra`) for it.
+macro_rules! record {
+    ($backward:expr, $strategy:ty, [$($input:ident),+], $extra:expr, $forward:expr) => {
+        match $backward
+            .prepare::<$strategy>([$($input.node()),+])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [$(prep.checkpoint(&$input)),+];
+                let extra = $extra;
+                $(let $input = $input.into_primitive();)+
+                prep.finish((nodes, extra), $forward)
+            }
+            OpsKind::UnTracked(prep) => {
+                $(let $input = $input.into_primitive();)+
+                prep.finish($forward)
+            }
+        }
+    };
+}
+
+/// The inputs that a forward pass kept.
+fn inputs<B: Backend, const N: usize>(
+    nodes: [NodeId; N],
+    checkpointer: &mut Checkpointer,
+) -> [FloatTensor<B>; N] {
+    nodes.map(|node| checkpointer.retrieve_node_output(node))
+}
+
+/// Hands each gradient to its parent, if the parent wants one.
+fn hand_out<B: Backend, const N: usize>(
+    parents: [Option<NodeId>; N],
+    gradients: [FloatTensor<B>; N],
+    grads: &mut Gradients,
+) {
+    for (parent, gradient) in parents.into_iter().zip(gradients) {
+        if let Some(parent) = parent {
+            grads.register::<B>(parent, gradient);
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ConvBackward;
+
+impl<B: CpuGradients> Backward<B, 2> for ConvBackward {
+    type State = ([NodeId; 2], [usize; 2]);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, [stride, padding]) = ops.state;
+        let [x, w] = inputs::<B, 2>(nodes, ck);
+        let [to_x, to_w] = ops.parents;
+        if let Some(parent) = to_x {
+            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), stride, padding);
+            grads.register::<B>(parent.id, dx);
+        }
+        if let Some(parent) = to_w {
+            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy, stride, padding));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ConvBiasBackward;
+
+impl<B: CpuGradients> Backward<B, 3> for ConvBiasBackward {
+    type State = ([NodeId; 2], [usize; 2]);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, [stride, padding]) = ops.state;
+        let [x, w] = inputs::<B, 2>(nodes, ck);
+        let [to_x, to_w, to_b] = ops.parents;
+        if let Some(parent) = to_x {
+            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), stride, padding);
+            grads.register::<B>(parent.id, dx);
+        }
+        if let Some(parent) = to_w {
+            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy.clone(), stride, padding));
+        }
+        if let Some(parent) = to_b {
+            grads.register::<B>(parent.id, B::conv2d_db(dy));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ModulateSiluBackward;
+
+impl<B: CpuGradients> Backward<B, 3> for ModulateSiluBackward {
+    type State = ([NodeId; 3], ());
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [x, scale, shift] = inputs::<B, 3>(ops.state.0, ck);
+        hand_out::<B, 3>(ops.parents.map(|p| p.map(|p| p.id)), B::modulate_silu_grads(x, scale, shift, dy), grads);
+    }
+}
+
+#[derive(Debug)]
+struct SiluBackward;
+
+impl<B: CpuGradients> Backward<B, 1> for SiluBackward {
+    type State = ([NodeId; 1], ());
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [x] = inputs::<B, 1>(ops.state.0, ck);
+        hand_out::<B, 1>(ops.parents.map(|p| p.map(|p| p.id)), [B::silu_grad(x, dy)], grads);
+    }
+}
+
+#[derive(Debug)]
+struct ChannelNormBackward;
+
+impl<B: CpuGradients> Backward<B, 2> for ChannelNormBackward {
+    type State = ([NodeId; 2], ());
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [x, gain] = inputs::<B, 2>(ops.state.0, ck);
+        hand_out::<B, 2>(ops.parents.map(|p| p.map(|p| p.id)), B::channel_norm_grads(x, gain, dy), grads);
+    }
+}
+
+#[derive(Debug)]
+struct SpadeActivationBackward;
+
+impl<B: CpuGradients> Backward<B, 3> for SpadeActivationBackward {
+    type State = ([NodeId; 3], ());
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let [x, gamma, beta] = inputs::<B, 3>(ops.state.0, ck);
+        hand_out::<B, 3>(ops.parents.map(|p| p.map(|p| p.id)), B::spade_activation_grads(x, gamma, beta, dy), grads);
+    }
+}
+
+#[derive(Debug)]
+struct LinearAttentionBackward;
+
+impl<B: CpuGradients> Backward<B, 1> for LinearAttentionBackward {
+    type State = ([NodeId; 1], (FloatTensor<B>, usize));
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, (state, heads)) = ops.state;
+        let [qkv] = inputs::<B, 1>(nodes, ck);
+        let gradient = B::linear_attention_grad(qkv, state, dy, heads);
+        hand_out::<B, 1>(ops.parents.map(|p| p.map(|p| p.id)), [gradient], grads);
+    }
+}
+
+#[derive(Debug)]
+struct NearestDoubleBackward;
+
+impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
+    type State = ();
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let dy = grads.consume::<B>(&ops.node);
+        hand_out::<B, 1>(ops.parents.map(|p| p.map(|p| p.id)), [B::nearest_double_grad(dy)], grads);
+    }
+}
+
+impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> {
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FloatTensor<Self> {
+        record!(
+            ConvBackward,
+            C,
+            [x, weight],
+            [stride, padding],
+            <B as CpuOps>::conv2d(x, weight, stride, padding, keep)
+        )
+    }
+
+    fn conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FloatTensor<Self> {
+        match ConvBiasBackward
+            .prepare::<C>([x.node(), weight.node(), bias.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
+                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+                let y = B::conv2d_bias(x, weight, bias, stride, padding, keep);
+                prep.finish((nodes, [stride, padding]), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+                prep.finish(B::conv2d_bias(x, weight, bias, stride, padding, keep))
+            }
+        }
+    }
+
+    fn modulated_conv_silu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let h = <Self as CpuOps>::conv2d(x, weight, 1, 1, false);
+        Self::modulate_silu(h, scale, shift)
+    }
+
+    fn conv_silu_add(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        skip: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let h = <Self as CpuOps>::conv2d(x, weight, 1, 1, false);
+        Self::float_add(<Self as CpuOps>::silu(h), skip)
+    }
+
+    fn modulate_silu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record!(
+            ModulateSiluBackward,
+            C,
+            [x, scale, shift],
+            (),
+            B::modulate_silu(x, scale, shift)
+        )
+    }
+
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        record!(SiluBackward, C, [x], (), <B as CpuOps>::silu(x))
+    }
+
+    fn channel_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
+        record!(ChannelNormBackward, C, [x, gain], (), B::channel_norm(x, gain))
+    }
+
+    fn spade_activation(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record!(
+            SpadeActivationBackward,
+            C,
+            [x, gamma, beta],
+            (),
+            B::spade_activation(x, gamma, beta)
+        )
+    }
+
+    fn linear_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        match LinearAttentionBackward
+            .prepare::<C>([qkv.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [prep.checkpoint(&qkv)];
+                let [out, state] = B::linear_attention_with_state(qkv.into_primitive(), heads);
+                prep.finish((nodes, (state, heads)), out)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::linear_attention(qkv.into_primitive(), heads))
+            }
+        }
+    }
+
+    fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match NearestDoubleBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((), B::nearest_double(x.into_primitive())),
+            OpsKind::UnTracked(prep) => prep.finish(B::nearest_double(x.into_primitive())),
+        }
+    }
+
+    fn attention_block(
+        x: FloatTensor<Self>,
+        pre_gain: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        out: FloatTensor<Self>,
+        out_bias: FloatTensor<Self>,
+        post_gain: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        let normed = Self::channel_norm(x.clone(), pre_gain);
+        let qkv = <Self as CpuOps>::conv2d(normed, qkv, 1, 0, false);
+        let attended = Self::linear_attention(qkv, heads);
+        let out = Self::conv2d_bias(attended, out, out_bias, 1, 0, false);
+        Self::float_add(x, Self::channel_norm(out, post_gain))
+    }
+}

@@ -1,0 +1,331 @@
+//! The extension on Burn's CPU backend: tensors in, slices to the kernels, tensors out.
+
+use burn::backend::Flex;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::TensorData;
+use strdiffusion_kernels::{
+    self as kernels, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, Precision,
+    SpadeGrads,
+};
+
+use super::packed;
+use super::{CpuGradients, CpuOps, NORM_EPS, SLOPE};
+
+/// A tensor whose values stand in order; copies only if they do not.
+fn in_order(x: FlexTensor) -> FlexTensor {
+    if x.is_contiguous() { x } else { x.to_contiguous() }
+}
+
+/// The values of a tensor that is [`in_order`].
+fn values(x: &FlexTensor) -> &[f32] {
+    x.as_slice().expect("an f32 tensor in order")
+}
+
+fn dims<const D: usize>(x: &FlexTensor) -> [usize; D] {
+    x.layout().shape().dims::<D>()
+}
+
+fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
+}
+
+/// A fresh tensor of `x`'s shape, filled by `fill`.
+fn like(x: &FlexTensor, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let shape = x.layout().shape().clone();
+    let mut y = vec![0.0; shape.num_elements()];
+    fill(&mut y);
+    FlexTensor::from_data(TensorData::new(y, shape))
+}
+
+fn conv_shape(x: &FlexTensor, weight: &FlexTensor, stride: usize, padding: usize) -> Conv2dShape {
+    let [out, _, kernel, _] = dims(weight);
+    Conv2dShape::new(dims(x), out, kernel, stride, padding)
+}
+
+fn map_shape(x: &FlexTensor) -> MapShape {
+    let [batch, channels, h, w] = dims(x);
+    MapShape { batch, channels, positions: h * w }
+}
+
+fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
+    let [batch, channels, h, w] = dims(qkv);
+    AttentionShape { batch, heads, dim: channels / 3 / heads, positions: h * w }
+}
+
+/// Convolves with packed weights where they are kept, else packs them for this call.
+fn convolve(
+    x: FlexTensor,
+    weight: FlexTensor,
+    [stride, padding]: [usize; 2],
+    keep: bool,
+    epilogue: &Epilogue,
+) -> FlexTensor {
+    let x = in_order(x);
+    let shape = conv_shape(&x, &weight, stride, padding);
+    let [h, w] = shape.out_size();
+    let mut y = vec![0.0; shape.output_len()];
+    let packed = if keep { packed::find_or_pack(&weight, &shape) } else { None };
+    match packed {
+        Some(packed) => {
+            let size = [shape.batch, shape.height, shape.width];
+            packed.forward(size, values(&x), epilogue, &mut y);
+        }
+        None => {
+            let weight = in_order(weight);
+            kernels::conv2d(
+                &shape,
+                values(&x),
+                values(&weight),
+                epilogue,
+                Precision::Fast,
+                &mut y,
+            );
+        }
+    }
+    tensor(y, [shape.batch, shape.out_channels, h, w])
+}
+
+impl CpuOps for Flex {
+    fn conv2d(
+        x: FlexTensor,
+        weight: FlexTensor,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FlexTensor {
+        convolve(x, weight, [stride, padding], keep, &Epilogue::default())
+    }
+
+    fn conv2d_bias(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FlexTensor {
+        let bias = in_order(bias);
+        let epilogue = Epilogue { bias: Some(values(&bias)), ..Epilogue::default() };
+        convolve(x, weight, [stride, padding], keep, &epilogue)
+    }
+
+    fn modulated_conv_silu(
+        x: FlexTensor,
+        weight: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+    ) -> FlexTensor {
+        let (scale, shift) = (in_order(scale), in_order(shift));
+        let epilogue = Epilogue {
+            scale: Some(values(&scale)),
+            shift: Some(values(&shift)),
+            silu: true,
+            ..Epilogue::default()
+        };
+        convolve(x, weight, [1, 1], true, &epilogue)
+    }
+
+    fn conv_silu_add(x: FlexTensor, weight: FlexTensor, skip: FlexTensor) -> FlexTensor {
+        let skip = in_order(skip);
+        let epilogue =
+            Epilogue { silu: true, residual: Some(values(&skip)), ..Epilogue::default() };
+        convolve(x, weight, [1, 1], true, &epilogue)
+    }
+
+    fn modulate_silu(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
+        let (x, scale, shift) = (in_order(x), in_order(scale), in_order(shift));
+        like(&x, |y| {
+            let (scale, shift) = (Some(values(&scale)), Some(values(&shift)));
+            kernels::modulate_silu(&map_shape(&x), values(&x), scale, shift, y);
+        })
+    }
+
+    fn silu(x: FlexTensor) -> FlexTensor {
+        let x = in_order(x);
+        like(&x, |y| kernels::modulate_silu(&map_shape(&x), values(&x), None, None, y))
+    }
+
+    fn channel_norm(x: FlexTensor, gain: FlexTensor) -> FlexTensor {
+        let (x, gain) = (in_order(x), in_order(gain));
+        like(&x, |y| {
+            kernels::layer_norm(&map_shape(&x), values(&x), values(&gain), NORM_EPS, None, y);
+        })
+    }
+
+    fn spade_activation(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor) -> FlexTensor {
+        let (x, gamma, beta) = (in_order(x), in_order(gamma), in_order(beta));
+        like(&x, |y| {
+            let (gamma, beta) = (values(&gamma), values(&beta));
+            kernels::spade(&map_shape(&x), values(&x), gamma, beta, NORM_EPS, SLOPE, y);
+        })
+    }
+
+    fn linear_attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
+        let [out, _] = Self::linear_attention_with_state(qkv, heads);
+        out
+    }
+
+    fn nearest_double(x: FlexTensor) -> FlexTensor {
+        let x = in_order(x);
+        let [b, c, h, w] = dims(&x);
+        let mut y = vec![0.0; b * c * h * w * 4];
+        kernels::upsample_nearest2(b * c, h, w, values(&x), &mut y);
+        tensor(y, [b, c, 2 * h, 2 * w])
+    }
+
+    fn attention_block(
+        x: FlexTensor,
+        pre_gain: FlexTensor,
+        qkv: FlexTensor,
+        out: FlexTensor,
+        out_bias: FlexTensor,
+        post_gain: FlexTensor,
+        heads: usize,
+    ) -> FlexTensor {
+        let [inputs @ .., out_bias] =
+            [x, pre_gain, qkv, out, post_gain, out_bias].map(in_order);
+        let [x, pre_gain, qkv, out, post_gain] = &inputs;
+        let [_, inner, _, _] = dims(out);
+        like(x, |y| {
+            let weights = kernels::AttentionWeights {
+                heads,
+                dim: inner / heads,
+                pre_gain: values(pre_gain),
+                qkv: values(qkv),
+                out: values(out),
+                out_bias: Some(values(&out_bias)),
+                post_gain: values(post_gain),
+                epsilon: NORM_EPS,
+            };
+            kernels::attention_block(&map_shape(x), &weights, values(x), y);
+        })
+    }
+}
+
+impl CpuGradients for Flex {
+    fn conv2d_dx(
+        x: FlexTensor,
+        weight: FlexTensor,
+        dy: FlexTensor,
+        stride: usize,
+        padding: usize,
+    ) -> FlexTensor {
+        let (weight, dy) = (in_order(weight), in_order(dy));
+        let shape = conv_shape(&x, &weight, stride, padding);
+        like(&x, |dx| {
+            kernels::conv2d_input_grad(&shape, values(&dy), values(&weight), Precision::Fast, dx);
+        })
+    }
+
+    fn conv2d_dw(
+        x: FlexTensor,
+        weight: FlexTensor,
+        dy: FlexTensor,
+        stride: usize,
+        padding: usize,
+    ) -> FlexTensor {
+        let (x, dy) = (in_order(x), in_order(dy));
+        let shape = conv_shape(&x, &weight, stride, padding);
+        like(&weight, |dw| kernels::conv2d_weight_grad(&shape, values(&x), values(&dy), dw))
+    }
+
+    fn conv2d_db(dy: FlexTensor) -> FlexTensor {
+        let dy = in_order(dy);
+        let [batch, channels, h, w] = dims(&dy);
+        // Only the output's extents matter to this gradient.
+        let shape = Conv2dShape::new([batch, 1, h, w], channels, 1, 1, 0);
+        let mut db = vec![0.0; channels];
+        kernels::conv2d_bias_grad(&shape, values(&dy), &mut db);
+        tensor(db, [channels])
+    }
+
+    fn modulate_silu_grads(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        dy: FlexTensor,
+    ) -> [FlexTensor; 3] {
+        let [x, scale, shift, dy] = [x, scale, shift, dy].map(in_order);
+        let s = map_shape(&x);
+        let mut dscale = vec![0.0; s.batch * s.channels];
+        let mut dshift = vec![0.0; s.batch * s.channels];
+        let dx = like(&x, |dx| {
+            let grads =
+                ModulateGrads { dx, dscale: Some(&mut dscale), dshift: Some(&mut dshift) };
+            let (scale, shift) = (Some(values(&scale)), Some(values(&shift)));
+            kernels::modulate_silu_backward(&s, values(&x), scale, shift, values(&dy), grads);
+        });
+        let rows = [s.batch, s.channels];
+        [dx, tensor(dscale, rows), tensor(dshift, rows)]
+    }
+
+    fn silu_grad(x: FlexTensor, dy: FlexTensor) -> FlexTensor {
+        let (x, dy) = (in_order(x), in_order(dy));
+        like(&x, |dx| {
+            let grads = ModulateGrads { dx, dscale: None, dshift: None };
+            let s = map_shape(&x);
+            kernels::modulate_silu_backward(&s, values(&x), None, None, values(&dy), grads);
+        })
+    }
+
+    fn channel_norm_grads(x: FlexTensor, gain: FlexTensor, dy: FlexTensor) -> [FlexTensor; 2] {
+        let [x, gain, dy] = [x, gain, dy].map(in_order);
+        let s = map_shape(&x);
+        let mut dgain = vec![0.0; s.channels];
+        let dx = like(&x, |dx| {
+            let (x, gain, dy) = (values(&x), values(&gain), values(&dy));
+            kernels::layer_norm_backward(&s, x, gain, NORM_EPS, dy, dx, &mut dgain);
+        });
+        [dx, tensor(dgain, [1, s.channels, 1, 1])]
+    }
+
+    fn spade_activation_grads(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        dy: FlexTensor,
+    ) -> [FlexTensor; 3] {
+        let [x, gamma, beta, dy] = [x, gamma, beta, dy].map(in_order);
+        let s = map_shape(&x);
+        let (mut dgamma, mut dbeta) = (vec![0.0; s.len()], vec![0.0; s.len()]);
+        let dx = like(&x, |dx| {
+            let grads = SpadeGrads { dx, dgamma: &mut dgamma, dbeta: &mut dbeta };
+            let (x, gamma, beta) = (values(&x), values(&gamma), values(&beta));
+            kernels::spade_backward(&s, x, gamma, beta, NORM_EPS, SLOPE, values(&dy), grads);
+        });
+        let shape: [usize; 4] = dims(&x);
+        [dx, tensor(dgamma, shape), tensor(dbeta, shape)]
+    }
+
+    fn linear_attention_with_state(qkv: FlexTensor, heads: usize) -> [FlexTensor; 2] {
+        let qkv = in_order(qkv);
+        let s = attention_shape(&qkv, heads);
+        let [b, c, h, w] = dims(&qkv);
+        let (mut out, mut state) = (vec![0.0; s.out_len()], vec![0.0; s.state_len()]);
+        kernels::linear_attention(&s, values(&qkv), &mut out, &mut state);
+        let state_len = state.len();
+        [tensor(out, [b, c / 3, h, w]), tensor(state, [state_len])]
+    }
+
+    fn linear_attention_grad(
+        qkv: FlexTensor,
+        state: FlexTensor,
+        dy: FlexTensor,
+        heads: usize,
+    ) -> FlexTensor {
+        let [qkv, state, dy] = [qkv, state, dy].map(in_order);
+        let s = attention_shape(&qkv, heads);
+        like(&qkv, |dqkv| {
+            kernels::linear_attention_backward(&s, values(&qkv), values(&state), values(&dy), dqkv);
+        })
+    }
+
+    fn nearest_double_grad(dy: FlexTensor) -> FlexTensor {
+        let dy = in_order(dy);
+        let [b, c, h, w] = dims(&dy);
+        let (h, w) = (h / 2, w / 2);
+        let mut dx = vec![0.0; b * c * h * w];
+        kernels::upsample_nearest2_backward(b * c, h, w, values(&dy), &mut dx);
+        tensor(dx, [b, c, h, w])
+    }
+}

@@ -1,0 +1,211 @@
+//! The operations on the CPU: `strdiffusion-kernels` behind Burn's backend extension.
+//!
+//! - here: functions on tensors, which dispatch to the extension;
+//! - `flex`: the extension on Burn's CPU backend, on plain slices;
+//! - `autodiff`: its gradients;
+//! - `packed`: weights packed once for inference.
+
+mod autodiff;
+mod flex;
+mod packed;
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
+use burn::tensor::{Device, Tensor};
+
+pub use packed::{set_weight_cache_bytes, weight_cache_bytes};
+
+/// ε of every norm.
+const NORM_EPS: f32 = 1e-5;
+/// Negative slope of the guide block's leaky ReLU.
+const SLOPE: f32 = 0.2;
+
+/// Operations with kernels of our own. Shapes are those of [`super`].
+#[backend_extension(Autodiff, Flex)]
+trait CpuOps: Backend {
+    /// `keep` says that the weights will be used again as they are, so that packing them pays.
+    fn conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FloatTensor<Self>;
+    fn conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+        keep: bool,
+    ) -> FloatTensor<Self>;
+    fn modulated_conv_silu(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    fn conv_silu_add(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        skip: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    fn modulate_silu(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    fn silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn channel_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn spade_activation(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    fn linear_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
+    fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Inference only.
+    #[allow(clippy::too_many_arguments, reason = "the weights of one block")]
+    fn attention_block(
+        x: FloatTensor<Self>,
+        pre_gain: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        out: FloatTensor<Self>,
+        out_bias: FloatTensor<Self>,
+        post_gain: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self>;
+}
+
+/// Gradients of [`CpuOps`], taken on the backend under the autodiff one.
+trait CpuGradients: Backend {
+    fn conv2d_dx(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self>;
+    fn conv2d_dw(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self>;
+    fn conv2d_db(dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// With respect to x, scale and shift.
+    fn modulate_silu_grads(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
+    fn silu_grad(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// With respect to x and the gain.
+    fn channel_norm_grads(
+        x: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
+    /// With respect to x, γ and β.
+    fn spade_activation_grads(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
+    /// The output, and what the gradient needs of the forward pass.
+    fn linear_attention_with_state(
+        qkv: FloatTensor<Self>,
+        heads: usize,
+    ) -> [FloatTensor<Self>; 2];
+    fn linear_attention_grad(
+        qkv: FloatTensor<Self>,
+        state: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self>;
+    fn nearest_double_grad(dy: FloatTensor<Self>) -> FloatTensor<Self>;
+}
+
+/// Whether a device is the CPU, with or without autodiff.
+pub(super) fn is_cpu(device: &Device) -> bool {
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),
+        #[allow(unreachable_patterns, reason = "other devices are features")]
+        _ => false,
+    }
+}
+
+pub(super) fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    let keep = !x.is_autodiff();
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => {
+            Dispatch::conv2d_bias(x, weight, bias.into_dispatch(), stride, padding, keep)
+        }
+        None => <Dispatch as CpuOps>::conv2d(x, weight, stride, padding, keep),
+    })
+}
+
+pub(super) fn modulated_conv_silu(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    scale: Tensor<2>,
+    shift: Tensor<2>,
+) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::modulated_conv_silu(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        scale.into_dispatch(),
+        shift.into_dispatch(),
+    ))
+}
+
+pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::conv_silu_add(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        skip.into_dispatch(),
+    ))
+}
+
+pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::channel_norm(x.into_dispatch(), gain.into_dispatch()))
+}
+
+pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::spade_activation(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+    ))
+}
+
+pub(super) fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::linear_attention(qkv.into_dispatch(), heads))
+}
+
+pub(super) fn nearest_double(x: Tensor<4>) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::nearest_double(x.into_dispatch()))
+}
+
+pub(super) fn attention_block(x: Tensor<4>, weights: super::AttentionWeights) -> Tensor<4> {
+    Tensor::from_dispatch(Dispatch::attention_block(
+        x.into_dispatch(),
+        weights.pre_gain.into_dispatch(),
+        weights.qkv.into_dispatch(),
+        weights.out.into_dispatch(),
+        weights.out_bias.into_dispatch(),
+        weights.post_gain.into_dispatch(),
+        weights.heads,
+    ))
+}

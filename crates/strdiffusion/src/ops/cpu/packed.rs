@@ -1,0 +1,82 @@
+//! Weights packed once for inference.
+//!
+//! Winograd's transform of a layer's weights costs as much as a few pictures' worth of the layer
+//! itself, so inference keeps it. An entry is found by the weights' place in memory and holds on
+//! to them, so that the place cannot be reused, nor the weights be changed in place, while the
+//! entry lives.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::backend::flex::FlexTensor;
+use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision};
+
+/// 4 GB: room for both full-size networks of width 32, or one of width 64.
+const DEFAULT_BUDGET: usize = 4 << 30;
+
+static BUDGET: AtomicUsize = AtomicUsize::new(DEFAULT_BUDGET);
+static CACHE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
+
+struct Entry {
+    weight: FlexTensor,
+    stride: usize,
+    padding: usize,
+    packed: Arc<PackedConv>,
+}
+
+impl Entry {
+    /// Whether nobody but this entry holds the weights any more.
+    fn is_orphan(&self) -> bool {
+        self.weight.is_unique()
+    }
+}
+
+/// Sets how many bytes of packed weights inference may keep. 0 keeps none: the low-memory mode,
+/// in which every call packs its weights anew.
+pub fn set_weight_cache_bytes(bytes: usize) {
+    BUDGET.store(bytes, Ordering::Relaxed);
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    if held(&cache) > bytes {
+        cache.clear();
+    }
+}
+
+/// How many bytes of packed weights are kept now.
+pub fn weight_cache_bytes() -> usize {
+    held(&CACHE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn held(cache: &[Entry]) -> usize {
+    cache.iter().map(|entry| entry.packed.bytes()).sum()
+}
+
+/// The packed form of `weight`, or `None` where there is no room for it.
+pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<PackedConv>> {
+    let budget = BUDGET.load(Ordering::Relaxed);
+    if budget == 0 {
+        return None;
+    }
+    let values: &[f32] = weight.as_slice()?;
+    let matches = |entry: &Entry| {
+        let held: Option<&[f32]> = entry.weight.as_slice();
+        held.is_some_and(|held| std::ptr::eq(held, values))
+            && (entry.stride, entry.padding) == (shape.stride, shape.padding)
+            && entry.weight.layout().shape() == weight.layout().shape()
+    };
+    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(entry) = cache.iter().find(|entry| matches(entry)) {
+        return Some(entry.packed.clone());
+    }
+    cache.retain(|entry| !entry.is_orphan());
+    let packed = Arc::new(PackedConv::new(shape, values, Precision::Fast));
+    if held(&cache) + packed.bytes() > budget {
+        return None;
+    }
+    cache.push(Entry {
+        weight: weight.clone(),
+        stride: shape.stride,
+        padding: shape.padding,
+        packed: packed.clone(),
+    });
+    Some(packed)
+}

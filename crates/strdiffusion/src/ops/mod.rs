@@ -1,0 +1,126 @@
+//! The operations that the networks spend their time in, each in one place, so that a device with
+//! kernels of its own can take them over while the networks stay defined once.
+//!
+//! On the CPU and in f32 they run on `strdiffusion-kernels`, through Burn's backend extension
+//! ([`cpu`]); everywhere else on Burn's own operations ([`burn`](self::burn_ops)).
+
+mod burn_ops;
+mod cpu;
+
+use burn::tensor::{DType, Tensor};
+
+pub use burn_ops::{nearest_resize, reflect_pad_to_multiple};
+pub use cpu::{set_weight_cache_bytes, weight_cache_bytes};
+
+/// Whether our own kernels handle this tensor.
+fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && cpu::is_cpu(&x.device())
+}
+
+/// Convolution with a square kernel and zero padding: `[b, in, h, w]` → `[b, out, h', w']`.
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::conv2d(x, weight, bias, stride, padding)
+    } else {
+        burn_ops::conv2d(x, weight, bias, stride, padding)
+    }
+}
+
+/// SiLU(conv(x) · (1 + scale) + shift), 3×3: the first half of a residual block.
+///
+/// `scale` and `shift` are `[b, out]`.
+pub fn modulated_conv_silu(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    scale: Tensor<2>,
+    shift: Tensor<2>,
+) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::modulated_conv_silu(x, weight, scale, shift)
+    } else {
+        burn_ops::modulated_conv_silu(x, weight, scale, shift)
+    }
+}
+
+/// SiLU(conv(x)) + skip, 3×3: the second half of a residual block.
+pub fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::conv_silu_add(x, weight, skip)
+    } else {
+        burn_ops::conv_silu_add(x, weight, skip)
+    }
+}
+
+/// Normalises the channels of each pixel to mean 0 and (biased) variance 1, times `gain`
+/// `[1, c, 1, 1]`; ε = 1e-5 inside the root.
+pub fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::channel_norm(x, gain)
+    } else {
+        burn_ops::channel_norm(x, gain)
+    }
+}
+
+/// leaky_relu(norm(x) · (1 + γ) + β), slope 0.2, where norm makes the channels of each pixel mean
+/// 0 and (unbiased) variance 1; ε = 1e-5 inside the root. All of one shape.
+pub fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::spade_activation(x, gamma, beta)
+    } else {
+        burn_ops::spade_activation(x, gamma, beta)
+    }
+}
+
+/// Linear attention of `heads` heads over the pixels.
+///
+/// `qkv` is `[b, 3 · heads · d, h, w]`; the result `[b, heads · d, h, w]`. q is softmaxed over its
+/// d features and scaled by d^−½, k over the positions, v divided by h·w.
+pub fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
+    if has_kernels(&qkv) {
+        cpu::linear_attention(qkv, heads)
+    } else {
+        burn_ops::linear_attention(qkv, heads)
+    }
+}
+
+/// Weights of a whole attention block of `c` channels.
+pub struct AttentionWeights {
+    /// Heads.
+    pub heads: usize,
+    /// Gain of the norm before, `[1, c, 1, 1]`.
+    pub pre_gain: Tensor<4>,
+    /// 1×1 convolution to q, k and v, `[3 · heads · d, c, 1, 1]`.
+    pub qkv: Tensor<4>,
+    /// 1×1 convolution back, `[c, heads · d, 1, 1]`.
+    pub out: Tensor<4>,
+    /// Its bias, `[c]`.
+    pub out_bias: Tensor<1>,
+    /// Gain of the norm after, `[1, c, 1, 1]`.
+    pub post_gain: Tensor<4>,
+}
+
+/// x + norm(W_out · attention(W_qkv · norm(x)) + bias).
+pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
+    if has_kernels(&x) && !x.is_autodiff() {
+        return cpu::attention_block(x, weights);
+    }
+    let qkv = conv2d(channel_norm(x.clone(), weights.pre_gain), weights.qkv, None, 1, 0);
+    let attended = linear_attention(qkv, weights.heads);
+    let out = conv2d(attended, weights.out, Some(weights.out_bias), 1, 0);
+    x + channel_norm(out, weights.post_gain)
+}
+
+/// Doubles height and width; each pixel becomes four.
+pub fn nearest_double(x: Tensor<4>) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::nearest_double(x)
+    } else {
+        burn_ops::nearest_double(x)
+    }
+}
