@@ -18,6 +18,15 @@ pub enum Error {
     /// A photograph or mask that cannot be read, used or written.
     #[error(transparent)]
     Picture(#[from] crate::picture::PictureError),
+    /// Pictures that a metric cannot compare.
+    #[error(transparent)]
+    Metric(#[from] crate::metrics::MetricError),
+    /// A mask that cannot be generated.
+    #[error(transparent)]
+    Mask(#[from] crate::masks::MaskError),
+    /// Training had to stop; the last checkpoint is good.
+    #[error("{0}")]
+    Training(String),
     /// A file of weights, or a model folder, that is not what it should be.
     #[error("{path}: {problem}")]
     Model {

@@ -7,10 +7,14 @@
 //!
 //! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
 
+pub mod blend;
 pub mod conditions;
 pub mod device;
 pub mod error;
+pub mod fast;
 pub mod import;
+pub mod masks;
+pub mod metrics;
 pub mod model;
 pub mod networks;
 pub mod noise;
@@ -18,8 +22,10 @@ pub mod objectives;
 pub mod ops;
 pub mod picture;
 pub mod reference;
+pub mod region;
 pub mod sampler;
 pub mod sde;
+pub mod solvers;
 pub mod structure;
 pub mod training;
 pub mod weights;

@@ -10,7 +10,9 @@ use crate::picture::{FloatImage, Mask, Photo, PictureError};
 
 /// Bilinear resize of a planar picture without antialiasing, in f32, as OpenCV's `resize` does by
 /// default: pixel centres at half-integers, coordinates rounded to f32, then fused
-/// a + w (b − a) along the rows and down the columns. OpenCV 5's bytes on x86-64, bit for bit.
+/// a + w (b − a) along the rows and down the columns. At 256×256, the published size, these are
+/// the bits of OpenCV 5 on x86-64; where source / target is no dyadic number its coordinates round
+/// differently, by up to 2e-5 in the result.
 ///
 /// # Errors
 /// [`PictureError::EmptySize`] where a side is zero on either end.

@@ -278,8 +278,9 @@ impl Sde {
             Times::Each(times) => {
                 let column: Vec<f32> = times.iter().map(|&t| f(t) as f32).collect();
                 let data = TensorData::new(column, [times.len(), 1, 1, 1]);
-                let column = Tensor::from_data(data, &x.device());
-                x * column
+                let column: Tensor<4> = Tensor::from_data(data, &x.device());
+                let dtype = x.dtype();
+                x * column.cast(dtype)
             }
         }
     }

@@ -109,7 +109,8 @@ pub struct TimeHead {
 
 impl TimeHead {
     fn forward(&self, times: &[f32], device: &Device) -> Tensor<2> {
-        let x = self.linear1.forward(sinusoidal(times, self.width, device));
+        let sines = sinusoidal(times, self.width, device).cast(self.linear1.weight.val().dtype());
+        let x = self.linear1.forward(sines);
         leaky_relu(self.linear2.forward(leaky_relu(x, SLOPE)), SLOPE)
     }
 }
@@ -231,7 +232,9 @@ fn fir_halve(x: Tensor<4>) -> Tensor<4> {
         .iter()
         .flat_map(|a| taps.iter().map(move |b| a * b / 64.0))
         .collect();
-    let kernel = Tensor::from_data(TensorData::new(kernel, [1, 1, 4, 4]), &x.device());
+    let kernel: Tensor<4> =
+        Tensor::from_data(TensorData::new(kernel, [1, 1, 4, 4]), &x.device());
+    let kernel = kernel.cast(x.dtype());
     // Channels are filtered one by one, so they may stand in the batch.
     let y = ops::conv2d(x.reshape([b * c, 1, h, w]), kernel, None, 2, 1);
     let [_, _, h, w] = y.dims();

@@ -272,6 +272,7 @@ impl TimeEmbedding {
     /// One row for each time.
     pub fn forward(&self, times: &[f32], device: &Device) -> Tensor<2> {
         let sines = sinusoidal(times, self.width, device);
+        let sines = sines.cast(self.linear1.weight.val().dtype());
         self.linear2.forward(gelu(self.linear1.forward(sines)))
     }
 }

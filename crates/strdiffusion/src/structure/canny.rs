@@ -125,8 +125,7 @@ fn erode(keep: Option<&[u8]>, width: usize, height: usize) -> Vec<bool> {
     for y in 1..height.saturating_sub(1) {
         for x in 1..width.saturating_sub(1) {
             out[y * width + x] = keep.is_none_or(|keep| {
-                (y - 1..=y + 1)
-                    .all(|y| keep[y * width + x - 1..=y * width + x + 1] == [1, 1, 1])
+                (y - 1..=y + 1).all(|y| keep[y * width + x - 1..=y * width + x + 1] == [1, 1, 1])
             });
         }
     }
@@ -142,7 +141,11 @@ fn is_ridge(magnitude: &[f64], width: usize, at: usize, down: f64, along: f64) -
     let (steep, flat) = (down.abs(), along.abs());
     // Both components of one sign: the gradient runs along the main diagonal's half planes.
     let same_sign = (down >= 0.0 && along >= 0.0) || (down <= 0.0 && along <= 0.0);
-    let vertical = if same_sign { steep > flat } else { steep >= flat };
+    let vertical = if same_sign {
+        steep > flat
+    } else {
+        steep >= flat
+    };
     let share = if vertical { flat / steep } else { steep / flat };
     let (below, above) = (at + width, at - width);
     // Direct and diagonal neighbour on one side, then on the opposite side.
@@ -152,21 +155,14 @@ fn is_ridge(magnitude: &[f64], width: usize, at: usize, down: f64, along: f64) -
         (false, true) => (above, above + 1, below, below - 1),
         (false, false) => (at + 1, above + 1, at - 1, below - 1),
     };
-    let side =
-        |direct: usize, diagonal: usize| {
-            magnitude[diagonal] * share + magnitude[direct] * (1.0 - share)
-        };
+    let side = |direct: usize, diagonal: usize| {
+        magnitude[diagonal] * share + magnitude[direct] * (1.0 - share)
+    };
     side(ahead, ahead_diagonal) <= here && side(behind, behind_diagonal) <= here
 }
 
 /// Ridges (8-connected) that hold at least one pixel of magnitude `high`.
-fn keep_strong(
-    ridge: &[u8],
-    magnitude: &[f64],
-    width: usize,
-    height: usize,
-    high: f64,
-) -> Vec<u8> {
+fn keep_strong(ridge: &[u8], magnitude: &[f64], width: usize, height: usize, high: f64) -> Vec<u8> {
     let mut edges = vec![0u8; ridge.len()];
     let mut pending: Vec<usize> = Vec::new();
     for start in 0..ridge.len() {

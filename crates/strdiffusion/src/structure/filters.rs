@@ -10,7 +10,8 @@ const TRUNCATE: f64 = 4.0;
 
 /// Centre and right half of a normalised Gaussian kernel; index = distance from the centre.
 fn gaussian_half_kernel(sigma: f64) -> Vec<f64> {
-    let radius = (TRUNCATE * sigma + 0.5) as usize;
+    // No picture is wider than the bound; an absurd σ must not ask for absurd memory.
+    let radius = ((TRUNCATE * sigma + 0.5) as usize).min(1 << 16);
     let value = |x: f64| (-0.5 / (sigma * sigma) * x * x).exp();
     let mut kernel: Vec<f64> = (0..=radius).map(|x| value(x as f64)).collect();
     let sum = kernel[0] + 2.0 * kernel[1..].iter().sum::<f64>();
@@ -21,8 +22,8 @@ fn gaussian_half_kernel(sigma: f64) -> Vec<f64> {
 /// Gaussian blur of a plane of `width`-long rows; what lies outside the plane counts as zero.
 /// A σ of zero leaves the plane as it is.
 pub(super) fn gaussian_zero_padded(plane: &[f64], width: usize, sigma: f64) -> Vec<f64> {
-    // SciPy skips axes with a smaller σ; the negated form also catches NaN.
-    if !(sigma > 1e-15) || plane.is_empty() {
+    // SciPy skips axes with a smaller σ.
+    if sigma.is_nan() || sigma <= 1e-15 || plane.is_empty() {
         return plane.to_vec();
     }
     let height = plane.len() / width;

@@ -1,3 +1,15 @@
 //! Training of the three networks.
+//!
+//! [`config`] holds every knob; [`trainer`] runs the stages; [`data`] and [`loader`] make pictures
+//! on background threads; [`gradients`] takes one step's gradient; [`checkpoint`] lets a run go on
+//! as if it had never stopped.
 
+pub mod checkpoint;
+pub mod config;
+pub mod data;
+pub mod ema;
+pub mod gradients;
+pub mod loader;
 pub mod optimizer;
+pub mod trainer;
+pub mod validation;

@@ -1,0 +1,430 @@
+//! Few-step sampling of structure and texture together, on a coarse grid of timesteps.
+//!
+//! Both processes take the same grid T = t_0 > … > t_n = 0. At a step from s to t:
+//! 1. the structure's estimate x̂_0 comes from its network at s; in the known region it is replaced
+//!    by the known structure, so that the state follows it there;
+//! 2. the texture's network at s is guided by the structure at s − 1, as it was trained, which
+//!    x̂_0 gives without another evaluation;
+//! 3. both states step to t by one of the [solvers].
+//!
+//! *Adaptive resampling on the grid:* the structure at t is noised up again to s in one draw and
+//! stepped anew, the texture stepped again with it, and the discriminator compares the pairs at
+//! s − 1, where it was trained. The better one stays.
+//!
+//! The early stage, in which the structure leads, ends where the noise is that of ⌊0.4 T⌋ of the
+//! full procedure; after it the structure's clean end is the luma of the texture's own estimate.
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::networks::GuideAlignment;
+use crate::noise::NoiseSource;
+use crate::sampler::{Conditions, Evaluations, Event, OnEvent, Phase, Sampled, Verdict, luma};
+use crate::solvers::{self, Gap, Grid};
+use crate::weights::host_values;
+
+/// Order and kind of a solver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solver {
+    /// First order, deterministic.
+    Euler,
+    /// First order, stochastic: posterior steps of any size.
+    Posterior,
+    /// Second order, deterministic.
+    #[default]
+    Multistep,
+    /// Second order, stochastic.
+    MultistepStochastic,
+}
+
+impl Solver {
+    fn is_stochastic(self) -> bool {
+        matches!(self, Self::Posterior | Self::MultistepStochastic)
+    }
+
+    fn is_second_order(self) -> bool {
+        matches!(self, Self::Multistep | Self::MultistepStochastic)
+    }
+}
+
+/// Settings of the few-step sampler.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FastSampler {
+    /// Steps; one evaluation of each network a step, and more where resampling happens.
+    pub steps: usize,
+    /// Solver.
+    pub solver: Solver,
+    /// Spacing of the steps.
+    pub grid: Grid,
+    /// At each early step, at most this many rounds of adaptive resampling.
+    pub resampling_rounds: usize,
+    /// The early stage lasts until t = ⌊this · T⌋.
+    pub early_until: f64,
+}
+
+impl Default for FastSampler {
+    fn default() -> Self {
+        Self {
+            steps: 10,
+            solver: Solver::default(),
+            grid: Grid::default(),
+            resampling_rounds: 0,
+            early_until: 0.4,
+        }
+    }
+}
+
+impl FastSampler {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the first that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        if self.steps == 0 {
+            return Err(Error::Config("a sampler needs at least 1 step".into()));
+        }
+        if !(0.0..=1.0).contains(&self.early_until) {
+            return Err(Error::Config(format!(
+                "early_until is {}: it must be 0 to 1",
+                self.early_until
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A process on its way: state and estimate, and the estimate of the step before.
+#[derive(Clone)]
+struct Process {
+    /// μ.
+    mu: Tensor<4>,
+    /// u = x − μ.
+    u: Tensor<4>,
+    previous: Option<(Tensor<4>, Gap)>,
+}
+
+impl Process {
+    fn state(&self) -> Tensor<4> {
+        self.mu.clone() + self.u.clone()
+    }
+
+    /// Steps over `gap` given û_0, without noise.
+    fn step(&self, clean: &Tensor<4>, gap: Gap, solver: Solver, z: Option<Tensor<4>>) -> Tensor<4> {
+        let second = match &self.previous {
+            Some((previous, previous_gap)) if solver.is_second_order() => {
+                Some(solvers::difference(clean.clone(), previous.clone(), gap, *previous_gap))
+            }
+            _ => None,
+        };
+        let (first, term): (_, fn(Tensor<4>, Gap) -> Tensor<4>) = match z {
+            Some(z) => (
+                solvers::first_order_stochastic(self.u.clone(), clean.clone(), gap, z),
+                solvers::second_order_stochastic_term,
+            ),
+            None => (
+                solvers::first_order(self.u.clone(), clean.clone(), gap),
+                solvers::second_order_term,
+            ),
+        };
+        match second {
+            Some(difference) => first + term(difference, gap),
+            None => first,
+        }
+    }
+}
+
+/// Both processes' estimates at s, for one structure state.
+#[derive(Clone)]
+struct Estimates {
+    /// û_0 of the structure.
+    structure: Tensor<4>,
+    /// û_0 of the texture.
+    texture: Tensor<4>,
+    /// Structure at s − 1.
+    guide: Tensor<4>,
+}
+
+/// Fills the holes of a batch in few steps.
+///
+/// # Errors
+/// As [`crate::sampler::sample`].
+pub fn sample(
+    model: &Model,
+    conditions: &Conditions,
+    settings: &FastSampler,
+    noise: &mut dyn NoiseSource,
+    on_event: &mut OnEvent,
+) -> Result<Sampled> {
+    settings.validate()?;
+    let [_, _, height, width] = conditions.mask.dims();
+    model.check_size(height, width)?;
+    let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
+    let mut run = Run {
+        model,
+        conditions,
+        settings,
+        noise,
+        on_event,
+        evaluations: Evaluations::default(),
+    };
+    run.sample(&grid)
+}
+
+/// The structure alone, sampled on the grid to its clean end, `[b, 1, h, w]`: for looking at a
+/// structure network by itself.
+///
+/// # Errors
+/// As [`sample`].
+pub fn sample_structure(
+    model: &Model,
+    conditions: &Conditions,
+    settings: &FastSampler,
+    noise: &mut dyn NoiseSource,
+) -> Result<Tensor<4>> {
+    settings.validate()?;
+    let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
+    let on_event: &mut OnEvent = &mut |_| ControlFlow::Continue(());
+    let mut run = Run {
+        model,
+        conditions,
+        settings,
+        noise,
+        on_event,
+        evaluations: Evaluations::default(),
+    };
+    let mut structure = run.start(conditions.edges.clone(), 1)?;
+    for pair in grid.windows(2) {
+        let gap = Gap::new(&model.sde, pair[0], pair[1]);
+        let z = run.draw_for(settings.solver, 1)?;
+        let clean = run.structure_clean(&structure, pair[0]);
+        structure.u = structure.step(&clean, gap, settings.solver, z);
+        structure.previous = Some((clean, gap));
+    }
+    Ok(structure.state())
+}
+
+struct Run<'a> {
+    model: &'a Model,
+    conditions: &'a Conditions,
+    settings: &'a FastSampler,
+    noise: &'a mut dyn NoiseSource,
+    on_event: &'a mut OnEvent<'a>,
+    evaluations: Evaluations,
+}
+
+impl Run<'_> {
+    fn sample(&mut self, grid: &[usize]) -> Result<Sampled> {
+        let sde = &self.model.sde;
+        let solver = self.settings.solver;
+        let early_end = (self.settings.early_until * sde.steps() as f64).floor() as usize;
+        let mut structure = self.start(self.conditions.edges.clone(), 1)?;
+        let mut texture = self.start(self.conditions.texture.clone(), 3)?;
+        let total = grid.len() - 1;
+        for (i, pair) in grid.windows(2).enumerate() {
+            let (s, t) = (pair[0], pair[1]);
+            let gap = Gap::new(sde, s, t);
+            let early = s >= early_end.max(1);
+            let z_structure = self.draw_for(solver, 1)?;
+            let z_texture = self.draw_for(solver, 3)?;
+            let mut estimates = if early {
+                self.early_estimates(&structure, &texture, s)?
+            } else {
+                self.late_estimates(&structure, &texture, s)?
+            };
+            if early && self.settings.resampling_rounds > 0 {
+                estimates =
+                    self.resample(&mut structure, &texture, estimates, (s, t), &z_structure)?;
+            }
+            let u_structure = structure.step(&estimates.structure, gap, solver, z_structure);
+            let u_texture = texture.step(&estimates.texture, gap, solver, z_texture);
+            structure.u = u_structure;
+            structure.previous = Some((estimates.structure, gap));
+            texture.u = u_texture;
+            texture.previous = Some((estimates.texture, gap));
+
+            let phase = if early { Phase::Early } else { Phase::Late };
+            let (y, x) = (texture.state(), structure.state());
+            let evaluations = self.evaluations;
+            self.tell(&Event::Step {
+                t: s,
+                done: i + 1,
+                total,
+                phase,
+                texture: &y,
+                structure: &x,
+                evaluations,
+            })?;
+        }
+        Ok(Sampled {
+            texture: texture.state(),
+            structure: structure.state(),
+            evaluations: self.evaluations,
+        })
+    }
+
+    fn start(&mut self, mu: Tensor<4>, channels: usize) -> Result<Process> {
+        let z = self.draw(channels)?;
+        Ok(Process { mu, u: z * self.model.sde.max_sigma(), previous: None })
+    }
+
+    /// Structure leads: its network, then the texture's, guided by the structure at s − 1.
+    fn early_estimates(
+        &mut self,
+        structure: &Process,
+        texture: &Process,
+        s: usize,
+    ) -> Result<Estimates> {
+        let clean = self.structure_clean(structure, s);
+        self.with_guide(structure, texture, clean, s)
+    }
+
+    /// û_0 of the structure: its network's estimate in the hole, the truth in the known region.
+    fn structure_clean(&mut self, structure: &Process, s: usize) -> Tensor<4> {
+        let (model, mask) = (self.model, &self.conditions.mask);
+        let (x, mu) = (structure.state(), structure.mu.clone());
+        let output =
+            model.structure.forward(x.clone(), mu.clone(), &[s as f32], None, ALIGNMENT);
+        self.evaluations.structure += 1;
+        let prediction = model.config.prediction;
+        let estimated = model.sde.clean_from_output(output, prediction, x, mu.clone(), s);
+        self.conditions.gray.clone() * mask.clone() + estimated * (1.0 - mask.clone()) - mu
+    }
+
+    /// Texture leads: the structure's clean end is the luma of the texture's last estimate.
+    fn late_estimates(
+        &mut self,
+        structure: &Process,
+        texture: &Process,
+        s: usize,
+    ) -> Result<Estimates> {
+        let last = texture.previous.as_ref().map(|(clean, _)| clean.clone());
+        let clean = match last {
+            Some(clean) => luma(texture.mu.clone() + clean),
+            None => self.conditions.gray.clone(),
+        };
+        self.with_guide(structure, texture, clean - structure.mu.clone(), s)
+    }
+
+    fn with_guide(
+        &mut self,
+        structure: &Process,
+        texture: &Process,
+        structure_clean: Tensor<4>,
+        s: usize,
+    ) -> Result<Estimates> {
+        let model = self.model;
+        let near = Gap::new(&model.sde, s, s - 1);
+        let guide = structure.mu.clone()
+            + solvers::first_order(structure.u.clone(), structure_clean.clone(), near);
+        let (y, mu) = (texture.state(), texture.mu.clone());
+        let output = model.texture.forward(
+            y.clone(),
+            mu.clone(),
+            &[s as f32],
+            Some(guide.clone()),
+            ALIGNMENT,
+        );
+        self.evaluations.texture += 1;
+        let prediction = model.config.prediction;
+        let clean = model.sde.clean_from_output(output, prediction, y, mu.clone(), s);
+        Ok(Estimates { structure: structure_clean, texture: clean - mu, guide })
+    }
+
+    /// Noises the structure up again to s, tries it, and keeps the better pair, picture by
+    /// picture.
+    fn resample(
+        &mut self,
+        structure: &mut Process,
+        texture: &Process,
+        mut estimates: Estimates,
+        (s, t): (usize, usize),
+        z: &Option<Tensor<4>>,
+    ) -> Result<Estimates> {
+        let sde = &self.model.sde;
+        let gap = Gap::new(sde, s, t);
+        let mut best = self.score(texture, &estimates, s, 0)?;
+        for round in 1..=self.settings.resampling_rounds {
+            let stepped =
+                structure.step(&estimates.structure, gap, self.settings.solver, z.clone());
+            let mut candidate = structure.clone();
+            candidate.u = solvers::renoise(sde, stepped, t, s, self.draw(1)?);
+            let tried = self.early_estimates(&candidate, texture, s)?;
+            let scores = self.score(texture, &tried, s, round)?;
+            let wins: Vec<bool> = scores.iter().zip(&best).map(|(new, old)| new > old).collect();
+            for (picture, &won) in wins.iter().enumerate() {
+                let verdict = if won { Verdict::Accepted } else { Verdict::Dropped };
+                self.tell(&Event::Resampled { t: s, round, picture, verdict })?;
+            }
+            if !wins.contains(&true) {
+                break;
+            }
+            let share: Vec<f32> = wins.iter().map(|&won| f32::from(u8::from(won))).collect();
+            let share = Tensor::from_data(
+                TensorData::new(share, [wins.len(), 1, 1, 1]),
+                &estimates.guide.device(),
+            );
+            let choose = |old: &Tensor<4>, new: &Tensor<4>| {
+                old.clone() * (1.0 - share.clone()) + new.clone() * share.clone()
+            };
+            estimates = Estimates {
+                structure: choose(&estimates.structure, &tried.structure),
+                texture: choose(&estimates.texture, &tried.texture),
+                guide: choose(&estimates.guide, &tried.guide),
+            };
+            structure.u = choose(&structure.u, &candidate.u);
+            for (best, new) in best.iter_mut().zip(scores) {
+                *best = best.max(new);
+            }
+        }
+        Ok(estimates)
+    }
+
+    /// Scores the pair at s − 1, where the discriminator was trained.
+    fn score(
+        &mut self,
+        texture: &Process,
+        estimates: &Estimates,
+        s: usize,
+        round: usize,
+    ) -> Result<Vec<f32>> {
+        let model = self.model;
+        let near = Gap::new(&model.sde, s, s - 1);
+        let y = texture.mu.clone()
+            + solvers::first_order(texture.u.clone(), estimates.texture.clone(), near);
+        let scores = model.discriminator.forward(&[s as f32], y, estimates.guide.clone());
+        self.evaluations.discriminator += 1;
+        let scores = host_values(scores);
+        self.tell(&Event::Scored { t: s, round, scores: &scores })?;
+        Ok(scores)
+    }
+
+    fn draw_for(&mut self, solver: Solver, channels: usize) -> Result<Option<Tensor<4>>> {
+        if solver.is_stochastic() { self.draw(channels).map(Some) } else { Ok(None) }
+    }
+
+    fn draw(&mut self, channels: usize) -> Result<Tensor<4>> {
+        let [batch, _, height, width] = self.conditions.mask.dims();
+        let mut values = Vec::with_capacity(batch * channels * height * width);
+        for picture in 0..batch {
+            values.extend(self.noise.normal(picture, [channels, height, width])?);
+        }
+        let data = TensorData::new(values, [batch, channels, height, width]);
+        Ok(Tensor::from_data(data, &self.conditions.mask.device()))
+    }
+
+    fn tell(&mut self, event: &Event) -> Result<()> {
+        match (self.on_event)(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Error::Cancelled),
+        }
+    }
+}
+
+/// As in training.
+const ALIGNMENT: GuideAlignment = GuideAlignment::Padded;

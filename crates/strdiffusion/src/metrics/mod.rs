@@ -1,0 +1,20 @@
+//! How close a filled picture is to the truth: PSNR, SSIM and MS-SSIM.
+//!
+//! All functions take planar pictures (CHW, values in 0..=1) and compute in `f64`, so that the
+//! numbers agree with the tools that papers report:
+//!
+//! - [`psnr`] and [`ssim`] agree with scikit-image's `peak_signal_noise_ratio(data_range=1)` and
+//!   `structural_similarity(data_range=1, channel_axis=…, gaussian_weights=True)`;
+//! - [`ms_ssim`] follows Wang, Simoncelli and Bovik (2003) with the five usual scales.
+//!
+//! The versions that end in `_hole` look at the hole alone, where a method has done its work.
+
+mod ms_ssim;
+mod planes;
+mod psnr;
+mod ssim;
+
+pub use ms_ssim::{MS_SSIM_SMALLEST_SIDE, ms_ssim};
+pub use planes::{MetricError, Planes};
+pub use psnr::{psnr, psnr_hole};
+pub use ssim::{SSIM_SMALLEST_SIDE, Ssim, ssim};

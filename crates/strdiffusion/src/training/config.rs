@@ -1,0 +1,470 @@
+//! Every knob of a training run, with its default, as one TOML file.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::Adam;
+use crate::error::{Error, Result};
+use crate::masks::ShapeKind;
+use crate::model::{EdgeConfig, FORMAT, ModelConfig};
+use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
+use crate::objectives::LossWeights;
+use crate::sampler::PaperSampler;
+use crate::sde::{Prediction, SdeConfig};
+use crate::structure::{Canny, EdgeSource};
+
+/// Named settings to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// Two CPU cores, an hour or two: 64×64, nf 16, depth 3.
+    Tiny,
+    /// One GPU, hours: 128×128, nf 32, depth 4.
+    Small,
+    /// As published: 256×256, nf 64, depth 4.
+    Paper,
+}
+
+/// A whole training run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// Sizes of the networks, and what they predict.
+    pub networks: NetworksConfig,
+    /// T, schedule, λ, ε.
+    pub sde: SdeConfig,
+    /// Photographs.
+    pub data: DataConfig,
+    /// Generated masks.
+    pub masks: MaskConfig,
+    /// Edges that the structure is conditioned on.
+    pub edges: EdgeTraining,
+    /// What the three stages share.
+    pub run: RunConfig,
+    /// Structure stage.
+    pub structure: StageConfig,
+    /// Texture stage.
+    pub texture: StageConfig,
+    /// Discriminator stage.
+    pub discriminator: StageConfig,
+    /// Validation.
+    pub validation: ValidationConfig,
+}
+
+/// Sizes of the networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworksConfig {
+    /// nf of both U-Nets.
+    pub width: usize,
+    /// Levels of both U-Nets.
+    pub depth: usize,
+    /// ngf of the discriminator.
+    pub discriminator_width: usize,
+    /// Time embedding of the discriminator.
+    pub discriminator_time_dim: usize,
+    /// What the U-Nets predict: "noise" or "clean-difference".
+    pub prediction: Prediction,
+}
+
+/// Photographs and what is done to them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Side of the square crops, in pixels.
+    pub resolution: usize,
+    /// A crop's side, as a share of the photograph's shorter side: from, to.
+    pub crop_scale: [f64; 2],
+    /// Mirror half of the crops.
+    pub flip: bool,
+    /// Turn crops by quarter turns.
+    pub rotate: bool,
+    /// Threads that decode and crop.
+    pub threads: usize,
+    /// Decoded photographs are kept in memory up to this many MiB.
+    pub cache_mib: usize,
+    /// Use the first batch again and again: for measuring what the data costs.
+    pub repeat_first_batch: bool,
+}
+
+/// Masks from the generator; not used where a folder of masks is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MaskConfig {
+    /// Share of the picture that is hole: from, to.
+    pub ratio: [f64; 2],
+    /// Shapes to draw: "stroke", "ellipse", "rectangle".
+    pub shapes: Vec<ShapeKind>,
+}
+
+/// Edges in training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EdgeTraining {
+    /// Canny's σ, in pixels of the crop.
+    pub sigma: f64,
+    /// Probability that a part of the hole's true edges stays in the condition, so that the
+    /// network learns to obey edges drawn into a hole.
+    pub hint_probability: f64,
+    /// Share of the picture in which such hints stay: from, to.
+    pub hint_ratio: [f64; 2],
+}
+
+/// What the stages share.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Pictures in a step.
+    pub batch: usize,
+    /// A step's pictures are taken in this many parts, one after the other, whose gradients are
+    /// added up: less memory, the same result.
+    pub accumulate: usize,
+    /// Numbers of the forward and backward pass: "f32", "f16" or "bf16" (weights stay f32).
+    pub precision: Precision,
+    /// The loss is multiplied by this before the backward pass in f16, and gradients divided.
+    pub loss_scale: f64,
+    /// Compute activations again in the backward pass where that is cheap: less memory.
+    pub recompute_activations: bool,
+    /// Largest norm of all gradients together; larger ones are scaled down. 0 = no limit.
+    pub clip_norm: f64,
+    /// Decay of the weights' moving average, which is the result of the training.
+    pub ema_decay: f64,
+    /// Weights of the masked L1 loss.
+    pub loss: LossWeights,
+    /// Save a checkpoint every so many steps.
+    pub checkpoint_every: usize,
+    /// Log every so many steps.
+    pub log_every: usize,
+}
+
+/// Numbers of the forward and backward pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bit.
+    #[default]
+    F32,
+    /// 16 bit, 10 of them for the mantissa.
+    F16,
+    /// 16 bit, 7 of them for the mantissa.
+    Bf16,
+}
+
+/// One network's training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageConfig {
+    /// Steps.
+    pub steps: usize,
+    /// Learning rate at the start.
+    pub learning_rate: f64,
+    /// The learning rate is halved every so many steps (the paper: a quarter of the run).
+    pub halve_every: usize,
+    /// The learning rate rises from 0 over so many steps.
+    pub warmup: usize,
+    /// Adam.
+    pub adam: Adam,
+}
+
+impl StageConfig {
+    fn generator(steps: usize, learning_rate: f64) -> Self {
+        Self {
+            steps,
+            learning_rate,
+            halve_every: (steps / 4).max(1),
+            warmup: 0,
+            adam: Adam::generator(),
+        }
+    }
+
+    fn discriminator(steps: usize, learning_rate: f64) -> Self {
+        Self { adam: Adam::discriminator(), ..Self::generator(steps, learning_rate) }
+    }
+
+    /// Learning rate of a step, counted from 0. It does not depend on where the run stops.
+    pub fn rate(&self, step: usize) -> f64 {
+        let halvings = (step / self.halve_every.max(1)).min(60) as i32;
+        let warm = if self.warmup == 0 {
+            1.0
+        } else {
+            ((step + 1) as f64 / self.warmup as f64).min(1.0)
+        };
+        self.learning_rate * warm * 0.5f64.powi(halvings)
+    }
+}
+
+/// Validation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ValidationConfig {
+    /// Every so many steps. 0 = never.
+    pub every: usize,
+    /// Photographs kept out of training for it.
+    pub pictures: usize,
+    /// Steps of the sampler.
+    pub sampler_steps: usize,
+}
+
+impl Default for NetworksConfig {
+    fn default() -> Self {
+        Self {
+            width: 64,
+            depth: 4,
+            discriminator_width: 64,
+            discriminator_time_dim: 256,
+            prediction: Prediction::Noise,
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            resolution: 256,
+            crop_scale: [0.5, 1.0],
+            flip: true,
+            rotate: false,
+            threads: 2,
+            cache_mib: 1024,
+            repeat_first_batch: false,
+        }
+    }
+}
+
+impl Default for MaskConfig {
+    fn default() -> Self {
+        Self {
+            ratio: [0.1, 0.5],
+            shapes: vec![ShapeKind::Stroke, ShapeKind::Ellipse, ShapeKind::Rectangle],
+        }
+    }
+}
+
+impl Default for EdgeTraining {
+    fn default() -> Self {
+        Self { sigma: 2.0, hint_probability: 0.3, hint_ratio: [0.1, 0.6] }
+    }
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            batch: 16,
+            accumulate: 4,
+            precision: Precision::F32,
+            loss_scale: 1024.0,
+            recompute_activations: false,
+            clip_norm: 1.0,
+            ema_decay: 0.999,
+            loss: LossWeights::default(),
+            checkpoint_every: 1000,
+            log_every: 50,
+        }
+    }
+}
+
+impl Default for ValidationConfig {
+    fn default() -> Self {
+        Self { every: 2000, pictures: 16, sampler_steps: 10 }
+    }
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self::preset(Preset::Paper)
+    }
+}
+
+impl TrainConfig {
+    /// The settings of a preset.
+    pub fn preset(preset: Preset) -> Self {
+        let paper = Self {
+            networks: NetworksConfig::default(),
+            sde: SdeConfig::default(),
+            data: DataConfig::default(),
+            masks: MaskConfig::default(),
+            edges: EdgeTraining::default(),
+            run: RunConfig { recompute_activations: true, clip_norm: 0.0, ..RunConfig::default() },
+            structure: StageConfig::generator(400_000, 1e-4),
+            texture: StageConfig::generator(400_000, 1e-4),
+            discriminator: StageConfig::discriminator(100_000, 1e-4),
+            validation: ValidationConfig::default(),
+        };
+        match preset {
+            Preset::Paper => paper,
+            Preset::Small => Self {
+                networks: NetworksConfig {
+                    width: 32,
+                    discriminator_width: 32,
+                    prediction: Prediction::CleanDifference,
+                    ..paper.networks
+                },
+                data: DataConfig { resolution: 128, ..paper.data },
+                run: RunConfig { accumulate: 1, ..RunConfig::default() },
+                structure: StageConfig::generator(60_000, 2e-4),
+                texture: StageConfig::generator(100_000, 2e-4),
+                discriminator: StageConfig::discriminator(20_000, 1e-4),
+                ..paper
+            },
+            Preset::Tiny => Self {
+                networks: NetworksConfig {
+                    width: 16,
+                    depth: 3,
+                    discriminator_width: 8,
+                    discriminator_time_dim: 64,
+                    prediction: Prediction::CleanDifference,
+                },
+                data: DataConfig { resolution: 64, threads: 1, ..paper.data },
+                edges: EdgeTraining { sigma: 1.0, ..paper.edges },
+                run: RunConfig {
+                    batch: 8,
+                    accumulate: 1,
+                    ema_decay: 0.995,
+                    checkpoint_every: 200,
+                    log_every: 20,
+                    ..RunConfig::default()
+                },
+                structure: StageConfig { warmup: 50, ..StageConfig::generator(4_000, 1e-3) },
+                texture: StageConfig { warmup: 50, ..StageConfig::generator(8_000, 1e-3) },
+                discriminator: StageConfig::discriminator(1_000, 2e-4),
+                validation: ValidationConfig { every: 500, pictures: 16, sampler_steps: 10 },
+                ..paper
+            },
+        }
+    }
+
+    /// Reads a TOML file. What it does not say is as in the `paper` preset.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or holds an unknown key or a value out of range.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
+        let config: Self = toml::from_str(&text).map_err(|error| {
+            let place = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let line = place.map_or(String::new(), |line| format!("line {line}: "));
+            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            Error::model(path, format!("{line}{message}"))
+        })?;
+        config.validate().map_err(|error| Error::model(path, error.to_string()))?;
+        Ok(config)
+    }
+
+    /// The settings as TOML, every knob of them.
+    pub fn to_toml(&self) -> String {
+        toml::to_string_pretty(self).expect("a config is plain data")
+    }
+
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// Names the first that is out of range.
+    pub fn validate(&self) -> Result<()> {
+        let complain = |what: String| Err(Error::Config(what));
+        self.model_config().validate()?;
+        self.model_config()
+            .texture
+            .check_size(self.data.resolution, self.data.resolution)?;
+        let ordered = |name: &str, [from, to]: [f64; 2], low: f64, high: f64| {
+            if low <= from && from <= to && to <= high {
+                Ok(())
+            } else {
+                Err(Error::Config(format!(
+                    "{name} is [{from}, {to}]: it must rise and lie within {low} to {high}"
+                )))
+            }
+        };
+        ordered("data.crop_scale", self.data.crop_scale, 0.01, 1.0)?;
+        ordered("masks.ratio", self.masks.ratio, 0.0, 1.0)?;
+        ordered("edges.hint_ratio", self.edges.hint_ratio, 0.0, 1.0)?;
+        if !(0.0..=1.0).contains(&self.edges.hint_probability) {
+            return complain(format!(
+                "edges.hint_probability is {}: it must be 0 to 1",
+                self.edges.hint_probability
+            ));
+        }
+        if self.run.batch == 0 || self.run.accumulate == 0 || self.run.accumulate > self.run.batch {
+            return complain(format!(
+                "run.batch is {} and run.accumulate {}: both must be at least 1, and no part may \
+                 be empty",
+                self.run.batch, self.run.accumulate
+            ));
+        }
+        if !(0.0..1.0).contains(&self.run.ema_decay) {
+            return complain(format!(
+                "run.ema_decay is {}: it must be at least 0 and below 1",
+                self.run.ema_decay
+            ));
+        }
+        if self.data.threads == 0 {
+            return complain("data.threads must be at least 1".into());
+        }
+        for (name, stage) in [
+            ("structure", &self.structure),
+            ("texture", &self.texture),
+            ("discriminator", &self.discriminator),
+        ] {
+            if !(stage.learning_rate > 0.0 && stage.learning_rate.is_finite()) {
+                return complain(format!(
+                    "{name}.learning_rate is {}: it must be above 0",
+                    stage.learning_rate
+                ));
+            }
+            if stage.halve_every == 0 {
+                return complain(format!("{name}.halve_every must be at least 1"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The model that this run makes.
+    pub fn model_config(&self) -> ModelConfig {
+        ModelConfig {
+            format: FORMAT,
+            texture: ConditionalUNetConfig::texture(self.networks.width, self.networks.depth),
+            structure: ConditionalUNetConfig::structure(self.networks.width, self.networks.depth),
+            discriminator: DiscriminatorConfig {
+                in_channels: 4,
+                width: self.networks.discriminator_width,
+                time_dim: self.networks.discriminator_time_dim,
+            },
+            sde: self.sde.clone(),
+            prediction: self.networks.prediction,
+            sampling: PaperSampler::default(),
+            edges: EdgeConfig {
+                canny: Canny::with_sigma(self.edges.sigma),
+                source: EdgeSource::KnownRegion,
+            },
+            training_resolution: self.data.resolution,
+            licence: "unknown".into(),
+            source: "trained with strdiffusion".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_are_valid_and_survive_their_file() {
+        for preset in [Preset::Tiny, Preset::Small, Preset::Paper] {
+            let config = TrainConfig::preset(preset);
+            config.validate().unwrap();
+            let read: TrainConfig = toml::from_str(&config.to_toml()).unwrap();
+            assert_eq!(read, config);
+        }
+    }
+
+    #[test]
+    fn the_learning_rate_does_not_depend_on_where_the_run_stops() {
+        let stage = TrainConfig::preset(Preset::Tiny).texture;
+        let longer = StageConfig { steps: stage.steps * 2, ..stage.clone() };
+        for step in [0, 10, 1999, 2000, 7999] {
+            assert_eq!(stage.rate(step), longer.rate(step));
+        }
+        assert_eq!(stage.rate(2000), stage.rate(1999) / 2.0);
+    }
+}

@@ -1,0 +1,117 @@
+//! Batches made on background threads, in an order that does not depend on them.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+
+use super::data::{Dataset, Sample};
+use crate::error::{Error, Result};
+use crate::objectives::Batch;
+
+/// Batches that each thread may have ready.
+const AHEAD: usize = 2;
+
+/// The pictures of successive steps.
+pub struct Loader {
+    /// Thread i makes the steps that are i modulo the number of threads.
+    channels: Vec<Receiver<Result<Vec<Sample>>>>,
+    threads: Vec<JoinHandle<()>>,
+    next: usize,
+}
+
+impl Loader {
+    /// Starts making batches of `batch` pictures, from step `first` on.
+    pub fn start(dataset: Arc<Dataset>, stage: u64, first: usize, batch: usize, threads: usize) -> Self {
+        let mut loader = Self { channels: vec![], threads: vec![], next: 0 };
+        for thread in 0..threads {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let dataset = dataset.clone();
+            loader.channels.push(receiver);
+            loader.threads.push(std::thread::spawn(move || {
+                for step in (first + thread..).step_by(threads) {
+                    let numbers = (step * batch) as u64..((step + 1) * batch) as u64;
+                    let samples: Result<Vec<Sample>> =
+                        numbers.map(|number| dataset.sample(stage, number)).collect();
+                    // The receiver is gone when the stage is over.
+                    if sender.send(samples).is_err() {
+                        return;
+                    }
+                }
+            }));
+        }
+        loader
+    }
+
+    /// The pictures of the next step.
+    ///
+    /// # Errors
+    /// If a photograph or mask has become unreadable.
+    pub fn next(&mut self) -> Result<Vec<Sample>> {
+        let channel = &self.channels[self.next % self.channels.len()];
+        self.next += 1;
+        channel
+            .recv()
+            .unwrap_or_else(|_| Err(Error::Training("a thread that reads photographs died".into())))
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.channels.clear();
+        for thread in self.threads.drain(..) {
+            // A panic there was reported where the batch was asked for.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A batch on a device, with its timesteps and noise.
+pub struct DeviceBatch {
+    /// Pictures.
+    pub batch: Batch,
+    /// Timestep of each picture.
+    pub times: Vec<usize>,
+    /// Noise of the texture, `[b, 3, h, w]`.
+    pub noise: Tensor<4>,
+    /// Noise of the structure, `[b, 1, h, w]`.
+    pub structure_noise: Tensor<4>,
+}
+
+impl DeviceBatch {
+    /// Moves pictures of `side` × `side` to a device.
+    pub fn new(samples: &[Sample], side: usize, device: &Device) -> Self {
+        let tensor = |channels: usize, plane: fn(&Sample) -> &[f32]| {
+            let values: Vec<f32> = samples.iter().flat_map(plane).copied().collect();
+            let data = TensorData::new(values, [samples.len(), channels, side, side]);
+            Tensor::from_data(data, device)
+        };
+        Self {
+            batch: Batch {
+                image: tensor(3, |s| &s.image),
+                gray: tensor(1, |s| &s.gray),
+                edges: tensor(1, |s| &s.edges),
+                mask: tensor(1, |s| &s.mask),
+            },
+            times: samples.iter().map(|s| s.time).collect(),
+            noise: tensor(3, |s| &s.noise),
+            structure_noise: tensor(1, |s| &s.structure_noise),
+        }
+    }
+
+    /// The same batch in another precision.
+    pub fn cast(self, dtype: DType) -> Self {
+        Self {
+            batch: Batch {
+                image: self.batch.image.cast(dtype),
+                gray: self.batch.gray.cast(dtype),
+                edges: self.batch.edges.cast(dtype),
+                mask: self.batch.mask.cast(dtype),
+            },
+            times: self.times,
+            noise: self.noise.cast(dtype),
+            structure_noise: self.structure_noise.cast(dtype),
+        }
+    }
+}

@@ -1,0 +1,583 @@
+//! The training run: three stages, each of which can be interrupted anywhere and goes on as if
+//! nothing had happened.
+//!
+//! ```text
+//! RUN/config.toml                  every knob of the run
+//! RUN/checkpoints/STAGE.safetensors   weights, moving average, optimizer, progress
+//! RUN/checkpoints/STAGE-best.safetensors   the best moving average by validation
+//! RUN/validation/STAGE-STEP.png    masked input, structure, result, truth
+//! RUN/model/                       a model of the best moving averages so far
+//! ```
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::ModuleOptimizer;
+use burn::tensor::{Device, Tensor};
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::{self, Progress};
+use super::config::{StageConfig, TrainConfig};
+use super::data::{Dataset, stream};
+use super::ema::Ema;
+use super::gradients::Backward;
+use super::loader::{DeviceBatch, Loader};
+use super::optimizer;
+use super::validation::{Scores, ValidationSet};
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::objectives::Objective;
+use crate::picture::{HolePolarity, Photo};
+use crate::weights::{self, Storage};
+
+/// One network's training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Structure network.
+    Structure,
+    /// Texture network.
+    Texture,
+    /// Discriminator.
+    Discriminator,
+}
+
+impl Stage {
+    /// All of them, in the order in which they run.
+    pub const ALL: [Self; 3] = [Self::Structure, Self::Texture, Self::Discriminator];
+
+    /// Name in file names and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Texture => "texture",
+            Self::Discriminator => "discriminator",
+        }
+    }
+}
+
+/// What the outside world is told.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TrainEvent<'a> {
+    /// A stage begins or goes on.
+    Started {
+        /// Stage.
+        stage: Stage,
+        /// Steps done before.
+        step: usize,
+        /// Step at which it ends.
+        until: usize,
+    },
+    /// A step is done.
+    Stepped {
+        /// Stage.
+        stage: Stage,
+        /// Steps done, this one included.
+        step: usize,
+        /// Step at which the stage ends.
+        until: usize,
+        /// Loss of the step's pictures.
+        loss: f64,
+        /// Norm of all gradients together, before clipping.
+        gradient_norm: f64,
+        /// Learning rate of the step.
+        learning_rate: f64,
+        /// Steps a second since the last report.
+        steps_per_second: f64,
+        /// Whether `run.log_every` says that it should be logged.
+        log: bool,
+    },
+    /// A validation is done.
+    Validated {
+        /// Stage.
+        stage: Stage,
+        /// Steps done.
+        step: usize,
+        /// What it found.
+        scores: &'a Scores,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// A checkpoint was saved.
+    Saved {
+        /// Stage.
+        stage: Stage,
+        /// Steps done.
+        step: usize,
+    },
+}
+
+/// The caller's window into a run. [`ControlFlow::Break`] saves a checkpoint and ends the run.
+pub type OnTrainEvent<'a> = dyn FnMut(&TrainEvent) -> ControlFlow<()> + 'a;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All stages that were asked for are done.
+    Finished,
+    /// The callback asked to stop; everything is saved.
+    Interrupted,
+}
+
+/// A run's folder, photographs and settings.
+pub struct Trainer {
+    config: TrainConfig,
+    run: PathBuf,
+    dataset: Arc<Dataset>,
+    validation: ValidationSet,
+    /// Devices with autodiff.
+    devices: Vec<Device>,
+    /// The networks' moving averages so far, without autodiff.
+    model: Model,
+}
+
+/// What a run trains on.
+#[derive(Debug, Clone)]
+pub struct TrainingData {
+    /// Photographs.
+    pub photos: Vec<PathBuf>,
+    /// Masks and their polarity; generated ones where there are none.
+    pub masks: Option<(Vec<PathBuf>, HolePolarity)>,
+}
+
+impl Trainer {
+    /// Opens a run's folder, new or old, and reads the photographs.
+    ///
+    /// Returns the files that were skipped, with the reason.
+    ///
+    /// # Errors
+    /// If settings are out of range, photographs are too few, or a checkpoint does not fit.
+    pub fn new(
+        config: TrainConfig,
+        run: &Path,
+        data: TrainingData,
+        devices: &[Device],
+    ) -> Result<(Self, Vec<(PathBuf, String)>)> {
+        config.validate()?;
+        let held_out = if config.validation.every == 0 { 0 } else { config.validation.pictures };
+        let (all, skipped) = Dataset::new(&config, &data.photos, data.masks.clone())?;
+        if all.len() <= held_out {
+            return Err(Error::Training(format!(
+                "{} photographs are too few: {held_out} of them are kept out for validation; add \
+                 photographs or lower validation.pictures",
+                all.len()
+            )));
+        }
+        let mut photos = all.into_photos();
+        photos.shuffle(&mut stream(config.run.seed, &[4]));
+        let train = photos.split_off(held_out);
+        let dataset = Dataset::of_decodable(&config, train, data.masks.clone());
+        let held_out = Dataset::of_decodable(&config, photos, data.masks);
+        let validation = ValidationSet::new(
+            &held_out,
+            config.run.seed,
+            config.data.resolution,
+            config.validation.sampler_steps,
+        )?;
+        let devices: Vec<Device> = devices
+            .iter()
+            .map(|device| {
+                let device = device.clone().autodiff();
+                if config.run.recompute_activations {
+                    device.gradient_checkpointing()
+                } else {
+                    device
+                }
+            })
+            .collect();
+        let first = devices
+            .first()
+            .ok_or_else(|| Error::Device("training needs a device".into()))?
+            .clone()
+            .without_autodiff();
+        let checkpoints = run.join("checkpoints");
+        std::fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, error))?;
+        let model = Model::init(config.model_config(), config.run.seed, &first)?;
+        let mut trainer = Self {
+            run: run.to_path_buf(),
+            dataset: Arc::new(dataset),
+            validation,
+            devices,
+            model,
+            config,
+        };
+        trainer.gather_networks()?;
+        Ok((trainer, skipped))
+    }
+
+    /// Photographs trained on (those kept out for validation are not counted).
+    pub fn photos(&self) -> usize {
+        self.dataset.len()
+    }
+
+    /// The run's settings.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The model so far: the best moving average of each stage.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    fn file(&self, stage: Stage, suffix: &str) -> PathBuf {
+        self.run.join("checkpoints").join(format!("{}{suffix}.safetensors", stage.name()))
+    }
+
+    /// Takes the best networks of earlier stages into the model.
+    fn gather_networks(&mut self) -> Result<()> {
+        for stage in Stage::ALL {
+            let (best, last) = (self.file(stage, "-best"), self.file(stage, ""));
+            let (tensors, file) = if best.is_file() {
+                (weights::read_safetensors(&best)?, best)
+            } else if last.is_file() {
+                (checkpoint::load(&last)?.ema, last)
+            } else {
+                continue;
+            };
+            let Model { structure, texture, discriminator, .. } = self.model.clone();
+            match stage {
+                Stage::Structure => {
+                    self.model.structure = weights::apply(structure, tensors, &file)?;
+                }
+                Stage::Texture => self.model.texture = weights::apply(texture, tensors, &file)?,
+                Stage::Discriminator => {
+                    self.model.discriminator = weights::apply(discriminator, tensors, &file)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Trains the stages that are asked for, each up to its configured step or `until`, and writes
+    /// `RUN/model`.
+    ///
+    /// # Errors
+    /// If a loss or gradient is no longer finite, a device fails, or the disk is full. The last
+    /// checkpoint is good in all cases.
+    pub fn train(
+        &mut self,
+        stages: &[Stage],
+        until: Option<usize>,
+        on_event: &mut OnTrainEvent,
+    ) -> Result<Ended> {
+        for &stage in stages {
+            let ended = match stage {
+                Stage::Structure => {
+                    let network = self.model.config.structure.init(self.seed(stage), &self.devices[0])?;
+                    self.stage(stage, network, until, on_event, &StructureTask)?
+                }
+                Stage::Texture => {
+                    let network = self.model.config.texture.init(self.seed(stage), &self.devices[0])?;
+                    self.stage(stage, network, until, on_event, &TextureTask)?
+                }
+                Stage::Discriminator => {
+                    let network =
+                        self.model.config.discriminator.init(self.seed(stage), &self.devices[0])?;
+                    self.stage(stage, network, until, on_event, &DiscriminatorTask)?
+                }
+            };
+            self.gather_networks()?;
+            self.model.save(&self.run.join("model"), Storage::F32)?;
+            if ended == Ended::Interrupted {
+                return Ok(ended);
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn seed(&self, stage: Stage) -> u64 {
+        self.config.run.seed.wrapping_mul(3).wrapping_add(stage as u64)
+    }
+
+    fn stage_config(&self, stage: Stage) -> &StageConfig {
+        match stage {
+            Stage::Structure => &self.config.structure,
+            Stage::Texture => &self.config.texture,
+            Stage::Discriminator => &self.config.discriminator,
+        }
+    }
+
+    fn stage<M: Module + Sync, T: Task<M>>(
+        &self,
+        stage: Stage,
+        fresh: M,
+        until: Option<usize>,
+        on_event: &mut OnTrainEvent,
+        task: &T,
+    ) -> Result<Ended> {
+        let config = self.stage_config(stage);
+        let until = until.unwrap_or(config.steps);
+        let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config)?;
+        let started = TrainEvent::Started { stage, step: state.progress.step, until };
+        if on_event(&started).is_break() {
+            return Ok(Ended::Interrupted);
+        }
+        if state.progress.step >= until {
+            return Ok(Ended::Finished);
+        }
+        let run = &self.config.run;
+        let backward = Backward {
+            devices: self.devices.clone(),
+            accumulate: run.accumulate,
+            precision: run.precision,
+            loss_scale: run.loss_scale,
+            side: self.config.data.resolution,
+        };
+        let objective = Objective {
+            sde: &self.model.sde,
+            prediction: self.config.networks.prediction,
+            weights: run.loss,
+        };
+        let mut loader = Loader::start(
+            self.dataset.clone(),
+            stage as u64,
+            state.progress.step,
+            run.batch,
+            self.config.data.threads,
+        );
+        let mut repeated = None;
+        let mut clock = Instant::now();
+        while state.progress.step < until {
+            let step = state.progress.step;
+            let samples = match &repeated {
+                Some(samples) => std::sync::Arc::clone(samples),
+                None => Arc::new(loader.next()?),
+            };
+            if self.config.data.repeat_first_batch {
+                repeated = Some(samples.clone());
+            }
+            task.prepare(&mut state.network);
+            let (loss, gradients) = backward.run(&state.network, &samples, &|network, batch| {
+                task.loss(&objective, network, batch)
+            })?;
+            let norm = optimizer::global_norm(&state.network, &gradients);
+            if !loss.is_finite() || !norm.is_finite() {
+                return Err(Error::Training(format!(
+                    "{} step {}: the loss is {loss} and the gradients' norm {norm}; training \
+                     stopped, the checkpoint before it is kept (lower {}.learning_rate, set \
+                     run.clip_norm, or go on with --resume)",
+                    stage.name(),
+                    step + 1,
+                    stage.name()
+                )));
+            }
+            let gradients = if run.clip_norm > 0.0 && norm > run.clip_norm {
+                optimizer::scale(&state.network, gradients, run.clip_norm / norm)
+            } else {
+                gradients
+            };
+            let rate = config.rate(step);
+            state.network = state.optimizer.step(rate, state.network, gradients);
+            state.ema.update(&state.network);
+            state.progress.step += 1;
+            let elapsed = clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            state.progress.seconds += elapsed;
+
+            let step = state.progress.step;
+            let flow = on_event(&TrainEvent::Stepped {
+                stage,
+                step,
+                until,
+                loss,
+                gradient_norm: norm,
+                learning_rate: rate,
+                steps_per_second: 1.0 / elapsed.max(1e-9),
+                log: step.is_multiple_of(run.log_every.max(1)) || step == until,
+            });
+            let last = step == until || flow.is_break();
+            let every = self.config.validation.every;
+            let mut validated = false;
+            if every > 0 && (step.is_multiple_of(every) || step == until) {
+                self.validate(stage, &mut state, task, &objective, on_event)?;
+                validated = true;
+            }
+            if last || validated || step.is_multiple_of(run.checkpoint_every.max(1)) {
+                state.save(&self.file(stage, ""))?;
+                if on_event(&TrainEvent::Saved { stage, step }).is_break() {
+                    return Ok(Ended::Interrupted);
+                }
+            }
+            if flow.is_break() {
+                return Ok(Ended::Interrupted);
+            }
+            if validated {
+                clock = Instant::now();
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    fn validate<M: Module, T: Task<M>>(
+        &self,
+        stage: Stage,
+        state: &mut State<M>,
+        task: &T,
+        objective: &Objective,
+        on_event: &mut OnTrainEvent,
+    ) -> Result<()> {
+        if self.validation.is_empty() {
+            return Ok(());
+        }
+        let step = state.progress.step;
+        let (scores, grid) =
+            task.validate(&self.validation, &self.model, &state.ema.network, objective)?;
+        if let Some(grid) = grid {
+            let folder = self.run.join("validation");
+            std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
+            grid.save(folder.join(format!("{}-{step:07}.png", stage.name())))?;
+        }
+        let merit = scores.merit();
+        let best = state.progress.best.is_none_or(|(best, _)| merit > best);
+        if best {
+            state.progress.best = Some((merit, step));
+            let tensors = weights::collect(&state.ema.network);
+            weights::write_safetensors(&self.file(stage, "-best"), &tensors, Storage::F32)?;
+        }
+        // A wish to stop is asked for again after the next step.
+        let _ = on_event(&TrainEvent::Validated { stage, step, scores: &scores, best });
+        Ok(())
+    }
+}
+
+/// What differs between the stages.
+trait Task<M>: Sync {
+    /// Before each forward pass.
+    fn prepare(&self, _network: &mut M) {}
+    /// The objective.
+    fn loss(&self, objective: &Objective, network: &M, batch: &DeviceBatch) -> Tensor<1>;
+    /// Scores and a picture grid for the averaged network.
+    fn validate(
+        &self,
+        set: &ValidationSet,
+        model: &Model,
+        network: &M,
+        objective: &Objective,
+    ) -> Result<(Scores, Option<Photo>)>;
+}
+
+use crate::networks::{ConditionalUNet, Discriminator};
+
+struct StructureTask;
+
+impl Task<ConditionalUNet> for StructureTask {
+    fn loss(
+        &self,
+        objective: &Objective,
+        network: &ConditionalUNet,
+        batch: &DeviceBatch,
+    ) -> Tensor<1> {
+        let noise = batch.structure_noise.clone();
+        objective.structure_loss(network, &batch.batch, &batch.times, noise)
+    }
+
+    fn validate(
+        &self,
+        set: &ValidationSet,
+        model: &Model,
+        network: &ConditionalUNet,
+        objective: &Objective,
+    ) -> Result<(Scores, Option<Photo>)> {
+        let model = Model { structure: network.clone(), ..model.clone() };
+        let (scores, grid) = set.structure(&model, objective)?;
+        Ok((scores, Some(grid)))
+    }
+}
+
+struct TextureTask;
+
+impl Task<ConditionalUNet> for TextureTask {
+    fn prepare(&self, network: &mut ConditionalUNet) {
+        network.iterate_power();
+    }
+
+    fn loss(
+        &self,
+        objective: &Objective,
+        network: &ConditionalUNet,
+        batch: &DeviceBatch,
+    ) -> Tensor<1> {
+        let DeviceBatch { batch, times, noise, structure_noise } = batch;
+        objective.texture_loss(network, batch, times, noise.clone(), structure_noise.clone())
+    }
+
+    fn validate(
+        &self,
+        set: &ValidationSet,
+        model: &Model,
+        network: &ConditionalUNet,
+        objective: &Objective,
+    ) -> Result<(Scores, Option<Photo>)> {
+        let model = Model { texture: network.clone(), ..model.clone() };
+        let (scores, grid) = set.texture(&model, objective)?;
+        Ok((scores, Some(grid)))
+    }
+}
+
+struct DiscriminatorTask;
+
+impl Task<Discriminator> for DiscriminatorTask {
+    fn loss(
+        &self,
+        objective: &Objective,
+        network: &Discriminator,
+        batch: &DeviceBatch,
+    ) -> Tensor<1> {
+        let DeviceBatch { batch, times, noise, structure_noise } = batch;
+        objective.discriminator_loss(network, batch, times, noise.clone(), structure_noise.clone())
+    }
+
+    fn validate(
+        &self,
+        set: &ValidationSet,
+        model: &Model,
+        network: &Discriminator,
+        objective: &Objective,
+    ) -> Result<(Scores, Option<Photo>)> {
+        let loss = set.loss(&model.device, |b| self.loss(objective, network, b));
+        Ok((Scores { loss, psnr: None, ssim: None }, None))
+    }
+}
+
+/// A network in training.
+struct State<M> {
+    network: M,
+    ema: Ema<M>,
+    optimizer: ModuleOptimizer,
+    progress: Progress,
+}
+
+impl<M: Module> State<M> {
+    /// Goes on from a checkpoint, or starts with a fresh network where there is none.
+    fn open(file: &Path, fresh: M, stage: &StageConfig, config: &TrainConfig) -> Result<Self> {
+        let network = optimizer::with_stable_ids(fresh);
+        let optimizer = stage.adam.init();
+        let decay = config.run.ema_decay;
+        if !file.is_file() {
+            let ema = Ema::new(network.valid(), decay, 0);
+            return Ok(Self { network, ema, optimizer, progress: Progress::default() });
+        }
+        let stored = checkpoint::load(file)?;
+        let optimizer = optimizer
+            .from_bytes(stored.optimizer)
+            .map_err(|error| Error::model(file, format!("the optimizer's state: {error}")))?;
+        let average = weights::apply(network.valid(), stored.ema, file)?;
+        Ok(Self {
+            network: weights::apply(network, stored.network, file)?,
+            ema: Ema::new(average, decay, stored.progress.ema_updates),
+            optimizer,
+            progress: stored.progress,
+        })
+    }
+
+    fn save(&mut self, file: &Path) -> Result<()> {
+        self.progress.ema_updates = self.ema.updates();
+        checkpoint::save(file, &self.network, &self.ema, &self.optimizer, &self.progress)
+    }
+}
