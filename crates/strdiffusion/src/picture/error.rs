@@ -106,7 +106,9 @@ pub enum PictureError {
         path: PathBuf,
     },
     /// Two pictures that belong together differ in size.
-    #[error("{what} is {width}x{height} pixels but {other} is {other_width}x{other_height}; give both the same size")]
+    #[error(
+        "{what} is {width}x{height} pixels but {other} is {other_width}x{other_height}; give both the same size"
+    )]
     SizeMismatch {
         /// The first picture, in words.
         what: String,
@@ -150,7 +152,9 @@ pub enum PictureError {
         found: usize,
     },
     /// A result that holds NaN or infinity.
-    #[error("the result holds a value that is not finite at column {x}, row {y}; nothing was written")]
+    #[error(
+        "the result holds a value that is not finite at column {x}, row {y}; nothing was written"
+    )]
     NotFinite {
         /// Column of the first such pixel.
         x: usize,
@@ -190,4 +194,13 @@ impl PictureError {
             reason: reason.to_string(),
         }
     }
+}
+
+/// An error's text on one line.
+pub(super) fn one_line(error: &dyn std::error::Error) -> String {
+    error
+        .to_string()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }

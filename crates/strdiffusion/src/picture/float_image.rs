@@ -100,4 +100,17 @@ impl FloatImage {
             data,
         }
     }
+
+    /// This one-channel picture with its plane repeated `channels` times.
+    ///
+    /// # Panics
+    /// If there is more than one channel.
+    pub fn repeat_channels(&self, channels: usize) -> Self {
+        assert_eq!(self.channels, 1);
+        Self {
+            channels,
+            data: self.data.repeat(channels),
+            ..*self
+        }
+    }
 }

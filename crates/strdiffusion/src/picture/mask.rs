@@ -1,5 +1,6 @@
 //! The mask: which pixels are known and which are the hole.
 
+use std::ops::Range;
 use std::path::Path;
 
 use image::{DynamicImage, GrayImage};
@@ -33,11 +34,7 @@ impl Mask {
     ///
     /// # Errors
     /// [`PictureError::BufferLength`] where `keep` is not `width · height` long.
-    pub fn from_keep(
-        width: usize,
-        height: usize,
-        mut keep: Vec<u8>,
-    ) -> Result<Self, PictureError> {
+    pub fn from_keep(width: usize, height: usize, mut keep: Vec<u8>) -> Result<Self, PictureError> {
         PictureError::check_buffer(keep.len(), &[width, height])?;
         keep.iter_mut().for_each(|k| *k = u8::from(*k != 0));
         let holes = keep.iter().filter(|&&k| k == 0).count();
@@ -109,9 +106,9 @@ impl Mask {
     /// # Errors
     /// [`PictureError::NoAlpha`] where the photograph has no alpha channel.
     pub fn from_alpha(photo: &Photo) -> Result<Self, PictureError> {
-        let alpha = photo.alpha().ok_or_else(|| PictureError::NoAlpha {
-            name: photo.name(),
-        })?;
+        let alpha = photo
+            .alpha()
+            .ok_or_else(|| PictureError::NoAlpha { name: photo.name() })?;
         let keep = alpha.iter().map(|&a| u8::from(a >= 0.5)).collect();
         Self::from_keep(photo.width(), photo.height(), keep)
     }
@@ -164,12 +161,7 @@ impl Mask {
     ///
     /// # Errors
     /// [`PictureError::SizeMismatch`], stating both sizes.
-    pub fn check_size(
-        &self,
-        width: usize,
-        height: usize,
-        what: &str,
-    ) -> Result<(), PictureError> {
+    pub fn check_size(&self, width: usize, height: usize, what: &str) -> Result<(), PictureError> {
         if (width, height) == (self.width, self.height) {
             return Ok(());
         }
@@ -192,7 +184,9 @@ impl Mask {
         let mut keep = Vec::with_capacity(width * height);
         for y in 0..height {
             let row = (2 * y + 1) * self.height / (2 * height) * self.width;
-            keep.extend((0..width).map(|x| self.keep[row + (2 * x + 1) * self.width / (2 * width)]));
+            keep.extend(
+                (0..width).map(|x| self.keep[row + (2 * x + 1) * self.width / (2 * width)]),
+            );
         }
         Self::from_keep(width, height, keep)
     }
@@ -240,6 +234,14 @@ impl Mask {
             keep.extend_from_slice(&self.keep[row * self.width + x..][..width]);
         }
         Self::from_keep(width, height, keep).expect("the part lies inside the mask")
+    }
+
+    /// Marks the pixels of one row as known.
+    pub(crate) fn set_known(&mut self, y: usize, columns: Range<usize>) {
+        for keep in &mut self.keep[y * self.width..(y + 1) * self.width][columns] {
+            self.holes -= usize::from(1 - *keep);
+            *keep = 1;
+        }
     }
 
     /// The mask as one plane of f32: 1 = keep, 0 = hole.

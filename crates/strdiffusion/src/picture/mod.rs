@@ -4,6 +4,8 @@
 //! bit. A [`FloatImage`] is what networks see: planar f32 in [0, 1]. A [`Mask`] says which
 //! pixels are known (1 = keep) and which are a hole (0); in files a hole is white by default.
 
+mod decode;
+mod encode;
 mod error;
 mod float_image;
 mod jpeg_end;
@@ -12,6 +14,7 @@ mod mask;
 mod output;
 mod photo;
 mod resize;
+mod samples;
 
 pub use error::PictureError;
 pub use float_image::FloatImage;
@@ -20,4 +23,3 @@ pub use mask::{HolePolarity, Mask};
 pub use output::{OutputFormat, check_output, output_format};
 pub use photo::Photo;
 pub use resize::Filter;
-

@@ -1,31 +1,23 @@
 //! A photograph in its own bit depth and colour type.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Seek, SeekFrom, Write};
+use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use image::codecs::bmp::BmpEncoder;
-use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
-use image::codecs::tiff::TiffEncoder;
-use image::codecs::webp::WebPEncoder;
-use image::{DynamicImage, ImageDecoder, ImageEncoder, ImageError, ImageFormat, ImageReader};
+use image::DynamicImage;
 
-use super::jpeg_end::reaches_end;
+use super::decode::check_kind;
 use super::output::{OutputFormat, check_output, write_atomically};
+use super::samples::{Placement, check_finite, fill, strided};
 use super::{FloatImage, Limits, Mask, PictureError};
-use crate::structure::luma;
-
-/// JPEG quality of written files, 1 to 100: high, since the photograph is compressed a second time.
-const JPEG_QUALITY: u8 = 95;
 
 /// A photograph: pixels as the file holds them (8 or 16 bit; gray or RGB; with or without alpha),
 /// upright (EXIF orientation applied), with its ICC profile.
 #[derive(Clone, Debug)]
 pub struct Photo {
-    image: DynamicImage,
-    icc_profile: Option<Vec<u8>>,
-    path: Option<PathBuf>,
+    pub(super) image: DynamicImage,
+    pub(super) icc_profile: Option<Vec<u8>>,
+    pub(super) path: Option<PathBuf>,
 }
 
 impl Photo {
@@ -64,81 +56,6 @@ impl Photo {
         let mut photo = Self::read(Cursor::new(bytes), Path::new(name), limits)?;
         photo.path = Some(PathBuf::from(name));
         Ok(photo)
-    }
-
-    fn read(
-        mut stream: impl BufRead + Seek,
-        path: &Path,
-        limits: &Limits,
-    ) -> Result<Self, PictureError> {
-        let from_read = |e: io::Error| PictureError::from_read(path, e);
-        if stream.fill_buf().map_err(from_read)?.is_empty() {
-            return Err(PictureError::EmptyFile {
-                path: path.to_path_buf(),
-            });
-        }
-        let mut reader = ImageReader::new(stream)
-            .with_guessed_format()
-            .map_err(from_read)?;
-        match reader.format() {
-            Some(ImageFormat::Jpeg) => {
-                let mut stream = reader.into_inner();
-                let whole = reaches_end(&mut stream).map_err(from_read)?;
-                stream.seek(SeekFrom::Start(0)).map_err(from_read)?;
-                reader = ImageReader::with_format(stream, ImageFormat::Jpeg);
-                if !whole {
-                    // The header still decides first whether this is a size to complain about.
-                    let (w, h) = reader.into_dimensions().map_err(|e| decode_error(e, path))?;
-                    limits.check(path, w, h)?;
-                    return Err(PictureError::Damaged {
-                        path: path.to_path_buf(),
-                        reason: "the JPEG data ends early".into(),
-                    });
-                }
-            }
-            Some(
-                ImageFormat::Png | ImageFormat::WebP | ImageFormat::Tiff | ImageFormat::Bmp,
-            ) => {}
-            Some(other) => {
-                return Err(PictureError::Unsupported {
-                    path: path.to_path_buf(),
-                    what: format!("the {other:?} format"),
-                });
-            }
-            None => {
-                return Err(PictureError::NotAPicture {
-                    path: path.to_path_buf(),
-                });
-            }
-        }
-        // Twice the largest allowed picture: decoders keep a working copy next to the result.
-        let mut allocation = image::Limits::no_limits();
-        allocation.max_alloc = Some(limits.max_pixels.saturating_mul(16).max(64 << 20));
-        reader.limits(allocation);
-        let mut decoder = reader.into_decoder().map_err(|e| decode_error(e, path))?;
-        let (width, height) = decoder.dimensions();
-        limits.check(path, width, height)?;
-        if width == 0 || height == 0 {
-            return Err(PictureError::Damaged {
-                path: path.to_path_buf(),
-                reason: format!("its size is {width}x{height}"),
-            });
-        }
-        let orientation = decoder.orientation().map_err(|e| decode_error(e, path))?;
-        // A profile that does not decode is no reason to refuse the pixels.
-        let icc_profile = decoder.icc_profile().ok().flatten();
-        let mut image =
-            DynamicImage::from_decoder(decoder).map_err(|e| decode_error(e, path))?;
-        check_kind(&image).map_err(|what| PictureError::Unsupported {
-            path: path.to_path_buf(),
-            what,
-        })?;
-        image.apply_orientation(orientation);
-        Ok(Self {
-            image,
-            icc_profile,
-            path: None,
-        })
     }
 
     /// Takes a picture of the `image` crate.
@@ -211,7 +128,8 @@ impl Photo {
         &self.image
     }
 
-    /// The file's ICC profile, if it has one. It is written back with the photograph.
+    /// The file's ICC profile, if it has one and the decoder hands it out (the `image` crate does
+    /// not for TIFF). It is written back with the photograph, except to BMP.
     pub fn icc_profile(&self) -> Option<&[u8]> {
         self.icc_profile.as_deref()
     }
@@ -230,7 +148,9 @@ impl Photo {
 
     /// Bits per channel: 8 or 16.
     pub fn bit_depth(&self) -> u32 {
-        u32::from(self.image.color().bits_per_pixel() / u16::from(self.image.color().channel_count()))
+        u32::from(
+            self.image.color().bits_per_pixel() / u16::from(self.image.color().channel_count()),
+        )
     }
 
     /// Alpha of every pixel in [0, 1], row by row; none where there is no alpha channel.
@@ -285,25 +205,59 @@ impl Photo {
     /// [`PictureError::NotFinite`] where the result holds NaN or infinity in the hole.
     pub fn composite(&self, result: &FloatImage, mask: &Mask) -> Result<Self, PictureError> {
         mask.check_size(self.width(), self.height(), &self.name())?;
+        let mut out = self.clone();
+        out.paste_hole(0, 0, result, mask)?;
+        Ok(out)
+    }
+
+    /// The colours of a part of the photograph, as [`Self::to_rgb_f32`] gives them for all of it.
+    ///
+    /// # Panics
+    /// If the part reaches beyond the photograph.
+    pub fn crop_rgb_f32(&self, x: usize, y: usize, width: usize, height: usize) -> FloatImage {
+        assert!(x + width <= self.width() && y + height <= self.height());
+        let part = Self {
+            image: self
+                .image
+                .crop_imm(x as u32, y as u32, width as u32, height as u32),
+            icc_profile: None,
+            path: None,
+        };
+        part.to_rgb_f32()
+    }
+
+    /// Writes the hole's pixels of a `result` of `mask`'s size at column `x`, row `y`, as
+    /// [`Self::composite`] does. On an error nothing changes.
+    pub(crate) fn paste_hole(
+        &mut self,
+        x: usize,
+        y: usize,
+        result: &FloatImage,
+        mask: &Mask,
+    ) -> Result<(), PictureError> {
         mask.check_size(result.width(), result.height(), "the result")?;
         if result.channels() != 1 && result.channels() != 3 {
             return Err(PictureError::Channels {
                 found: result.channels(),
             });
         }
-        let mut out = self.clone();
-        match &mut out.image {
-            DynamicImage::ImageLuma8(i) => fill(i.as_mut(), 1, result, mask)?,
-            DynamicImage::ImageLumaA8(i) => fill(i.as_mut(), 2, result, mask)?,
-            DynamicImage::ImageRgb8(i) => fill(i.as_mut(), 3, result, mask)?,
-            DynamicImage::ImageRgba8(i) => fill(i.as_mut(), 4, result, mask)?,
-            DynamicImage::ImageLuma16(i) => fill(i.as_mut(), 1, result, mask)?,
-            DynamicImage::ImageLumaA16(i) => fill(i.as_mut(), 2, result, mask)?,
-            DynamicImage::ImageRgb16(i) => fill(i.as_mut(), 3, result, mask)?,
-            DynamicImage::ImageRgba16(i) => fill(i.as_mut(), 4, result, mask)?,
+        check_finite(result, mask)?;
+        let at = Placement {
+            offset: y * self.width() + x,
+            stride: self.width(),
+        };
+        match &mut self.image {
+            DynamicImage::ImageLuma8(i) => fill(i.as_mut(), 1, at, result, mask),
+            DynamicImage::ImageLumaA8(i) => fill(i.as_mut(), 2, at, result, mask),
+            DynamicImage::ImageRgb8(i) => fill(i.as_mut(), 3, at, result, mask),
+            DynamicImage::ImageRgba8(i) => fill(i.as_mut(), 4, at, result, mask),
+            DynamicImage::ImageLuma16(i) => fill(i.as_mut(), 1, at, result, mask),
+            DynamicImage::ImageLumaA16(i) => fill(i.as_mut(), 2, at, result, mask),
+            DynamicImage::ImageRgb16(i) => fill(i.as_mut(), 3, at, result, mask),
+            DynamicImage::ImageRgba16(i) => fill(i.as_mut(), 4, at, result, mask),
             _ => unreachable!("other kinds are refused when a photograph is made"),
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Checks that the file named `path` could hold this photograph once the hole is filled: the
@@ -320,17 +274,17 @@ impl Photo {
             what,
         };
         if self.width().max(self.height()) > format.max_side() {
-            return Err(cannot(format!(
-                "{}x{} pixels",
-                self.width(),
-                self.height()
-            )));
+            return Err(cannot(format!("{}x{} pixels", self.width(), self.height())));
         }
         if !format.holds_alpha()
             && let Some(alpha) = self.alpha()
         {
             let filled = |i: usize| mask.is_some_and(|m| m.keep().get(i) == Some(&0));
-            if alpha.iter().enumerate().any(|(i, &a)| a < 1.0 && !filled(i)) {
+            if alpha
+                .iter()
+                .enumerate()
+                .any(|(i, &a)| a < 1.0 && !filled(i))
+            {
                 return Err(cannot("the photograph's transparent pixels".into()));
             }
         }
@@ -368,201 +322,4 @@ impl Photo {
         self.encode_to(&mut bytes, &name, format)?;
         Ok(bytes.into_inner())
     }
-
-    pub(super) fn encode_to(
-        &self,
-        out: &mut (impl Write + Seek),
-        path: &Path,
-        format: OutputFormat,
-    ) -> Result<(), PictureError> {
-        let image = representable(&self.image, format);
-        let image = image.as_ref().unwrap_or(&self.image);
-        let written = match format {
-            OutputFormat::Png => self.write_with(PngEncoder::new(out), image),
-            OutputFormat::Jpeg => {
-                self.write_with(JpegEncoder::new_with_quality(out, JPEG_QUALITY), image)
-            }
-            OutputFormat::WebP => self.write_with(WebPEncoder::new_lossless(out), image),
-            OutputFormat::Tiff => self.write_with(TiffEncoder::new(out), image),
-            OutputFormat::Bmp => self.write_with(BmpEncoder::new(out), image),
-        };
-        written.map_err(|e| PictureError::from_write(path, one_line(&e)))
-    }
-
-    fn write_with(
-        &self,
-        mut encoder: impl ImageEncoder,
-        image: &DynamicImage,
-    ) -> Result<(), ImageError> {
-        if let Some(profile) = &self.icc_profile {
-            // BMP has no place for a profile; the pixels matter more.
-            let _ = encoder.set_icc_profile(profile.clone());
-        }
-        encoder.write_image(
-            image.as_bytes(),
-            image.width(),
-            image.height(),
-            image.color().into(),
-        )
-    }
-}
-
-/// Refuses kinds of pixels other than 8- and 16-bit integers, saying which.
-fn check_kind(image: &DynamicImage) -> Result<(), String> {
-    use DynamicImage as D;
-    match image {
-        D::ImageLuma8(_) | D::ImageLumaA8(_) | D::ImageRgb8(_) | D::ImageRgba8(_) => Ok(()),
-        D::ImageLuma16(_) | D::ImageLumaA16(_) | D::ImageRgb16(_) | D::ImageRgba16(_) => Ok(()),
-        other => Err(format!("the pixel type {:?}", other.color())),
-    }
-}
-
-/// A channel value of an integer picture.
-trait Sample: Copy + Into<f64> {
-    const RANGE: f64;
-    /// The nearest value to `unit` in [0, 1]; beyond that range clamped.
-    fn from_unit(unit: f64) -> Self;
-}
-
-impl Sample for u8 {
-    const RANGE: f64 = 255.0;
-    fn from_unit(unit: f64) -> Self {
-        (unit.clamp(0.0, 1.0) * Self::RANGE).round() as Self
-    }
-}
-
-impl Sample for u16 {
-    const RANGE: f64 = 65535.0;
-    fn from_unit(unit: f64) -> Self {
-        (unit.clamp(0.0, 1.0) * Self::RANGE).round() as Self
-    }
-}
-
-/// One channel of interleaved samples, in [0, 1].
-fn strided<S: Sample>(raw: &[S], channels: usize, channel: usize) -> Vec<f32> {
-    raw.chunks_exact(channels)
-        .map(|p| (p[channel].into() / S::RANGE) as f32)
-        .collect()
-}
-
-/// Writes the hole's pixels of `result` into interleaved samples; an even number of channels has
-/// alpha as its last.
-fn fill<S: Sample>(
-    raw: &mut [S],
-    channels: usize,
-    result: &FloatImage,
-    mask: &Mask,
-) -> Result<(), PictureError> {
-    let planes: Vec<&[f32]> = (0..3)
-        .map(|c| result.plane(if result.channels() == 1 { 0 } else { c }))
-        .collect();
-    for (at, pixel) in raw.chunks_exact_mut(channels).enumerate() {
-        if mask.keep()[at] == 1 {
-            continue;
-        }
-        let rgb = [0, 1, 2].map(|c: usize| f64::from(planes[c][at]));
-        if !rgb.iter().all(|v| v.is_finite()) {
-            return Err(PictureError::NotFinite {
-                x: at % mask.width(),
-                y: at / mask.width(),
-            });
-        }
-        if channels <= 2 {
-            let [r, g, b] = rgb.map(|v| v.clamp(0.0, 1.0));
-            // A gray result must come through unchanged, whatever the weights' last bit.
-            let gray = if r == g && g == b { r } else { luma(r, g, b) };
-            pixel[0] = S::from_unit(gray);
-        } else {
-            for (out, v) in pixel.iter_mut().zip(rgb) {
-                *out = S::from_unit(v);
-            }
-        }
-        if channels % 2 == 0 {
-            pixel[channels - 1] = S::from_unit(1.0);
-        }
-    }
-    Ok(())
-}
-
-/// The picture in a kind that the format holds; none where it is one already.
-fn representable(image: &DynamicImage, format: OutputFormat) -> Option<DynamicImage> {
-    use DynamicImage as D;
-    let mut changed = None;
-    if !format.holds_16_bit() {
-        changed = to_8_bit(image);
-    }
-    let current = changed.as_ref().unwrap_or(image);
-    let spread = match (format, current) {
-        // Opaque everywhere, as checked before: the channel says nothing.
-        (OutputFormat::Jpeg, D::ImageLumaA8(i)) => rebuild(i.as_raw(), 2, current, |p| [p[0]])
-            .map(D::ImageLuma8),
-        (OutputFormat::Jpeg, D::ImageRgba8(i)) => {
-            rebuild(i.as_raw(), 4, current, |p| [p[0], p[1], p[2]]).map(D::ImageRgb8)
-        }
-        // These two have gray, but not gray with alpha.
-        (OutputFormat::Tiff | OutputFormat::Bmp, D::ImageLumaA8(i)) => {
-            rebuild(i.as_raw(), 2, current, |p| [p[0], p[0], p[0], p[1]]).map(D::ImageRgba8)
-        }
-        (OutputFormat::Tiff, D::ImageLumaA16(i)) => {
-            rebuild(i.as_raw(), 2, current, |p| [p[0], p[0], p[0], p[1]]).map(D::ImageRgba16)
-        }
-        _ => None,
-    };
-    spread.or(changed)
-}
-
-/// A buffer of the same size with other channels.
-fn rebuild<P: image::Pixel, const N: usize>(
-    raw: &[P::Subpixel],
-    channels: usize,
-    like: &DynamicImage,
-    pixel: impl Fn(&[P::Subpixel]) -> [P::Subpixel; N],
-) -> Option<image::ImageBuffer<P, Vec<P::Subpixel>>> {
-    let data = raw.chunks_exact(channels).flat_map(pixel).collect();
-    image::ImageBuffer::from_raw(like.width(), like.height(), data)
-}
-
-/// A 16-bit picture in 8 bits, rounded; none where it has 8 bits already.
-fn to_8_bit(image: &DynamicImage) -> Option<DynamicImage> {
-    use DynamicImage as D;
-    fn round(raw: &[u16]) -> Vec<u8> {
-        // 65535 / 255 = 257 exactly.
-        raw.iter().map(|&v| ((u32::from(v) + 128) / 257) as u8).collect()
-    }
-    let (w, h) = (image.width(), image.height());
-    match image {
-        D::ImageLuma16(i) => image::ImageBuffer::from_raw(w, h, round(i)).map(D::ImageLuma8),
-        D::ImageLumaA16(i) => image::ImageBuffer::from_raw(w, h, round(i)).map(D::ImageLumaA8),
-        D::ImageRgb16(i) => image::ImageBuffer::from_raw(w, h, round(i)).map(D::ImageRgb8),
-        D::ImageRgba16(i) => image::ImageBuffer::from_raw(w, h, round(i)).map(D::ImageRgba8),
-        _ => None,
-    }
-}
-
-/// What a decoder's error means for the user.
-fn decode_error(error: ImageError, path: &Path) -> PictureError {
-    let path = path.to_path_buf();
-    match error {
-        ImageError::Unsupported(e) => PictureError::Unsupported {
-            path,
-            what: one_line(&e),
-        },
-        ImageError::IoError(e)
-            if !matches!(
-                e.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData
-            ) =>
-        {
-            PictureError::Read { path, source: e }
-        }
-        other => PictureError::Damaged {
-            path,
-            reason: one_line(&other),
-        },
-    }
-}
-
-/// An error's text on one line.
-fn one_line(error: &dyn std::error::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -5,7 +5,7 @@
 
 use rayon::prelude::*;
 
-use super::FloatImage;
+use super::{FloatImage, Mask, PictureError};
 
 /// Interpolation filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +90,44 @@ impl FloatImage {
             out.iter_mut().for_each(|v| *v = v.clamp(0.0, 1.0));
         }
         Self::from_vec(self.channels(), width, height, out).expect("every row was filled")
+    }
+
+    /// This picture at `width`×`height` pixels as [`Filter::Triangle`] gives it, from known pixels
+    /// alone: unknown ones have no weight, so that no value of theirs, NaN included, changes one
+    /// bit. Where no known pixel is in reach the result is zero.
+    ///
+    /// # Errors
+    /// [`PictureError::SizeMismatch`] where the mask has another size than the picture.
+    ///
+    /// # Panics
+    /// If a side is zero on either end.
+    pub fn resize_known(
+        &self,
+        mask: &Mask,
+        width: usize,
+        height: usize,
+    ) -> Result<Self, PictureError> {
+        mask.check_size(self.width(), self.height(), "the picture")?;
+        let mut known = self.clone();
+        for plane in known.data_mut().chunks_mut(mask.keep().len().max(1)) {
+            for (v, &keep) in plane.iter_mut().zip(mask.keep()) {
+                if keep == 0 {
+                    *v = 0.0;
+                }
+            }
+        }
+        if (width, height) == (self.width(), self.height()) {
+            return Ok(known);
+        }
+        let weight = mask.to_float_image();
+        let weight = weight.resize(width, height, Filter::Triangle);
+        let mut out = known.resize(width, height, Filter::Triangle);
+        for plane in out.data_mut().chunks_mut(width * height) {
+            for (v, &w) in plane.iter_mut().zip(weight.data()) {
+                *v = if w > 0.0 { *v / w } else { 0.0 };
+            }
+        }
+        Ok(out)
     }
 }
 

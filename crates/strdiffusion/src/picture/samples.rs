@@ -1,0 +1,83 @@
+//! Channel values of integer pictures, to floats and back.
+
+use super::{FloatImage, Mask, PictureError};
+use crate::structure::luma;
+
+/// A channel value of an integer picture.
+pub(super) trait Sample: Copy + Into<f64> {
+    const RANGE: f64;
+    /// The nearest value to `unit` in [0, 1]; beyond that range clamped.
+    fn from_unit(unit: f64) -> Self;
+}
+
+impl Sample for u8 {
+    const RANGE: f64 = 255.0;
+    fn from_unit(unit: f64) -> Self {
+        (unit.clamp(0.0, 1.0) * Self::RANGE).round() as Self
+    }
+}
+
+impl Sample for u16 {
+    const RANGE: f64 = 65535.0;
+    fn from_unit(unit: f64) -> Self {
+        (unit.clamp(0.0, 1.0) * Self::RANGE).round() as Self
+    }
+}
+
+/// One channel of interleaved samples, in [0, 1].
+pub(super) fn strided<S: Sample>(raw: &[S], channels: usize, channel: usize) -> Vec<f32> {
+    raw.chunks_exact(channels)
+        .map(|p| (p[channel].into() / S::RANGE) as f32)
+        .collect()
+}
+
+/// Refuses NaN and infinity in the hole of a result.
+pub(super) fn check_finite(result: &FloatImage, mask: &Mask) -> Result<(), PictureError> {
+    let size = mask.keep().len();
+    let broken = (result.data().iter().enumerate())
+        .find(|&(i, v)| !v.is_finite() && mask.keep()[i % size] == 0);
+    match broken {
+        None => Ok(()),
+        Some((i, _)) => Err(PictureError::NotFinite {
+            x: i % size % mask.width(),
+            y: i % size / mask.width(),
+        }),
+    }
+}
+
+/// Where a part lies in a larger picture: index of its first pixel, and pixels per row.
+#[derive(Clone, Copy)]
+pub(super) struct Placement {
+    pub offset: usize,
+    pub stride: usize,
+}
+
+/// Writes the hole's pixels of `result` into interleaved samples; an even number of channels has
+/// alpha as its last.
+pub(super) fn fill<S: Sample>(
+    raw: &mut [S],
+    channels: usize,
+    at: Placement,
+    result: &FloatImage,
+    mask: &Mask,
+) {
+    let planes = [0, 1, 2].map(|c| result.plane(if result.channels() == 1 { 0 } else { c }));
+    for (i, _) in mask.keep().iter().enumerate().filter(|&(_, &k)| k == 0) {
+        let target = at.offset + i / mask.width() * at.stride + i % mask.width();
+        let pixel = &mut raw[target * channels..(target + 1) * channels];
+        let rgb = planes.map(|p| f64::from(p[i]));
+        if channels <= 2 {
+            let [r, g, b] = rgb.map(|v| v.clamp(0.0, 1.0));
+            // A gray result must come through unchanged, whatever the weights' last bit.
+            let gray = if r == g && g == b { r } else { luma(r, g, b) };
+            pixel[0] = S::from_unit(gray);
+        } else {
+            for (out, v) in pixel.iter_mut().zip(rgb) {
+                *out = S::from_unit(v);
+            }
+        }
+        if channels.is_multiple_of(2) {
+            pixel[channels - 1] = S::from_unit(1.0);
+        }
+    }
+}

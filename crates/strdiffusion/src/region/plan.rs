@@ -1,0 +1,224 @@
+//! Which crops of a photograph the model is shown.
+
+use thiserror::Error;
+
+use super::holes::{Bounds, Hole, find_holes};
+use crate::picture::Mask;
+
+/// How crops are chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RegionOptions {
+    /// Side of the pictures that the model works on, in pixels. At least 16.
+    pub model_side: usize,
+    /// A crop's side as a multiple of its holes' longer side. 1 = no context; at least 1.
+    pub context: f64,
+}
+
+impl Default for RegionOptions {
+    fn default() -> Self {
+        Self {
+            model_side: 256,
+            context: 2.0,
+        }
+    }
+}
+
+/// Options that no crop can follow.
+#[derive(Clone, Copy, Debug, PartialEq, Error)]
+#[error(
+    "model side {model_side} with context {context} cannot be planned; give a side of at least 16 and a context of at least 1"
+)]
+pub struct InvalidOptions {
+    /// The model side that was given.
+    pub model_side: usize,
+    /// The context that was given.
+    pub context: f64,
+}
+
+impl RegionOptions {
+    fn check(&self) -> Result<(), InvalidOptions> {
+        if self.model_side >= 16 && self.context >= 1.0 && self.context.is_finite() {
+            return Ok(());
+        }
+        Err(InvalidOptions {
+            model_side: self.model_side,
+            context: self.context,
+        })
+    }
+
+    /// Side of the crop around holes within these bounds, before it is fitted to the photograph.
+    fn side(&self, bounds: Bounds) -> usize {
+        let wanted = (bounds.longer_side() as f64 * self.context).ceil() as usize;
+        wanted.max(self.model_side)
+    }
+}
+
+/// A part of a photograph to be filled in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Crop {
+    /// First column.
+    pub x: usize,
+    /// First row.
+    pub y: usize,
+    /// Width in the photograph, in pixels.
+    pub width: usize,
+    /// Height in the photograph, in pixels.
+    pub height: usize,
+    /// Width at which the model sees the crop.
+    pub model_width: usize,
+    /// Height at which the model sees the crop.
+    pub model_height: usize,
+    /// The holes to be filled from this crop, in the photograph's coordinates. Other holes may
+    /// reach into the crop; they are filled from crops of their own.
+    pub holes: Vec<Hole>,
+}
+
+impl Crop {
+    /// Model pixels per photograph pixel along the longer side; at most 1.
+    pub fn scale(&self) -> f64 {
+        self.model_width.max(self.model_height) as f64 / self.width.max(self.height) as f64
+    }
+
+    /// Whether the model sees the photograph's own pixels.
+    pub fn is_native(&self) -> bool {
+        (self.width, self.height) == (self.model_width, self.model_height)
+    }
+
+    /// Whether two crops share a pixel. Crops that do not may be filled at the same time.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.x < other.x + other.width
+            && other.x < self.x + self.width
+            && self.y < other.y + other.height
+            && other.y < self.y + self.height
+    }
+
+    /// The pixels to be filled from this crop as the hole of a mask of the crop's size.
+    pub fn fill_mask(&self) -> Mask {
+        let mut keep = vec![1; self.width * self.height];
+        for run in self.holes.iter().flat_map(Hole::runs) {
+            let row = (run.y - self.y) * self.width;
+            keep[row + run.start - self.x..row + run.end - self.x].fill(0);
+        }
+        Mask::from_keep(self.width, self.height, keep).expect("one value per pixel")
+    }
+}
+
+/// Shortest side, in model pixels, to which a crop is scaled down.
+const MIN_MODEL_SIDE: usize = 32;
+/// A hole thinner than this share of the model's side is a stroke: cut up rather than scaled.
+const STROKE: f64 = 1.0 / 8.0;
+/// How much coarser a group may be seen than its finer half would be alone.
+const COARSENING: f64 = 1.25;
+
+/// The crops that fill every hole of a mask, each hole pixel from exactly one, in reading order.
+///
+/// Each crop is a square of side max(model, context · holes), cut off where the photograph ends
+/// and shifted to lie inside it. Where that is more than the model's side, the model sees it
+/// scaled down. Near holes share a crop as long as that costs little resolution. Long thin holes
+/// (scratches, wires, writing) are cut into parts that the model sees at full resolution.
+///
+/// # Errors
+/// [`InvalidOptions`].
+pub fn plan(mask: &Mask, options: &RegionOptions) -> Result<Vec<Crop>, InvalidOptions> {
+    options.check()?;
+    let mut groups: Vec<Group> = Vec::new();
+    for hole in find_holes(mask) {
+        let is_stroke = hole.thickness() <= STROKE * options.model_side as f64;
+        let is_large = options.side(hole.bounds()) > options.model_side;
+        if is_stroke && is_large {
+            let cell = (options.model_side as f64 / options.context) as usize;
+            for part in hole.split(cell.max(8)) {
+                add(&mut groups, part, options);
+            }
+        } else {
+            add(&mut groups, hole, options);
+        }
+    }
+    merge(&mut groups, options);
+    let mut crops: Vec<Crop> = groups
+        .into_iter()
+        .map(|g| crop_around(g, mask.width(), mask.height(), options))
+        .collect();
+    crops.sort_by_key(|c| c.holes[0].runs().first().map(|r| (r.y, r.start)));
+    Ok(crops)
+}
+
+struct Group {
+    holes: Vec<Hole>,
+    bounds: Bounds,
+}
+
+/// The bounds of two groups in one, if they may share a crop.
+fn common(a: Bounds, b: Bounds, options: &RegionOptions) -> Option<Bounds> {
+    let union = a.union(b);
+    let finer = options.side(a).min(options.side(b));
+    let allowed = if finer == options.model_side {
+        // Full resolution is not given up for company.
+        finer
+    } else {
+        (finer as f64 * COARSENING) as usize
+    };
+    (options.side(union) <= allowed).then_some(union)
+}
+
+fn add(groups: &mut Vec<Group>, hole: Hole, options: &RegionOptions) {
+    let bounds = hole.bounds();
+    for group in groups.iter_mut() {
+        if let Some(union) = common(group.bounds, bounds, options) {
+            group.bounds = union;
+            group.holes.push(hole);
+            return;
+        }
+    }
+    groups.push(Group {
+        holes: vec![hole],
+        bounds,
+    });
+}
+
+fn merge(groups: &mut Vec<Group>, options: &RegionOptions) {
+    let mut i = 0;
+    while i < groups.len() {
+        let partner = (i + 1..groups.len())
+            .find_map(|j| common(groups[i].bounds, groups[j].bounds, options).map(|b| (j, b)));
+        match partner {
+            Some((j, bounds)) => {
+                let other = groups.swap_remove(j);
+                groups[i].holes.extend(other.holes);
+                groups[i].bounds = bounds;
+                // Larger now, so earlier groups may fit.
+                i = 0;
+            }
+            None => i += 1,
+        }
+    }
+}
+
+fn crop_around(mut group: Group, width: usize, height: usize, options: &RegionOptions) -> Crop {
+    let side = options.side(group.bounds);
+    // Centred on the holes, then shifted to lie inside the photograph.
+    let place = |first: usize, last: usize, available: usize| {
+        let length = side.min(available);
+        let start = ((first + last) / 2).saturating_sub(length / 2);
+        (start.min(available - length), length)
+    };
+    let (x, crop_width) = place(group.bounds.left, group.bounds.right, width);
+    let (y, crop_height) = place(group.bounds.top, group.bounds.bottom, height);
+    let scale = (options.model_side as f64 / crop_width.max(crop_height) as f64).min(1.0);
+    let model = |length: usize| {
+        let scaled = (length as f64 * scale).round() as usize;
+        scaled.max(length.min(MIN_MODEL_SIDE))
+    };
+    group
+        .holes
+        .sort_by_key(|h| h.runs().first().map(|r| (r.y, r.start)));
+    Crop {
+        x,
+        y,
+        width: crop_width,
+        height: crop_height,
+        model_width: model(crop_width),
+        model_height: model(crop_height),
+        holes: group.holes,
+    }
+}
