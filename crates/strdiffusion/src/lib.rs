@@ -7,10 +7,12 @@
 //!
 //! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
 
+pub mod blend;
 pub mod conditions;
 pub mod device;
 pub mod error;
 pub mod import;
+pub mod inpaint;
 pub mod model;
 pub mod networks;
 pub mod noise;
@@ -18,6 +20,7 @@ pub mod objectives;
 pub mod ops;
 pub mod picture;
 pub mod reference;
+pub mod region;
 pub mod sampler;
 pub mod sde;
 pub mod structure;
@@ -26,3 +29,4 @@ pub mod weights;
 
 pub use burn::tensor::Device;
 pub use error::{Error, Result};
+pub use inpaint::{FillOptions, Filled, Inpainter, Progress, Scale};
