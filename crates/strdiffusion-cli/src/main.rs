@@ -1,2 +1,33 @@
-//! The command.
-fn main() {}
+//! The command `strdiffusion`: it reads arguments, calls the library, and reports.
+
+mod commands;
+mod default_model;
+mod failure;
+mod frames;
+mod interrupt;
+mod progress;
+mod sampler_options;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+/// Fill holes in photographs with structure-guided diffusion.
+#[derive(Parser)]
+#[command(name = "strdiffusion", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 the input is at fault, 130 cancelled, 1 anything \
+                          else.\nRUST_LOG=debug shows what happens inside.";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    failure::report(|| arguments.command.run())
+}

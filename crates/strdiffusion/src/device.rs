@@ -65,24 +65,35 @@ impl DeviceName {
     /// # Errors
     /// If this build lacks the feature, or this machine the device.
     pub fn open(self) -> Result<Device> {
-        match self {
-            Self::Auto => Ok(open_first_gpu().unwrap_or_else(Device::flex)),
-            Self::Cpu => Ok(Device::flex()),
-            Self::Cuda(index) => open_cuda(index),
-            Self::Vulkan(index) => open_vulkan(index),
-            Self::Metal => open_metal(),
-        }
+        self.resolve().map(|(_, device)| device)
+    }
+
+    /// Opens the device, and says which one it is: never [`Self::Auto`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn resolve(self) -> Result<(Self, Device)> {
+        let device = match self {
+            Self::Auto => {
+                return Ok(open_first_gpu().unwrap_or_else(|| (Self::Cpu, Device::flex())));
+            }
+            Self::Cpu => Device::flex(),
+            Self::Cuda(index) => open_cuda(index)?,
+            Self::Vulkan(index) => open_vulkan(index)?,
+            Self::Metal => open_metal()?,
+        };
+        Ok((self, device))
     }
 }
 
 #[allow(unreachable_code, reason = "one GPU feature is enough to answer")]
-fn open_first_gpu() -> Option<Device> {
+fn open_first_gpu() -> Option<(DeviceName, Device)> {
     #[cfg(feature = "cuda")]
-    return open_cuda(0).ok();
+    return Some((DeviceName::Cuda(0), open_cuda(0).ok()?));
     #[cfg(feature = "metal")]
-    return open_metal().ok();
+    return Some((DeviceName::Metal, open_metal().ok()?));
     #[cfg(feature = "vulkan")]
-    return open_vulkan(0).ok();
+    return Some((DeviceName::Vulkan(0), open_vulkan(0).ok()?));
     None
 }
 

@@ -15,6 +15,9 @@ pub enum Error {
     /// A picture, mask or batch whose size does not fit.
     #[error("{0}")]
     Size(String),
+    /// A mask without one known pixel.
+    #[error("the mask covers the whole picture, so nothing is known to fill it from")]
+    FullMask,
     /// A photograph or mask that cannot be read, used or written.
     #[error(transparent)]
     Picture(#[from] crate::picture::PictureError),
@@ -72,6 +75,14 @@ impl Error {
     /// Whether the user's input is at fault (rather than the program, the device or the caller's
     /// wish to stop).
     pub fn is_users_fault(&self) -> bool {
-        !matches!(self, Self::Cancelled | Self::Noise(_))
+        use crate::picture::PictureError as P;
+        !matches!(
+            self,
+            Self::Cancelled
+                | Self::Noise(_)
+                | Self::Picture(
+                    P::NotFinite { .. } | P::BufferLength { .. } | P::Channels { .. }
+                )
+        )
     }
 }

@@ -32,7 +32,9 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
         Err(error) => {
             let unreadable = || {
                 let reason = one_line(&error.to_string());
-                Error::model(path, format!("not a PyTorch checkpoint that can be read ({reason})"))
+                Error::model(path, format!(
+                        "not a PyTorch checkpoint that can be read ({reason}); download it again"
+                    ))
             };
             let copy = copy_without_zip64(path).ok().flatten().ok_or_else(unreadable)?;
             (PytorchReader::new(copy.path()).map_err(|_| unreadable())?, Some(copy))
@@ -42,7 +44,10 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
     for (name, tensor) in reader.into_tensors() {
         let bytes = tensor
             .read()
-            .map_err(|error| Error::model(path, format!("damaged: {}", one_line(&error.to_string()))))?;
+            .map_err(|error| Error::model(path, format!(
+                    "damaged ({}); download the checkpoint again",
+                    one_line(&error.to_string())
+                )))?;
         let values = floats_from_native(&bytes, tensor.dtype()).ok_or_else(|| {
             Error::model(path, format!("tensor {name} is of kind {:?}, not a float", tensor.dtype()))
         })?;
@@ -142,7 +147,10 @@ fn shape_of(tensors: &TensorMap, name: &str, path: &Path) -> Result<[usize; 4]> 
         };
         Error::model(
             path,
-            format!("tensor {name} is missing: not a checkpoint of this network ({found})"),
+            format!(
+                "tensor {name} is missing: not a checkpoint of this network ({found}); were the \
+                 files given in the wrong order?"
+            ),
         )
     })?;
     Ok(std::array::from_fn(|i| tensor.shape.get(i).copied().unwrap_or(1)))
@@ -183,7 +191,9 @@ fn apply<M: Module>(
     }
     problems.extend(tensors.keys().map(|name| format!("tensor {name} is not part of the network")));
     if !problems.is_empty() {
-        return Err(Error::model(path, weights::summary(&problems)));
+        let problem = weights::summary(&problems);
+        let hint = "is this a whole checkpoint of StrDiffusion's network?";
+        return Err(Error::model(path, format!("{problem}; {hint}")));
     }
     weights::apply(network, renamed, path)
 }

@@ -13,6 +13,7 @@ pub mod device;
 pub mod error;
 pub mod fast;
 pub mod import;
+pub mod inpaint;
 pub mod masks;
 pub mod metrics;
 pub mod model;
@@ -32,3 +33,4 @@ pub mod weights;
 
 pub use burn::tensor::Device;
 pub use error::{Error, Result};
+pub use inpaint::{FillOptions, Filled, Inpainter, Progress, Scale};

@@ -101,6 +101,12 @@ impl ModelConfig {
         if self.discriminator.in_channels != 4 {
             return complain("the discriminator must have 4 channels in");
         }
+        let Canny { sigma, low, high } = self.edges.canny;
+        if ![sigma, low, high].iter().all(|v| v.is_finite() && *v >= 0.0) {
+            return Err(Error::Config(format!(
+                "canny sigma {sigma}, low {low}, high {high}: each must be at least 0"
+            )));
+        }
         if self.training_resolution == 0 {
             return complain("training_resolution must be at least 1");
         }
@@ -279,7 +285,15 @@ impl Model {
     /// States the size and the smallest side that works.
     pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
         self.config.texture.check_size(height, width)?;
-        self.config.structure.check_size(height, width)
+        self.config.structure.check_size(height, width)?;
+        // The discriminator halves the picture three times.
+        if height.min(width) < 8 {
+            return Err(Error::Size(format!(
+                "a picture of {width}×{height} is too small for the discriminator: each side must \
+                 be at least 8 pixels"
+            )));
+        }
+        Ok(())
     }
 
     /// Numbers in the three networks: texture, structure, discriminator.
@@ -305,8 +319,15 @@ fn load_network<M: Module>(network: M, file: &Path) -> Result<M> {
 /// # Errors
 /// If it is missing, or says something that this program does not understand.
 pub fn read_config(folder: &Path) -> Result<ModelConfig> {
+    if folder.is_file() {
+        return Err(Error::model(
+            folder,
+            "is a file where a model folder is needed; name the folder, or make one of PyTorch \
+             checkpoints with `strdiffusion import`",
+        ));
+    }
     if !folder.is_dir() {
-        return Err(Error::model(folder, "no such model folder"));
+        return Err(Error::model(folder, "no such model folder; check the path"));
     }
     let file = folder.join(CONFIG);
     let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {

@@ -120,7 +120,11 @@ pub fn apply<M: Module>(module: M, tensors: TensorMap, source: &Path) -> Result<
     let module = module.map(&mut applier);
     let Applier { tensors, mut problems, .. } = applier;
     problems.extend(tensors.keys().map(|name| format!("tensor {name} is not part of the network")));
-    if problems.is_empty() { Ok(module) } else { Err(Error::model(source, summary(&problems))) }
+    if problems.is_empty() {
+        return Ok(module);
+    }
+    let problem = summary(&problems);
+    Err(Error::model(source, format!("{problem}; make or copy the weights again")))
 }
 
 /// The first few problems on one line, and how many more there are.
@@ -143,7 +147,10 @@ pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
         return Err(Error::model(path, "the file is empty; fetch or make the weights again"));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
-        Error::model(path, format!("not a complete safetensors file ({error})"))
+        Error::model(
+            path,
+            format!("not a complete safetensors file ({error}); make or copy it again"),
+        )
     })?;
     let mut tensors = TensorMap::new();
     for (name, view) in file.tensors() {

@@ -1,0 +1,140 @@
+//! `strdiffusion info`: what a model is.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use strdiffusion::Device;
+use strdiffusion::model::Model;
+use strdiffusion::sampler::Switches;
+use strdiffusion::structure::EdgeSource;
+
+use crate::default_model;
+use crate::terminal::say;
+
+/// Print what a model is, after checking all of its files
+#[derive(Args)]
+pub struct Info {
+    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    model: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Info {
+    pub fn run(self) -> anyhow::Result<()> {
+        let folder = default_model::choose(self.model)?;
+        let model = Model::load(&folder, &Device::flex())?;
+        if self.json {
+            let [texture, structure, discriminator] = model.parameters();
+            say(json!({
+                "model": folder.display().to_string(),
+                "config": model.config,
+                "parameters": {
+                    "texture": texture,
+                    "structure": structure,
+                    "discriminator": discriminator,
+                },
+                "bytes": weight_bytes(&folder),
+            }));
+        } else {
+            say(describe(&model, &folder));
+        }
+        Ok(())
+    }
+}
+
+/// A model in a few lines.
+pub fn describe(model: &Model, folder: &Path) -> String {
+    let config = &model.config;
+    let [texture, structure, discriminator] = model.parameters().map(with_separators);
+    let sde = &config.sde;
+    let schedule = as_text(&sde.schedule);
+    let resampling = match config.sampling.resampling {
+        None => "no resampling".into(),
+        Some(r) => format!(
+            "resampling u_max {}, u_min {}, jump {}, re {}",
+            r.u_max, r.u_min, r.jump, r.re
+        ),
+    };
+    let late = (config.sampling.early_until * sde.steps as f64).floor();
+    let switches = match config.sampling.switches {
+        s if s == Switches::default() => "as the paper means it".into(),
+        s if s == Switches::reference() => "as the reference implementation does".into(),
+        s => as_text(&s),
+    };
+    let canny = config.edges.canny;
+    let edges = match config.edges.source {
+        EdgeSource::KnownRegion => "the known region",
+        EdgeSource::FullImage => "the full image, then masked",
+    };
+    let lines = [
+        ("texture", format!(
+            "nf {}, depth {}, {texture} parameters",
+            config.texture.width, config.texture.depth
+        )),
+        ("structure", format!(
+            "nf {}, depth {}, {structure} parameters",
+            config.structure.width, config.structure.depth
+        )),
+        ("discriminator", format!(
+            "ngf {}, {discriminator} parameters",
+            config.discriminator.width
+        )),
+        ("process", format!(
+            "T = {}, {schedule} schedule, λ = {:.4} ({:.4} of 255), ε = {}, predicts {}",
+            sde.steps,
+            sde.max_sigma,
+            sde.max_sigma * 255.0,
+            sde.eps,
+            as_text(&config.prediction)
+        )),
+        ("sampler", format!("{resampling}; structure leads until t = {late}; {switches}")),
+        ("edges", format!(
+            "Canny σ = {}, thresholds {} and {}, of {edges}",
+            canny.sigma, canny.low, canny.high
+        )),
+        ("resolution", format!("{0}×{0} pixels in training", config.training_resolution)),
+        ("weights", format!("{} bytes", with_separators(weight_bytes(folder)))),
+        ("licence", config.licence.clone()),
+        ("source", config.source.clone()),
+    ];
+    let mut text = folder.display().to_string();
+    for (name, value) in lines {
+        text += &format!("\n  {name:<14}{value}");
+    }
+    text
+}
+
+/// A setting as `config.json` has it, without the quotes of plain words.
+fn as_text(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(other) => other.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn weight_bytes(folder: &Path) -> usize {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let is_weights = |path: &Path| path.extension().is_some_and(|e| e == "safetensors");
+    entries
+        .flatten()
+        .filter(|entry| is_weights(&entry.path()))
+        .filter_map(|entry| entry.metadata().ok())
+        .map(|metadata| metadata.len() as usize)
+        .sum()
+}
+
+fn with_separators(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,29 @@
+//! One file for each command: its arguments, and `run`.
+
+mod import;
+mod info;
+mod inpaint;
+
+use clap::Subcommand;
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    Inpaint(inpaint::Inpaint),
+    Import(import::Import),
+    Info(info::Info),
+}
+
+impl Command {
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// See [`crate::failure`].
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Inpaint(command) => command.run(),
+            Self::Import(command) => command.run(),
+            Self::Info(command) => command.run(),
+        }
+    }
+}

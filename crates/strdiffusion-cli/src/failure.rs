@@ -1,0 +1,71 @@
+//! How a command fails: one line on stderr and an exit code.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use strdiffusion::picture::PictureError;
+
+/// What the user gave is at fault; the text names it and says what to do.
+#[derive(Debug)]
+pub struct UserError(String);
+
+impl Display for UserError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UserError {}
+
+/// An error that ends in exit code 2.
+pub fn user_error(text: impl Display) -> anyhow::Error {
+    UserError(text.to_string()).into()
+}
+
+/// Runs a command and turns its end into an exit code.
+pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    silence_panics();
+    match catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(error)) => {
+            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            ExitCode::from(exit_code(&error))
+        }
+        // The hook has said what happened.
+        Err(_) => ExitCode::from(1),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> u8 {
+    if let Some(error) = error.downcast_ref::<strdiffusion::Error>() {
+        return match error {
+            strdiffusion::Error::Cancelled => crate::interrupt::EXIT_CODE,
+            error if error.is_users_fault() => 2,
+            _ => 1,
+        };
+    }
+    if error.is::<UserError>() || error.is::<PictureError>() { 2 } else { 1 }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A panic is a mistake of ours. The user sees one line, a developer who asks for it the trace.
+fn silence_panics() {
+    if std::env::var_os("RUST_BACKTRACE").is_some_and(|value| value != "0") {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let text = match panic.payload_as_str() {
+            Some(text) => one_line(text),
+            None => "no message".into(),
+        };
+        let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+        eprintln!(
+            "error: internal error: {text}{place}; this is a mistake in strdiffusion, please \
+             report it (RUST_BACKTRACE=1 shows more)"
+        );
+    }));
+}

@@ -1,0 +1,104 @@
+//! How a fill's progress is shown: a bar for people, lines of JSON for programs.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use strdiffusion::Progress;
+use strdiffusion::sampler::{Event, Phase};
+
+use crate::terminal;
+
+/// Who reads the progress.
+pub enum Reporter {
+    /// A person at a terminal (nothing is shown where stderr is none).
+    Bar(ProgressBar),
+    /// A program that reads stdout.
+    Json,
+}
+
+impl Reporter {
+    /// A reporter of one kind or the other.
+    pub fn new(json: bool) -> Self {
+        if json {
+            return Self::Json;
+        }
+        let style = "{bar:30} step {pos}/{len}, {elapsed} gone, {eta} to go, {msg}";
+        let style = ProgressStyle::with_template(style).expect("the template is fixed");
+        Self::Bar(ProgressBar::new(0).with_style(style))
+    }
+
+    /// Shows an event.
+    pub fn show(&self, progress: &Progress) {
+        match self {
+            Self::Json => terminal::say(event_as_json(progress)),
+            Self::Bar(bar) => {
+                if let Some((done, total)) = progress.steps() {
+                    bar.set_length(total as u64);
+                    bar.set_position(done as u64);
+                }
+                bar.set_message(phase(progress));
+            }
+        }
+    }
+
+    /// Says something that is no error.
+    pub fn note(&self, text: &str) {
+        match self {
+            Self::Json => terminal::say(json!({"event": "note", "message": text})),
+            Self::Bar(bar) => bar.suspend(|| terminal::note(text)),
+        }
+    }
+
+    /// Ends the work: the bar goes, and the result is printed.
+    pub fn finish(&self, text: &str, result: Value) {
+        match self {
+            Self::Json => terminal::say(result),
+            Self::Bar(bar) => {
+                bar.finish_and_clear();
+                terminal::say(text);
+            }
+        }
+    }
+
+    /// Takes the bar away, before an error is printed.
+    pub fn clear(&self) {
+        if let Self::Bar(bar) = self {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What is being done, in a few words.
+fn phase(progress: &Progress) -> String {
+    let doing = match progress.event {
+        Event::Step { phase: Phase::Early, .. } => "structure and texture".to_string(),
+        Event::Step { phase: Phase::Late, .. } => "texture".to_string(),
+        Event::Resampled { round, .. } => format!("resampling, round {round}"),
+        _ => "choosing between structures".to_string(),
+    };
+    match progress.regions {
+        1 => doing,
+        regions => format!("region {} of {regions}: {doing}", progress.region + 1),
+    }
+}
+
+fn event_as_json(progress: &Progress) -> Value {
+    let mut line = match progress.event {
+        Event::Step { t, phase, evaluations, .. } => {
+            let (done, total) = progress.steps().unwrap_or_default();
+            json!({
+                "event": "step", "t": t, "done": done, "total": total, "phase": phase,
+                "evaluations": evaluations,
+            })
+        }
+        Event::Scored { t, round, scores } => {
+            json!({"event": "scored", "t": t, "round": round, "score": scores.first()})
+        }
+        Event::Resampled { t, round, verdict, .. } => {
+            json!({"event": "resampled", "t": t, "round": round, "verdict": verdict})
+        }
+        other => json!({"event": "other", "text": format!("{other:?}")}),
+    };
+    line["region"] = (progress.region + 1).into();
+    line["regions"] = progress.regions.into();
+    line
+}

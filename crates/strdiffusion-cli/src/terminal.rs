@@ -1,0 +1,14 @@
+//! Lines on stdout and notes on stderr.
+
+use std::fmt::Display;
+use std::io::Write;
+
+/// Writes a line to stdout. A reader that has gone away is no reason to stop working.
+pub fn say(line: impl Display) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Writes a note to stderr.
+pub fn note(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {line}");
+}

@@ -1,0 +1,7 @@
+//! Promises of the command, kept by running it, with tiny models of random weights.
+
+mod bad_input;
+mod checkpoint;
+mod import;
+mod inpaint;
+mod support;
