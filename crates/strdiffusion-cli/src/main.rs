@@ -8,6 +8,7 @@ mod interrupt;
 mod progress;
 mod sampler_options;
 mod terminal;
+mod training_display;
 
 use std::process::ExitCode;
 

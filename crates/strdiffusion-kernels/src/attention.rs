@@ -76,16 +76,19 @@ pub(crate) fn pack_matrix(
     factor: f32,
     u: &mut [f32],
 ) {
-    for (panel, u) in u.chunks_exact_mut(mr * columns).enumerate() {
-        for (column, lanes) in u.chunks_exact_mut(mr).enumerate() {
-            for (i, lane) in lanes.iter_mut().enumerate() {
-                let row = panel * mr + i;
-                *lane = if row < rows {
-                    a[row * row_step + column * column_step] * factor
-                } else {
-                    0.0
-                };
+    let len = rows.div_ceil(mr) * mr;
+    for row in 0..len {
+        let lane = &mut u[row / mr * mr * columns + row % mr..];
+        let from = a.iter().skip(row * row_step).step_by(column_step);
+        if row < rows {
+            for (to, v) in lane.iter_mut().step_by(mr).zip(from).take(columns) {
+                *to = v * factor;
             }
+        } else {
+            lane.iter_mut()
+                .step_by(mr)
+                .take(columns)
+                .for_each(|to| *to = 0.0);
         }
     }
 }

@@ -83,7 +83,9 @@ pub fn attention_block(s: &MapShape, w: &AttentionWeights, x: &[f32], y: &mut [f
     }
     let k = kernels_of(Isa::current());
     // The block's buffers (input and k or q) share a core's cache.
-    let block = (150_000 / (s.channels + inner) / 128 * 128).clamp(256, 512);
+    let fitting = (150_000 / (s.channels + inner) / 64 * 64).clamp(256, 512);
+    // Small pictures are cut into four, so that there is work for several threads.
+    let block = fitting.min((s.positions / 4).next_multiple_of(64).max(64));
     let blocks = s.positions.div_ceil(block);
     let call = Call {
         k,

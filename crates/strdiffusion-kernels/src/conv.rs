@@ -3,7 +3,7 @@
 use crate::isa::Isa;
 use crate::shape::{Conv2dShape, Epilogue, Precision};
 use crate::taps::{self, Taps};
-use crate::winograd::{self, Geometry, Source};
+use crate::winograd::{self, Geometry, Source, Transform};
 use crate::workspace::{self, Slot};
 
 /// Below this many input channels a 3×3 convolution is quicker without Winograd's transforms.
@@ -12,14 +12,19 @@ const WINOGRAD_MIN_INPUTS: usize = 4;
 /// Which way a shape is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
-    Winograd(Precision),
+    Winograd(Transform),
     Taps,
 }
 
 impl Method {
     pub(crate) fn of(shape: &Conv2dShape, inputs: usize, precision: Precision) -> Self {
+        let transform = match precision {
+            Precision::Fast => Transform::F43,
+            Precision::Precise => Transform::F23,
+            Precision::Direct => return Method::Taps,
+        };
         if shape.is_winograd() && inputs >= WINOGRAD_MIN_INPUTS {
-            Method::Winograd(precision)
+            Method::Winograd(transform)
         } else {
             Method::Taps
         }
@@ -134,6 +139,11 @@ fn run(
         Method::Winograd(p) => winograd::conv(isa, p, geometry(s), x, u, y, raw),
         Method::Taps => taps::conv(isa, &forward_taps(s), x, u, y, raw),
     }
+}
+
+/// Floats that the packed weights take.
+pub(crate) fn packed_floats(s: &Conv2dShape, precision: Precision) -> usize {
+    packed_len(Isa::current(), s, Method::of(s, s.in_channels, precision))
 }
 
 /// y = epilogue(conv(x, w)).

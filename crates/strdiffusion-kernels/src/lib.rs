@@ -17,6 +17,7 @@
 // Loops over lanes, points and register tiles read best with their indices.
 #![allow(clippy::needless_range_loop)]
 
+mod ahead;
 mod attention;
 mod attention_block;
 mod conv;

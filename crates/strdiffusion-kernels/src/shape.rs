@@ -84,6 +84,11 @@ impl Conv2dShape {
         2.0 * self.output_len() as f64 * taps as f64
     }
 
+    /// Bytes that the weights take in a [`PackedConv`](crate::PackedConv).
+    pub fn packed_bytes(&self, precision: Precision) -> usize {
+        crate::conv::packed_floats(self, precision) * size_of::<f32>()
+    }
+
     /// Whether this is 3×3, stride 1, padding 1: what Winograd handles.
     pub(crate) fn is_winograd(&self) -> bool {
         self.kernel == [3, 3] && self.stride == 1 && self.padding == 1
@@ -100,6 +105,19 @@ pub enum Precision {
     /// Winograd F(2, 3): 2.25 times fewer multiplications, errors about 3e-7 of the largest value;
     /// transformed weights take 1.78 times the room.
     Precise,
+    /// No transform: errors about 3e-7 of the largest value; weights take no more room than they
+    /// do anyway.
+    Direct,
+}
+
+impl Precision {
+    /// The fastest choice whose packed weights take at most `bytes` for a convolution of this
+    /// shape; [`Precision::Direct`] where none does.
+    pub fn within(shape: &Conv2dShape, bytes: usize) -> Self {
+        let fits = |p: &Precision| shape.packed_bytes(*p) <= bytes;
+        let choices = [Precision::Fast, Precision::Precise];
+        choices.into_iter().find(fits).unwrap_or(Precision::Direct)
+    }
 }
 
 /// What follows a convolution, in this order: `+ bias`, `· (1 + scale) + shift`, SiLU,

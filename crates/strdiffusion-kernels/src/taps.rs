@@ -6,7 +6,8 @@
 //! kernel, turned around.
 
 use crate::Isa;
-use crate::isa::kernels_of;
+use crate::ahead::Ahead;
+use crate::isa::{Kernels, kernels_of};
 use crate::kernels::gather::{Gather, Run};
 use crate::kernels::gemm::Gemm;
 use crate::kernels::rows::{Finish, RawEpilogue};
@@ -160,21 +161,53 @@ thread_local! {
     static PLAN: RefCell<Plan> = RefCell::default();
 }
 
+/// Floats of a panel block, and of the products of a block: each within a core's cache.
+const V_FLOATS: usize = 150_000;
+const M_FLOATS: usize = 130_000;
+/// Outputs whose products are computed and written together, where one panel holds all terms.
+const GROUP: usize = 64;
+
+/// Blocks of an item at most.
+const STRIP: usize = 4;
+
+/// One call.
+struct Call<'a> {
+    k: &'static Kernels,
+    t: &'a Taps,
+    x: Shared<*const f32>,
+    u: Shared<*const f32>,
+    y: Shared<*mut f32>,
+    epilogue: RawEpilogue,
+    /// Positions of a block.
+    block: usize,
+    /// Input channels of a panel, and floats of a panel of NR positions.
+    channels: usize,
+    panel_len: usize,
+}
+
 /// y = epilogue(conv(x, u)), with u from [`pack`] for the same instruction set. Writes the
 /// positions of the grid only.
 pub(crate) fn conv(isa: Isa, t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
     let k = kernels_of(isa);
-    let terms = t.terms();
     assert_eq!(x.len(), t.batch * t.inputs * t.h * t.w);
     assert_eq!(y.len(), t.batch * t.outputs * t.out[0] * t.out[1]);
-    assert_eq!(u.len(), packed_len(isa, terms, t.outputs));
+    assert_eq!(u.len(), packed_len(isa, t.terms(), t.outputs));
     let positions = t.positions();
     if positions == 0 || t.outputs == 0 {
         return;
     }
-    let mut block = 4 * k.nr;
+    let per_tap = t.taps[0] * t.taps[1];
+    let channels = (PANEL_ROWS / per_tap.max(1)).clamp(1, t.inputs.max(1));
+    let products = if channels >= t.inputs {
+        GROUP
+    } else {
+        t.outputs
+    };
+    // Long blocks make long runs through memory; short ones keep all threads at work.
+    let fitting = (V_FLOATS / (channels * per_tap).max(1)).min(M_FLOATS / products);
+    let mut block = (fitting / k.nr * k.nr).clamp(64, 512);
     while block > k.nr && positions.div_ceil(block) < 4 * num_threads() {
-        block /= 2;
+        block = (block / 2).next_multiple_of(k.nr);
     }
     let blocks = positions.div_ceil(block);
     // With few blocks, divide the outputs too, at the price of gathering again for each part.
@@ -184,108 +217,191 @@ pub(crate) fn conv(isa: Isa, t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epil
     } else {
         1
     };
-    let per_tap = t.taps[0] * t.taps[1];
-    let channels = (PANEL_ROWS / per_tap.max(1)).clamp(1, t.inputs.max(1));
-    let group_step = channels * per_tap * k.nr;
-    let (xs, us, ys) = (Shared::of(x), Shared::of(u), Shared::of_mut(y));
-    parallel_for(blocks * parts, |item| {
-        let (b, part) = (item / parts, item % parts);
-        let (panel0, panel1) = (panels * part / parts, panels * (part + 1) / parts);
-        let (p0, p1) = (b * block, ((b + 1) * block).min(positions));
-        let columns = (p1 - p0).next_multiple_of(k.lanes);
-        PLAN.with_borrow_mut(|plan| {
-            t.runs(
-                p0,
-                p1,
-                k.nr,
-                |i| i / k.nr * group_step + i % k.nr,
-                &mut plan.runs,
+    let call = Call {
+        k,
+        t,
+        x: Shared::of(x),
+        u: Shared::of(u),
+        y: Shared::of_mut(y),
+        epilogue,
+        block,
+        channels,
+        panel_len: channels * per_tap * k.nr,
+    };
+    // Neighbouring blocks in one item, so that a thread knows what it will need next.
+    let strip = (blocks / (8 * num_threads())).clamp(1, STRIP);
+    parallel_for(blocks.div_ceil(strip) * parts, |item| {
+        let (first, part) = (item / parts * strip, item % parts);
+        let end = blocks.min(first + strip);
+        for b in first..end {
+            let p0 = b * block;
+            let p1 = (p0 + block).min(positions);
+            let last = b + 1 == end;
+            call.run(
+                [p0, p1],
+                [panels * part / parts, panels * (part + 1) / parts],
+                last,
             );
-            t.runs(p0, p1, block, |i| i, &mut plan.lines);
-            let m_len = (panel1 - panel0) * k.mr * columns;
-            workspace::with(Slot::Product, m_len, |m| {
-                workspace::with(Slot::Input, block / k.nr * group_step, |v| {
-                    let mut c0 = 0;
-                    loop {
-                        let c1 = (c0 + channels).min(t.inputs);
-                        // SAFETY: x has the asserted length; the runs place each position within
-                        // its panel of `channels · per_tap` rows of NR floats.
-                        unsafe {
-                            (k.gather)(&t.gather(
-                                xs.get(),
-                                c0,
-                                c1,
-                                &plan.runs,
-                                v.as_mut_ptr(),
-                                k.nr,
-                            ))
-                        };
-                        for at in (0..columns).step_by(k.nr) {
-                            let narrow = columns - at < k.nr;
-                            let run = if narrow { k.gemm_narrow } else { k.gemm };
-                            for panel in panel0..panel1 {
-                                let step = if narrow { k.lanes } else { k.nr };
-                                for column in (at..columns.min(at + k.nr)).step_by(step) {
-                                    // SAFETY: U has the asserted length; the panel of V holds
-                                    // this many rows; M has room for MR rows of each panel.
-                                    unsafe {
-                                        run(&Gemm {
-                                            k: (c1 - c0) * per_tap,
-                                            u: us.get().add((panel * terms + c0 * per_tap) * k.mr),
-                                            v: v.as_ptr().add(at / k.nr * group_step + column - at),
-                                            v_step: k.nr,
-                                            out: m
-                                                .as_mut_ptr()
-                                                .add((panel - panel0) * k.mr * columns + column),
-                                            out_step: columns,
-                                            accumulate: c0 > 0,
-                                        });
-                                    }
-                                }
+        }
+    });
+}
+
+impl Call<'_> {
+    /// The positions p0..p1 of the panels of outputs panel0..panel1; `last` of a strip.
+    fn run(&self, [p0, p1]: [usize; 2], [panel0, panel1]: [usize; 2], last: bool) {
+        let (k, t) = (self.k, self.t);
+        let columns = (p1 - p0).next_multiple_of(k.lanes);
+        // With all terms in one panel the outputs can go group by group.
+        let group = if self.channels >= t.inputs {
+            (GROUP / k.mr).min(panel1 - panel0)
+        } else {
+            panel1 - panel0
+        };
+        let steps = columns.div_ceil(k.nr) * (panel1 - panel0);
+        let mut input = if last {
+            Ahead::none()
+        } else {
+            self.input_ahead(p1, steps)
+        };
+        PLAN.with_borrow_mut(|plan| {
+            let (nr, len) = (k.nr, self.panel_len);
+            t.runs(p0, p1, nr, |i| i / nr * len + i % nr, &mut plan.runs);
+            t.runs(p0, p1, self.block, |i| i, &mut plan.lines);
+            workspace::with(Slot::Product, group * k.mr * columns, |m| {
+                workspace::with(Slot::Input, self.block.div_ceil(nr) * len, |v| {
+                    for panel in (panel0..panel1).step_by(group) {
+                        let end = panel1.min(panel + group);
+                        let steps = columns.div_ceil(nr) * (end - panel);
+                        let outputs = [panel * k.mr, (end * k.mr).min(t.outputs)];
+                        let mut ahead = [input, self.output_ahead([p0, p1], outputs, steps)];
+                        for c0 in (0..t.inputs).step_by(self.channels) {
+                            let c1 = (c0 + self.channels).min(t.inputs);
+                            if panel == panel0 {
+                                let v = v.as_mut_ptr();
+                                // SAFETY: x has the asserted length; the runs place each position
+                                // within its panel of `channels` · taps rows of NR floats.
+                                unsafe {
+                                    (k.gather)(&t.gather(self.x.get(), c0, c1, &plan.runs, v, nr))
+                                };
                             }
+                            self.multiply(v, m, columns, [c0, c1], [panel, end], &mut ahead);
                         }
-                        c0 = c1;
-                        if c0 >= t.inputs {
-                            break;
+                        if t.terms() == 0 {
+                            m.fill(0.0);
                         }
+                        self.finish(m, columns, &plan.lines, outputs);
+                        [input, _] = ahead;
                     }
                 });
-                let (o0, o1) = (panel0 * k.mr, (panel1 * k.mr).min(t.outputs));
-                for o in o0..o1 {
-                    for line in &plan.lines {
-                        let from = &m[(o - o0) * columns + line.to..][..line.count];
-                        let row = line.y * t.out_stride + t.out_first[0];
-                        let column = line.x * t.out_stride + t.out_first[1];
-                        let at = ((line.n * t.outputs + o) * t.out[0] + row) * t.out[1] + column;
-                        // SAFETY: the grid lies within the output, whose length is asserted; no
-                        // other item has these positions and outputs.
-                        unsafe {
-                            let to = ys.get().add(at);
-                            if t.out_stride == 1 {
-                                let (mul, add) = epilogue.affine(line.n, o);
-                                let residual = epilogue.residual;
-                                (k.finish)(&Finish {
-                                    from: from.as_ptr(),
-                                    to,
-                                    residual: if residual.is_null() {
-                                        residual
-                                    } else {
-                                        residual.add(at)
-                                    },
-                                    count: line.count,
-                                    mul,
-                                    add,
-                                    silu: epilogue.silu,
-                                });
+            });
+        });
+    }
+
+    /// Whether inputs and outputs are the same long rows of positions (a 1×1 convolution).
+    fn is_flat(&self) -> bool {
+        let t = self.t;
+        let row = [1, t.w];
+        t.h == 1 && t.grid == row && t.out == row && t.taps == [1, 1] && t.first == [0, 0]
+    }
+
+    /// The input of the block from position p on.
+    fn input_ahead(&self, p: usize, steps: usize) -> Ahead {
+        let t = self.t;
+        if !self.is_flat() || p >= t.positions() {
+            return Ahead::none();
+        }
+        let at = p / t.w * t.inputs * t.w + p % t.w;
+        let shape = [t.inputs, t.w, self.block.min(t.w - p % t.w)];
+        Ahead::new(self.x.get().wrapping_add(at), shape, steps, false)
+    }
+
+    /// The output of the positions p0..p1.
+    fn output_ahead(&self, [p0, p1]: [usize; 2], [o0, o1]: [usize; 2], steps: usize) -> Ahead {
+        let t = self.t;
+        if !self.is_flat() {
+            return Ahead::none();
+        }
+        let at = (p0 / t.w * t.outputs + o0) * t.w + p0 % t.w;
+        let shape = [o1 - o0, t.w, (p1 - p0).min(t.w - p0 % t.w)];
+        Ahead::new(self.y.get().wrapping_add(at), shape, steps, true)
+    }
+
+    /// m (+)= u · v for the channels c0..c1 and the panels of outputs panel0..panel1.
+    fn multiply(
+        &self,
+        v: &[f32],
+        m: &mut [f32],
+        columns: usize,
+        [c0, c1]: [usize; 2],
+        [panel0, panel1]: [usize; 2],
+        ahead: &mut [Ahead; 2],
+    ) {
+        let (k, t) = (self.k, self.t);
+        let per_tap = t.taps[0] * t.taps[1];
+        assert!(m.len() >= (panel1 - panel0) * k.mr * columns);
+        assert!(v.len() >= columns.div_ceil(k.nr) * self.panel_len);
+        for at in (0..columns).step_by(k.nr) {
+            let narrow = columns - at < k.nr;
+            let run = if narrow { k.gemm_narrow } else { k.gemm };
+            let step = if narrow { k.lanes } else { k.nr };
+            for panel in panel0..panel1 {
+                ahead.iter_mut().for_each(Ahead::step);
+                for column in (at..columns.min(at + k.nr)).step_by(step) {
+                    // SAFETY: U has the asserted length; the panel of V holds this many rows of
+                    // NR floats; M has MR rows of `columns` floats for each panel of outputs.
+                    unsafe {
+                        run(&Gemm {
+                            k: (c1 - c0) * per_tap,
+                            u: self.u.get().add((panel * t.terms() + c0 * per_tap) * k.mr),
+                            v: v.as_ptr().add(at / k.nr * self.panel_len + column - at),
+                            v_step: k.nr,
+                            out: m
+                                .as_mut_ptr()
+                                .add((panel - panel0) * k.mr * columns + column),
+                            out_step: columns,
+                            accumulate: c0 > 0,
+                        });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the outputs o0..o1 from their products, the epilogue applied.
+    fn finish(&self, m: &[f32], columns: usize, lines: &[Run], [o0, o1]: [usize; 2]) {
+        let (t, e) = (self.t, &self.epilogue);
+        for (o, products) in (o0..o1).zip(m.chunks_exact(columns)) {
+            for line in lines {
+                let from = &products[line.to..][..line.count];
+                let row = line.y * t.out_stride + t.out_first[0];
+                let column = line.x * t.out_stride + t.out_first[1];
+                let at = ((line.n * t.outputs + o) * t.out[0] + row) * t.out[1] + column;
+                // SAFETY: the grid lies within the output, whose length is asserted; no other
+                // item has these positions and outputs.
+                unsafe {
+                    let to = self.y.get().add(at);
+                    if t.out_stride == 1 {
+                        let (mul, add) = e.affine(line.n, o);
+                        (self.k.finish)(&Finish {
+                            from: from.as_ptr(),
+                            to,
+                            residual: if e.residual.is_null() {
+                                e.residual
                             } else {
-                                for (i, v) in from.iter().enumerate() {
-                                    *to.add(i * t.out_stride) = *v;
-                                }
-                            }
+                                e.residual.add(at)
+                            },
+                            count: line.count,
+                            mul,
+                            add,
+                            silu: e.silu,
+                        });
+                    } else {
+                        for (i, v) in from.iter().enumerate() {
+                            *to.add(i * t.out_stride) = *v;
                         }
                     }
                 }
-            });
-        });
-    });
+            }
+        }
+    }
 }

@@ -6,14 +6,17 @@
 //! With many blocks each thread takes whole blocks; with few, the threads share one V and divide
 //! first the input channels, then the outputs.
 
+mod weight_grad;
+pub(crate) use weight_grad::weight_grad;
+
 use crate::Isa;
+use crate::ahead::Ahead;
 use crate::isa::{Kernels, WinogradKernels, kernels_of};
-use crate::kernels::gemm::{DN, Dot, Gemm};
+use crate::kernels::gemm::Gemm;
 use crate::kernels::rows::RawEpilogue;
-use crate::kernels::winograd::{Block, Gradient, Input, Output, Segment, Tile, Weight, WeightBack};
+use crate::kernels::winograd::{Block, Input, Output, Segment, Tile, Weight};
 use crate::pool::{num_threads, parallel_for};
 use crate::raw::Shared;
-use crate::shape::Precision;
 use crate::workspace::{self, Slot};
 use std::cell::RefCell;
 
@@ -42,15 +45,22 @@ pub(crate) struct Source<'a> {
     pub transposed: bool,
 }
 
-pub(crate) fn algorithm(k: &'static Kernels, p: Precision) -> &'static WinogradKernels {
+/// Which algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transform {
+    F43,
+    F23,
+}
+
+fn algorithm(k: &'static Kernels, p: Transform) -> &'static WinogradKernels {
     match p {
-        Precision::Fast => &k.f43,
-        Precision::Precise => &k.f23,
+        Transform::F43 => &k.f43,
+        Transform::F23 => &k.f23,
     }
 }
 
 /// Floats that the transformed weights take.
-pub(crate) fn packed_len(isa: Isa, p: Precision, inputs: usize, outputs: usize) -> usize {
+pub(crate) fn packed_len(isa: Isa, p: Transform, inputs: usize, outputs: usize) -> usize {
     let k = kernels_of(isa);
     let a = algorithm(k, p).a;
     outputs.div_ceil(k.mr) * k.mr * inputs * a * a
@@ -59,7 +69,7 @@ pub(crate) fn packed_len(isa: Isa, p: Precision, inputs: usize, outputs: usize) 
 /// Transforms the weights: `[outputs / MR][point][inputs][MR]`.
 pub(crate) fn pack(
     isa: Isa,
-    p: Precision,
+    p: Transform,
     source: Source,
     inputs: usize,
     outputs: usize,
@@ -229,6 +239,27 @@ impl Call<'_> {
         });
     }
 
+    /// The rows of `base` (as the output) that a block's tiles fill, for `count` outputs from c0
+    /// on; nothing for blocks that do not take whole rows.
+    fn rows_ahead(
+        &self,
+        plan: &Plan,
+        [c0, count]: [usize; 2],
+        base: *const f32,
+        steps: usize,
+        write: bool,
+    ) -> Ahead {
+        let g = &self.g;
+        let (first, last) = (plan.segments[0], plan.segments[plan.segments.len() - 1]);
+        if base.is_null() || first.x > 0 || first.n != last.n {
+            return Ahead::none();
+        }
+        let rows = (last.y + self.f.m).min(g.h) - first.y;
+        let at = ((first.n * g.outputs + c0) * g.h + first.y) * g.w;
+        let shape = [count, g.h * g.w, rows * g.w];
+        Ahead::new(base.wrapping_add(at), shape, steps, write)
+    }
+
     /// Products and output for the outputs of group `group`.
     fn multiply(&self, plan: &Plan, v: *const f32, group: usize) {
         let (k, inputs) = (self.k, self.g.inputs);
@@ -237,9 +268,16 @@ impl Call<'_> {
         let tiles = plan.tiles.len();
         let m_step = self.group * tiles + SKEW;
         workspace::with(Slot::Product, self.points() * m_step, |m| {
+            let steps = self.points() * tiles.div_ceil(k.nr) * count.div_ceil(k.mr);
+            let residual = self.epilogue.residual;
+            let mut ahead = [
+                self.rows_ahead(plan, [c0, count], self.y.get(), steps, true),
+                self.rows_ahead(plan, [c0, count], residual, steps, false),
+            ];
             for point in 0..self.points() {
                 for t in (0..tiles).step_by(k.nr) {
                     for c in (0..count).step_by(k.mr) {
+                        ahead.iter_mut().for_each(Ahead::step);
                         let panel = (c0 + c) / k.mr * self.points() + point;
                         let narrow = tiles - t < k.nr;
                         let run = if narrow { k.gemm_narrow } else { k.gemm };
@@ -287,7 +325,7 @@ impl Call<'_> {
 /// y = epilogue(conv(x, U)), with U from [`pack`] for the same instruction set and precision.
 pub(crate) fn conv(
     isa: Isa,
-    p: Precision,
+    p: Transform,
     g: Geometry,
     x: &[f32],
     u: &[f32],
@@ -360,131 +398,5 @@ pub(crate) fn conv(
                 });
             });
         }
-    });
-}
-
-/// Transformed tiles of both operands of [`weight_grad`] may take this many floats: 32 MB.
-const GRAD_FLOATS: usize = 8_000_000;
-/// Tiles of a piece of work in the transforms of [`weight_grad`].
-const GRAD_BLOCK: usize = 64;
-
-/// dw, `[outputs, inputs, 3, 3]` = Gᵀ [ Σ (Bᵀ x B) ⊙ (A dy Aᵀ) ] G, the sum over all tiles.
-///
-/// For stretches of tiles: transform both operands, then add the products of each point. The
-/// stretches depend on the shape alone.
-pub(crate) fn weight_grad(
-    isa: Isa,
-    p: Precision,
-    g: Geometry,
-    x: &[f32],
-    dy: &[f32],
-    dw: &mut [f32],
-) {
-    let k = kernels_of(isa);
-    let f = algorithm(k, p);
-    assert_eq!(x.len(), g.batch * g.inputs * g.h * g.w);
-    assert_eq!(dy.len(), g.batch * g.outputs * g.h * g.w);
-    assert_eq!(dw.len(), g.inputs * g.outputs * 9);
-    let points = f.a * f.a;
-    let total = g.batch * g.h.div_ceil(f.m) * g.w.div_ceil(f.m);
-    if total == 0 || dw.is_empty() {
-        return dw.fill(0.0);
-    }
-    let room = GRAD_FLOATS / (points * (g.inputs + g.outputs));
-    let stretch = (room / GRAD_BLOCK * GRAD_BLOCK).clamp(GRAD_BLOCK, 1024);
-    // Rows are set off by one cache line, so that they do not share cache sets.
-    let row = stretch.min(total).next_multiple_of(16) + SKEW;
-    let (v_step, d_step) = (g.inputs * row, g.outputs * row);
-    let sums = points * g.inputs * g.outputs;
-    let (xs, dys, dws) = (Shared::of(x), Shared::of(dy), Shared::of_mut(dw));
-    workspace::with(Slot::Zeros, g.w, |zeros| {
-        let zeros = Shared::of(zeros);
-        workspace::with(Slot::Shared, points * (v_step + d_step) + sums, |all| {
-            let (v, rest) = all.split_at_mut(points * v_step);
-            let (d, s) = rest.split_at_mut(points * d_step);
-            let (v, d, s) = (Shared::of_mut(v), Shared::of_mut(d), Shared::of_mut(s));
-            for t0 in (0..total).step_by(stretch) {
-                let t1 = (t0 + stretch).min(total);
-                let blocks = (t1 - t0).div_ceil(GRAD_BLOCK);
-                let slices = 16usize.div_ceil(blocks).min(g.inputs.max(g.outputs));
-                parallel_for(blocks * slices, |item| {
-                    let (b, slice) = (item / slices, item % slices);
-                    let share = |n: usize| (n * slice / slices, n * (slice + 1) / slices);
-                    let start = t0 + b * GRAD_BLOCK;
-                    PLAN.with_borrow_mut(|plan| {
-                        plan.fill(&g, f.m, f.a, k.lanes, start, (start + GRAD_BLOCK).min(t1));
-                        let block = plan.block(&g);
-                        let (c0, c1) = share(g.inputs);
-                        let (o0, o1) = share(g.outputs);
-                        workspace::with(Slot::Rows, plan.scratch, |scratch| {
-                            // SAFETY: lengths are asserted above; V and D hold `row` floats for
-                            // each point and channel, of which this item writes its own tiles
-                            // and channels; the tiles of a block, void ones included, fit.
-                            unsafe {
-                                (f.input)(&Input {
-                                    block: &block,
-                                    x: xs.get(),
-                                    channels: g.inputs,
-                                    c0,
-                                    c1,
-                                    scratch: scratch.as_mut_ptr(),
-                                    zeros: zeros.get(),
-                                    v: v.get().add(b * GRAD_BLOCK),
-                                    point_step: v_step,
-                                    group: row,
-                                });
-                                (f.gradient)(&Gradient {
-                                    block: &block,
-                                    dy: dys.get(),
-                                    channels: g.outputs,
-                                    c0: o0,
-                                    c1: o1,
-                                    v: d.get().add(b * GRAD_BLOCK),
-                                    point_step: d_step,
-                                    channel_step: row,
-                                });
-                            }
-                        });
-                    });
-                });
-                let tiles = (t1 - t0).next_multiple_of(k.lanes);
-                let rows = 8 * k.dm;
-                let parts = g.outputs.div_ceil(rows);
-                parallel_for(points * parts, |item| {
-                    let (point, part) = (item / parts, item % parts);
-                    for o in (part * rows..g.outputs.min((part + 1) * rows)).step_by(k.dm) {
-                        for c in (0..g.inputs).step_by(DN) {
-                            // SAFETY: both operands hold `tiles` floats in each row named; the
-                            // sums of this point and these outputs are this item's own.
-                            unsafe {
-                                (k.dot)(&Dot {
-                                    k: tiles,
-                                    a: d.get().add(point * d_step + o * row),
-                                    a_step: row,
-                                    rows: k.dm.min(g.outputs - o),
-                                    b: v.get().add(point * v_step + c * row),
-                                    b_step: row,
-                                    cols: DN.min(g.inputs - c),
-                                    out: s.get().add((point * g.outputs + o) * g.inputs + c),
-                                    out_step: g.inputs,
-                                    accumulate: t0 > 0,
-                                });
-                            }
-                        }
-                    }
-                });
-            }
-            parallel_for(g.outputs, |o| {
-                // SAFETY: the sums are complete; output o of dw is this item's own.
-                unsafe {
-                    (f.weight_back)(&WeightBack {
-                        s: s.get().add(o * g.inputs),
-                        point_step: g.inputs * g.outputs,
-                        inputs: g.inputs,
-                        dw: dws.get().add(o * g.inputs * 9),
-                    });
-                }
-            });
-        });
     });
 }

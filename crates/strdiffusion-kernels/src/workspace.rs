@@ -59,7 +59,8 @@ pub(crate) fn with<R>(slot: Slot, len: usize, f: impl FnOnce(&mut [f32]) -> R) -
     result
 }
 
-/// Frees the calling thread's scratch memory.
+/// Frees the scratch memory of the calling thread, which holds what the threads of a call share;
+/// the pool's threads keep theirs, a few MB each.
 pub fn release_workspace() {
     BUFFERS.with_borrow_mut(|b| *b = Default::default());
 }

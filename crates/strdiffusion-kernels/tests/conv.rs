@@ -125,6 +125,7 @@ fn convolution_and_gradients_match_their_definition() {
         each_isa(|isa| {
             check(&c, isa, Precision::Fast);
             check(&c, isa, Precision::Precise);
+            check(&c, isa, Precision::Direct);
         });
     }
 }
@@ -267,5 +268,79 @@ fn results_do_not_depend_on_threads_or_callers() {
             }
         });
         set_num_threads(0);
+    }
+}
+
+#[test]
+fn a_memory_budget_chooses_the_transform() {
+    let _guard = isa_lock();
+    let s = Conv2dShape::new([1, 1024, 16, 16], 1024, 3, 1, 1);
+    // 36, 16 and 9 numbers for each pair of channels, up to the padding of the outputs.
+    let weights = 1024 * 1024 * size_of::<f32>();
+    for (precision, points) in [
+        (Precision::Fast, 36),
+        (Precision::Precise, 16),
+        (Precision::Direct, 9),
+    ] {
+        let bytes = s.packed_bytes(precision);
+        assert!(bytes >= points * weights && bytes < points * weights * 101 / 100);
+        assert_eq!(Precision::within(&s, bytes), precision);
+    }
+    assert_eq!(Precision::within(&s, 0), Precision::Direct);
+}
+
+#[test]
+fn precise_is_more_precise_than_fast_and_both_keep_their_word() {
+    let mut rng = Rng(6);
+    let c = case(Conv2dShape::new([1, 256, 16, 16], 16, 3, 1, 1), &mut rng);
+    each_isa(|isa| {
+        let mut errors = [0.0; 3];
+        for (e, p) in
+            errors
+                .iter_mut()
+                .zip([Precision::Fast, Precision::Precise, Precision::Direct])
+        {
+            let mut y = vec![f32::NAN; c.y.len()];
+            conv2d(&c.s, &c.x, &c.w, &Epilogue::default(), p, &mut y);
+            *e = error(&y, &c.y);
+        }
+        // What the documentation of `Precision` says, with some room.
+        assert!(
+            errors[0] < 3e-6 && errors[1] < 1e-6 && errors[2] < 1e-6,
+            "{isa:?} {errors:?}"
+        );
+    });
+}
+
+#[test]
+fn weight_gradients_stay_exact_over_many_positions() {
+    let mut rng = Rng(7);
+    let c = case(Conv2dShape::new([2, 16, 96, 96], 8, 3, 1, 1), &mut rng);
+    each_isa(|isa| {
+        let mut dw = vec![f32::NAN; c.dw.len()];
+        conv2d_weight_grad(&c.s, &c.x, &c.dy, &mut dw);
+        // 18432 positions: random signs, so the sum is small against its terms.
+        assert!(error(&dw, &c.dw) < 5e-6, "{isa:?}: {:e}", error(&dw, &c.dw));
+    });
+}
+
+#[test]
+fn nothing_in_nothing_out() {
+    let _guard = isa_lock();
+    for (n, c, o, k) in [
+        (0, 8, 8, 3),
+        (1, 0, 4, 3),
+        (1, 4, 0, 3),
+        (1, 0, 3, 1),
+        (0, 3, 3, 4),
+    ] {
+        let s = Conv2dShape::new([n, c, 6, 6], o, k, 1, k / 2);
+        let (x, w) = (vec![1.0; s.input_len()], vec![1.0; s.weight_len()]);
+        let (mut y, mut dx, mut dw) = (vec![f32::NAN; s.output_len()], x.clone(), w.clone());
+        conv2d(&s, &x, &w, &Epilogue::default(), Precision::Fast, &mut y);
+        assert!(y.iter().all(|v| *v == 0.0), "{s:?}");
+        conv2d_input_grad(&s, &y, &w, Precision::Fast, &mut dx);
+        conv2d_weight_grad(&s, &x, &y, &mut dw);
+        assert!(dx.iter().chain(&dw).all(|v| *v == 0.0), "{s:?}");
     }
 }

@@ -3,6 +3,8 @@
 mod import;
 mod info;
 mod inpaint;
+mod masks;
+mod train;
 
 use clap::Subcommand;
 
@@ -10,6 +12,8 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Command {
     Inpaint(inpaint::Inpaint),
+    Train(train::Train),
+    Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
 }
@@ -22,6 +26,8 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Inpaint(command) => command.run(),
+            Self::Train(command) => command.run(),
+            Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),
         }

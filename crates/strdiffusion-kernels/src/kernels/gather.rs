@@ -57,64 +57,62 @@ pub(crate) unsafe fn gather<S: Simd>(g: &Gather) {
     }
 }
 
-/// `STRIDE` 0 stands for any.
+/// `STRIDE` 0 stands for any. What depends on the run and the tap is worked out once for all
+/// channels.
 #[inline(always)]
 unsafe fn gather_stride<S: Simd, const STRIDE: usize>(g: &Gather) {
     let stride = if STRIDE == 0 { g.stride } else { STRIDE };
+    let step = stride as isize;
     let plane = g.h * g.w;
-    for c in g.c0..g.c1 {
-        for ty in 0..g.y_taps {
-            let row = ((c - g.c0) * g.y_taps + ty) * g.x_taps;
-            for run in g.runs {
-                let y = (run.y * stride + ty) as isize + g.y_first;
-                // SAFETY: the line read starts a row of the input that exists, and the rows of
-                // the result are covered as the contract says.
-                unsafe {
-                    let mut to = g.out.add(row * g.row_step + run.to);
-                    if y < 0 || y as usize >= g.h {
-                        for _ in 0..g.x_taps {
-                            fill::<S>(to, run.count);
-                            to = to.add(g.row_step);
-                        }
-                        continue;
+    let channels = g.c1 - g.c0;
+    let to_step = g.y_taps * g.x_taps * g.row_step;
+    for run in g.runs {
+        for tap in 0..g.y_taps * g.x_taps {
+            let (ty, tx) = (tap / g.x_taps, tap % g.x_taps);
+            let y = (run.y * stride + ty) as isize + g.y_first;
+            let x0 = (run.x * stride + tx) as isize + g.x_first;
+            // The positions lo..hi of the run fall within the line.
+            let lo = (step - 1 - x0).max(0) / step;
+            let hi = ((g.w as isize - x0 + step - 1).max(0) / step).min(run.count as isize);
+            let outside = y < 0 || y as usize >= g.h || lo >= hi;
+            let whole = lo == 0 && hi == run.count as isize;
+            // SAFETY: the rows of the result are covered as the contract says; what is read lies
+            // within a line of the input that exists.
+            unsafe {
+                let mut to = g.out.add(tap * g.row_step + run.to);
+                if outside || !whole {
+                    let mut to = to;
+                    for _ in 0..channels {
+                        fill::<S>(to, run.count);
+                        to = to.wrapping_add(to_step);
                     }
-                    let from = g.x.add((run.n * g.channels + c) * plane + y as usize * g.w);
-                    for tx in 0..g.x_taps {
-                        let x0 = (run.x * stride + tx) as isize + g.x_first;
-                        S::prefetch(from.wrapping_offset(2 * plane as isize + x0));
-                        line::<S, STRIDE>(from, g.w, x0, stride, to, run.count);
-                        to = to.add(g.row_step);
+                }
+                if outside {
+                    continue;
+                }
+                let line = (run.n * g.channels + g.c0) * plane + y as usize * g.w;
+                let mut from = g.x.add(line);
+                if STRIDE == 1 && whole && run.count == 2 * S::LANES {
+                    from = from.add(x0 as usize);
+                    for _ in 0..channels {
+                        S::prefetch(from.wrapping_add(4 * plane));
+                        let pair = [S::load(from), S::load(from.add(S::LANES))];
+                        S::store(to, pair[0]);
+                        S::store(to.add(S::LANES), pair[1]);
+                        from = from.wrapping_add(plane);
+                        to = to.wrapping_add(to_step);
+                    }
+                } else {
+                    let (first, count) = ((x0 + lo * step) as usize, (hi - lo) as usize);
+                    to = to.offset(lo);
+                    for _ in 0..channels {
+                        S::prefetch(from.wrapping_add(4 * plane + first));
+                        copy::<S, STRIDE>(from, g.w, first, stride, to, count);
+                        from = from.wrapping_add(plane);
+                        to = to.wrapping_add(to_step);
                     }
                 }
             }
-        }
-    }
-}
-
-/// `to[i] = from[x0 + i·stride]` for `count` positions, zero outside `0..w`.
-#[inline(always)]
-unsafe fn line<S: Simd, const STRIDE: usize>(
-    from: *const f32,
-    w: usize,
-    x0: isize,
-    stride: usize,
-    to: *mut f32,
-    count: usize,
-) {
-    let step = stride as isize;
-    let last = x0 + (count as isize - 1) * step;
-    // SAFETY: exactly the columns x0 + i·stride for i in lo..hi lie within the line. Writes stay
-    // within `count`.
-    unsafe {
-        if x0 >= 0 && last < w as isize {
-            return copy::<S, STRIDE>(from, w, x0 as usize, stride, to, count);
-        }
-        fill::<S>(to, count);
-        let lo = if x0 < 0 { (-x0 + step - 1) / step } else { 0 };
-        let hi = ((w as isize - x0 + step - 1) / step).min(count as isize);
-        if lo < hi {
-            let first = (x0 + lo * step) as usize;
-            copy::<S, STRIDE>(from, w, first, stride, to.offset(lo), (hi - lo) as usize);
         }
     }
 }

@@ -36,39 +36,55 @@ pub(crate) struct Norm {
     pub dgain: *mut f32,
 }
 
+/// Vectors whose moments are taken together, in registers.
+const WIDE: usize = 8;
+
 /// Mean and 1/√(variance + ε) of each position into the first two rows of the scratch memory.
 #[inline(always)]
 unsafe fn moments<S: Simd>(g: &Norm) {
     // SAFETY: rows of `count` floats, as the contract of the callers says.
     unsafe {
-        let (mean, rstd) = (g.scratch, g.scratch.add(g.count));
-        vectors!(S, g.count, |i, n| {
-            store_n::<S>(mean.add(i), n, S::splat(0.0));
-            store_n::<S>(rstd.add(i), n, S::splat(0.0));
-        });
-        for c in 0..g.channels {
-            let x = g.x.add(c * g.x_step);
-            vectors!(S, g.count, |i, n| {
-                let sum = S::add(load_n::<S>(mean.add(i), n), load_n::<S>(x.add(i), n));
-                store_n::<S>(mean.add(i), n, sum);
-            });
+        let whole = g.count / (WIDE * S::LANES) * WIDE * S::LANES;
+        for i in (0..whole).step_by(WIDE * S::LANES) {
+            moments_at::<S, WIDE>(g, i, S::LANES);
         }
-        let inverse = S::splat(1.0 / g.channels as f32);
-        vectors!(S, g.count, |i, n| {
-            store_n::<S>(mean.add(i), n, S::mul(load_n::<S>(mean.add(i), n), inverse));
+        vectors!(S, g.count - whole, |i, n| {
+            moments_at::<S, 1>(g, whole + i, n);
         });
+    }
+}
+
+/// The same for `N` vectors from position `at` on, of `n` floats (whole ones if there are several).
+#[inline(always)]
+unsafe fn moments_at<S: Simd, const N: usize>(g: &Norm, at: usize, n: usize) {
+    // SAFETY: as in `moments`.
+    unsafe {
+        let (mean, rstd) = (g.scratch.add(at), g.scratch.add(g.count + at));
+        let mut m = [S::splat(0.0); N];
         for c in 0..g.channels {
-            let x = g.x.add(c * g.x_step);
-            vectors!(S, g.count, |i, n| {
-                let d = S::sub(load_n::<S>(x.add(i), n), load_n::<S>(mean.add(i), n));
-                store_n::<S>(rstd.add(i), n, S::fma(d, d, load_n::<S>(rstd.add(i), n)));
-            });
+            let x = g.x.add(c * g.x_step + at);
+            for j in 0..N {
+                S::prefetch(x.wrapping_add(3 * g.x_step + j * S::LANES));
+                m[j] = S::add(m[j], load_n::<S>(x.add(j * S::LANES), n));
+            }
         }
-        let inverse = S::splat(1.0 / g.divisor);
-        vectors!(S, g.count, |i, n| {
-            let v = S::fma(load_n::<S>(rstd.add(i), n), inverse, S::splat(g.epsilon));
-            store_n::<S>(rstd.add(i), n, S::div(S::splat(1.0), S::sqrt(v)));
-        });
+        for j in 0..N {
+            m[j] = S::mul(m[j], S::splat(1.0 / g.channels as f32));
+            store_n::<S>(mean.add(j * S::LANES), n, m[j]);
+        }
+        let mut v = [S::splat(0.0); N];
+        for c in 0..g.channels {
+            let x = g.x.add(c * g.x_step + at);
+            for j in 0..N {
+                let d = S::sub(load_n::<S>(x.add(j * S::LANES), n), m[j]);
+                v[j] = S::fma(d, d, v[j]);
+            }
+        }
+        for j in 0..N {
+            let v = S::fma(v[j], S::splat(1.0 / g.divisor), S::splat(g.epsilon));
+            let r = S::div(S::splat(1.0), S::sqrt(v));
+            store_n::<S>(rstd.add(j * S::LANES), n, r);
+        }
     }
 }
 

@@ -4,219 +4,14 @@
 //! points 0, ±5/8, ±3/2, ∞ instead of the textbook's 0, ±1, ±2, ∞: the same cost, and about a
 //! tenth of the rounding error.
 
+mod algorithm;
+mod gradient;
+
+pub(crate) use algorithm::{Algorithm, F23, F43};
+pub(crate) use gradient::{Gradient, WeightBack, gradient, weight_back};
+
 use super::rows::RawEpilogue;
 use crate::simd::{Simd, silu};
-
-/// One algorithm F(M, 3) in one dimension.
-pub(crate) trait Algorithm {
-    /// Outputs of a tile.
-    const M: usize;
-    /// Inputs of a tile, and points: M + 2.
-    const A: usize;
-
-    /// Bᵀ d.
-    ///
-    /// # Safety
-    /// As the methods of [`Simd`].
-    unsafe fn input<S: Simd>(d: &[S::V; 6]) -> [S::V; 6];
-    /// Aᵀ m.
-    ///
-    /// # Safety
-    /// As the methods of [`Simd`].
-    unsafe fn output<S: Simd>(m: &[S::V; 6]) -> [S::V; 4];
-    /// G g.
-    ///
-    /// # Safety
-    /// As the methods of [`Simd`].
-    unsafe fn weight<S: Simd>(g: &[S::V; 3]) -> [S::V; 6];
-    /// A y, the transpose of the output transform.
-    ///
-    /// # Safety
-    /// As the methods of [`Simd`].
-    unsafe fn output_transposed<S: Simd>(y: &[S::V; 4]) -> [S::V; 6];
-    /// Gᵀ u, the transpose of the weight transform.
-    ///
-    /// # Safety
-    /// As the methods of [`Simd`].
-    unsafe fn weight_transposed<S: Simd>(u: &[S::V; 6]) -> [S::V; 3];
-}
-
-/// F(4, 3): 36 multiplications for 16 outputs instead of 144.
-pub(crate) struct F43;
-/// F(2, 3): 16 multiplications for 4 outputs instead of 36.
-pub(crate) struct F23;
-
-/// The points ±P and ±Q of F(4, 3).
-const P: f32 = 0.625;
-const Q: f32 = 1.5;
-const PP: f32 = P * P;
-const QQ: f32 = Q * Q;
-/// 1 / (2p²(p² − q²)) and the same with p and q exchanged: the weights of the points' rows of G.
-const GP: f32 = (1.0 / (2.0 * 0.390_625 * (0.390_625 - 2.25_f64))) as f32;
-const GQ: f32 = (1.0 / (2.0 * 2.25 * (2.25_f64 - 0.390_625))) as f32;
-const G0: f32 = (1.0 / (0.390_625 * 2.25_f64)) as f32;
-
-impl Algorithm for F43 {
-    const M: usize = 4;
-    const A: usize = 6;
-
-    #[inline(always)]
-    unsafe fn input<S: Simd>(d: &[S::V; 6]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let t1 = S::fma(S::splat(-QQ), d[2], d[4]);
-            let s1 = S::fma(S::splat(-QQ), d[1], d[3]);
-            let t3 = S::fma(S::splat(-PP), d[2], d[4]);
-            let s3 = S::fma(S::splat(-PP), d[1], d[3]);
-            let (k0, k2) = (S::splat(PP * QQ), S::splat(-(PP + QQ)));
-            [
-                S::fma(k0, d[0], S::fma(k2, d[2], d[4])),
-                S::fma(S::splat(P), s1, t1),
-                S::fma(S::splat(-P), s1, t1),
-                S::fma(S::splat(Q), s3, t3),
-                S::fma(S::splat(-Q), s3, t3),
-                S::fma(k0, d[1], S::fma(k2, d[3], d[5])),
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn output<S: Simd>(m: &[S::V; 6]) -> [S::V; 4] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let (a, b) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-            let (c, d) = (S::add(m[3], m[4]), S::sub(m[3], m[4]));
-            [
-                S::add(m[0], S::add(a, c)),
-                S::fma(S::splat(Q), d, S::mul(S::splat(P), b)),
-                S::fma(S::splat(QQ), c, S::mul(S::splat(PP), a)),
-                S::fma(S::splat(Q * QQ), d, S::fma(S::splat(P * PP), b, m[5])),
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn weight<S: Simd>(g: &[S::V; 3]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let ep = S::mul(S::splat(GP), S::fma(S::splat(PP), g[2], g[0]));
-            let eq = S::mul(S::splat(GQ), S::fma(S::splat(QQ), g[2], g[0]));
-            let (op, oq) = (S::splat(GP * P), S::splat(GQ * Q));
-            let (np, nq) = (S::splat(-GP * P), S::splat(-GQ * Q));
-            [
-                S::mul(S::splat(G0), g[0]),
-                S::fma(op, g[1], ep),
-                S::fma(np, g[1], ep),
-                S::fma(oq, g[1], eq),
-                S::fma(nq, g[1], eq),
-                g[2],
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn output_transposed<S: Simd>(y: &[S::V; 4]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let ep = S::fma(S::splat(PP), y[2], y[0]);
-            let op = S::mul(S::splat(P), S::fma(S::splat(PP), y[3], y[1]));
-            let eq = S::fma(S::splat(QQ), y[2], y[0]);
-            let oq = S::mul(S::splat(Q), S::fma(S::splat(QQ), y[3], y[1]));
-            [
-                y[0],
-                S::add(ep, op),
-                S::sub(ep, op),
-                S::add(eq, oq),
-                S::sub(eq, oq),
-                y[3],
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn weight_transposed<S: Simd>(u: &[S::V; 6]) -> [S::V; 3] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let (a, b) = (S::add(u[1], u[2]), S::sub(u[1], u[2]));
-            let (c, d) = (S::add(u[3], u[4]), S::sub(u[3], u[4]));
-            let first = S::mul(S::splat(G0), u[0]);
-            [
-                S::fma(S::splat(GQ), c, S::fma(S::splat(GP), a, first)),
-                S::fma(S::splat(GQ * Q), d, S::mul(S::splat(GP * P), b)),
-                S::fma(S::splat(GQ * QQ), c, S::fma(S::splat(GP * PP), a, u[5])),
-            ]
-        }
-    }
-}
-
-impl Algorithm for F23 {
-    const M: usize = 2;
-    const A: usize = 4;
-
-    #[inline(always)]
-    unsafe fn input<S: Simd>(d: &[S::V; 6]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            [
-                S::sub(d[0], d[2]),
-                S::add(d[1], d[2]),
-                S::sub(d[2], d[1]),
-                S::sub(d[3], d[1]),
-                d[0],
-                d[0],
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn output<S: Simd>(m: &[S::V; 6]) -> [S::V; 4] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let (a, b) = (S::add(m[1], m[2]), S::sub(m[1], m[2]));
-            [S::add(m[0], a), S::add(b, m[3]), a, a]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn weight<S: Simd>(g: &[S::V; 3]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let half = S::splat(0.5);
-            let e = S::mul(half, S::add(g[0], g[2]));
-            let o = S::mul(half, g[1]);
-            [g[0], S::add(e, o), S::sub(e, o), g[2], e, e]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn output_transposed<S: Simd>(y: &[S::V; 4]) -> [S::V; 6] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            [
-                y[0],
-                S::add(y[0], y[1]),
-                S::sub(y[0], y[1]),
-                y[1],
-                y[0],
-                y[0],
-            ]
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn weight_transposed<S: Simd>(u: &[S::V; 6]) -> [S::V; 3] {
-        // SAFETY: lane-wise arithmetic under the caller's contract.
-        unsafe {
-            let half = S::splat(0.5);
-            let (a, b) = (S::add(u[1], u[2]), S::sub(u[1], u[2]));
-            [
-                S::fma(half, a, u[0]),
-                S::mul(half, b),
-                S::fma(half, a, u[3]),
-            ]
-        }
-    }
-}
 
 /// A run of tiles within one row of tiles of one picture.
 #[derive(Clone, Copy)]
@@ -374,12 +169,8 @@ unsafe fn rows<S: Simd, F: Algorithm>(g: &Input, t: usize, v: *mut f32) {
                     near[q] = S::load(p);
                     far[q] = S::load(p.add(F::M));
                 } else {
-                    let (mut n, mut f) = ([0f32; 16], [0f32; 16]);
-                    for (k, tile) in b.tiles[t + q * per_chunk..][..per_chunk].iter().enumerate() {
-                        let p = g.scratch.add(tile.from + i * b.row_step);
-                        std::ptr::copy_nonoverlapping(p, n.as_mut_ptr().add(k * F::M), F::M);
-                        std::ptr::copy_nonoverlapping(p.add(F::M), f.as_mut_ptr().add(k * F::M), 2);
-                    }
+                    let tiles = &b.tiles[t + q * per_chunk..][..per_chunk];
+                    let (n, f) = assemble(g, tiles, F::M, i);
                     near[q] = S::load(n.as_ptr());
                     far[q] = S::load(f.as_ptr());
                 }
@@ -399,6 +190,25 @@ unsafe fn rows<S: Simd, F: Algorithm>(g: &Input, t: usize, v: *mut f32) {
             }
         }
     }
+}
+
+/// Row i of tiles that are not neighbours: the first M values of each, and the two after them.
+///
+/// # Safety
+/// As [`input`].
+#[inline(never)]
+unsafe fn assemble(g: &Input, tiles: &[Tile], m: usize, i: usize) -> ([f32; 16], [f32; 16]) {
+    let (mut near, mut far) = ([0f32; 16], [0f32; 16]);
+    for (k, tile) in tiles.iter().enumerate() {
+        // SAFETY: each tile's rows in scratch memory hold M + 2 values.
+        let row = unsafe {
+            let from = g.scratch.add(tile.from + i * g.block.row_step);
+            std::slice::from_raw_parts(from, m + 2)
+        };
+        near[k * m..][..m].copy_from_slice(&row[..m]);
+        far[k * m..][..2].copy_from_slice(&row[m..]);
+    }
+    (near, far)
 }
 
 /// Operands of [`output`].
@@ -476,25 +286,46 @@ pub(crate) unsafe fn output<S: Simd, F: Algorithm>(g: &Output) {
                         } else {
                             let mut line = [0f32; 16];
                             S::store(line.as_mut_ptr(), o[q]);
-                            for (k, tile) in b.tiles[first..first + per_chunk].iter().enumerate() {
-                                if tile.void || tile.y + i >= b.h {
-                                    continue;
-                                }
-                                let at = ((tile.n * e.channels + channel) * b.h + tile.y + i) * b.w
-                                    + tile.x;
-                                for z in 0..F::M.min(b.w - tile.x) {
-                                    let mut v = line[k * F::M + z];
-                                    if !e.residual.is_null() {
-                                        v += *e.residual.add(at + z);
-                                    }
-                                    *g.y.add(at + z) = v;
-                                }
-                            }
+                            let tiles = &b.tiles[first..first + per_chunk];
+                            scatter(g, &line, tiles, F::M, channel, i);
                         }
                     }
                 }
             }
             t += S::LANES;
+        }
+    }
+}
+
+/// Writes row i of tiles that are not neighbours, or not complete, from one vector.
+///
+/// # Safety
+/// As [`output`].
+#[inline(never)]
+unsafe fn scatter(
+    g: &Output,
+    line: &[f32; 16],
+    tiles: &[Tile],
+    m: usize,
+    channel: usize,
+    i: usize,
+) {
+    let (b, e) = (g.block, &g.epilogue);
+    for (tile, values) in tiles.iter().zip(line.chunks_exact(m)) {
+        if tile.void || tile.y + i >= b.h {
+            continue;
+        }
+        let at = ((tile.n * e.channels + channel) * b.h + tile.y + i) * b.w + tile.x;
+        for (z, v) in values.iter().take(b.w - tile.x).enumerate() {
+            // SAFETY: row and column lie within the picture.
+            unsafe {
+                let residual = if e.residual.is_null() {
+                    0.0
+                } else {
+                    *e.residual.add(at + z)
+                };
+                *g.y.add(at + z) = v + residual;
+            }
         }
     }
 }
@@ -578,153 +409,5 @@ pub(crate) unsafe fn weight<S: Simd, F: Algorithm>(g: &Weight) {
             }
         }
         i += n;
-    }
-}
-
-/// Operands of [`gradient`].
-pub(crate) struct Gradient<'a> {
-    pub block: &'a Block<'a>,
-    /// `[batch, channels, h, w]`, the gradient with respect to the output.
-    pub dy: *const f32,
-    pub channels: usize,
-    /// Channels to transform: `c0..c1`.
-    pub c0: usize,
-    pub c1: usize,
-    /// Result `[point][channel][tile]`.
-    pub v: *mut f32,
-    pub point_step: usize,
-    pub channel_step: usize,
-}
-
-/// A dy Aᵀ for each tile of a block and each channel in `c0..c1`; void tiles give zero.
-///
-/// # Safety
-/// The pointers cover the extents that the fields name, `v` overlaps nothing else, and the CPU
-/// has the features of `S`.
-#[inline(always)]
-pub(crate) unsafe fn gradient<S: Simd, F: Algorithm>(g: &Gradient) {
-    let b = g.block;
-    let per_chunk = S::LANES / F::M;
-    for c in g.c0..g.c1 {
-        for t in (0..b.tiles.len()).step_by(S::LANES) {
-            // SAFETY: only rows and columns inside the picture are read; V is covered.
-            unsafe {
-                let v = g.v.add(c * g.channel_step + t);
-                // half[j][i]: point i down the column j of the tiles.
-                let mut d = [[S::splat(0.0); 4]; 4];
-                for i in 0..F::M {
-                    let mut near = [S::splat(0.0); 4];
-                    for q in 0..F::M {
-                        near[q] = gradient_line::<S, F>(g, c, t + q * per_chunk, i);
-                    }
-                    let n = if F::M == 4 {
-                        S::deinterleave4(near)
-                    } else {
-                        let n = S::deinterleave2([near[0], near[1]]);
-                        [n[0], n[1], n[0], n[1]]
-                    };
-                    for j in 0..F::M {
-                        d[j][i] = n[j];
-                    }
-                }
-                let mut half = [[S::splat(0.0); 4]; 6];
-                for j in 0..F::M {
-                    let o = F::output_transposed::<S>(&d[j]);
-                    for i in 0..F::A {
-                        half[i][j] = o[i];
-                    }
-                }
-                for i in 0..F::A {
-                    let o = F::output_transposed::<S>(&half[i]);
-                    for j in 0..F::A {
-                        S::store(v.add((i * F::A + j) * g.point_step), o[j]);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// Row `i` of the tiles from `first` on, as many as a vector holds.
-#[inline(always)]
-unsafe fn gradient_line<S: Simd, F: Algorithm>(
-    g: &Gradient,
-    c: usize,
-    first: usize,
-    i: usize,
-) -> S::V {
-    let b = g.block;
-    let per_chunk = S::LANES / F::M;
-    let at = |tile: &Tile| ((tile.n * g.channels + c) * b.h + tile.y + i) * b.w + tile.x;
-    // SAFETY: rows and columns are checked against the picture before each read.
-    unsafe {
-        if b.whole[first / per_chunk] {
-            let tile = &b.tiles[first];
-            if tile.y + i < b.h {
-                S::load(g.dy.add(at(tile)))
-            } else {
-                S::splat(0.0)
-            }
-        } else {
-            let mut line = [0f32; 16];
-            for (k, tile) in b.tiles[first..first + per_chunk].iter().enumerate() {
-                if !tile.void && tile.y + i < b.h {
-                    for z in 0..F::M.min(b.w - tile.x) {
-                        line[k * F::M + z] = *g.dy.add(at(tile) + z);
-                    }
-                }
-            }
-            S::load(line.as_ptr())
-        }
-    }
-}
-
-/// Operands of [`weight_back`].
-pub(crate) struct WeightBack {
-    /// Sums `[point][input]` of one output.
-    pub s: *const f32,
-    pub point_step: usize,
-    pub inputs: usize,
-    /// Result `[input, 3, 3]`.
-    pub dw: *mut f32,
-}
-
-/// dw = Gᵀ s G for one output.
-///
-/// # Safety
-/// The pointers cover the extents that the fields name, and the CPU has the features of `S`.
-#[inline(always)]
-pub(crate) unsafe fn weight_back<S: Simd, F: Algorithm>(g: &WeightBack) {
-    let mut c = 0;
-    while c < g.inputs {
-        let n = S::LANES.min(g.inputs - c);
-        // SAFETY: n floats at c exist in each point of the sums; the stack rows hold 16 floats;
-        // the result has 9 floats for each input.
-        unsafe {
-            let mut half = [[S::splat(0.0); 6]; 3];
-            for j in 0..F::A {
-                let mut d = [S::splat(0.0); 6];
-                for i in 0..F::A {
-                    d[i] = S::load_partial(g.s.add((i * F::A + j) * g.point_step + c), n);
-                }
-                let o = F::weight_transposed::<S>(&d);
-                for i in 0..3 {
-                    half[i][j] = o[i];
-                }
-            }
-            let mut taps = [[0f32; 16]; 9];
-            for i in 0..3 {
-                let o = F::weight_transposed::<S>(&half[i]);
-                for j in 0..3 {
-                    S::store(taps[3 * i + j].as_mut_ptr(), o[j]);
-                }
-            }
-            for k in 0..n {
-                for (tap, lanes) in taps.iter().enumerate() {
-                    *g.dw.add((c + k) * 9 + tap) = lanes[k];
-                }
-            }
-        }
-        c += n;
     }
 }

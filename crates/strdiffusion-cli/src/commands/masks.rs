@@ -1,0 +1,47 @@
+//! `strdiffusion masks`: random masks as PNG files.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use strdiffusion::masks::write_masks;
+
+/// Write random masks: strokes, ellipses and rectangles, white = hole
+#[derive(Args)]
+pub struct Masks {
+    /// Share of the picture that is hole, from-to
+    #[arg(long, default_value = "0.1-0.5", value_parser = parse_ratio)]
+    ratio: RangeInclusive<f64>,
+    /// Number of masks
+    #[arg(long, default_value_t = 100)]
+    count: usize,
+    /// Side of the square masks in pixels
+    #[arg(long, default_value_t = 256)]
+    size: usize,
+    /// The same seed gives the same masks
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Folder for mask_00000.png and so on; masks that are there are not overwritten
+    #[arg(short, long)]
+    out: PathBuf,
+}
+
+impl Masks {
+    pub fn run(self) -> Result<()> {
+        let size = (self.size, self.size);
+        let written = write_masks(self.count, size, self.seed, self.ratio, &self.out)
+            .map_err(strdiffusion::Error::from)?;
+        println!("{} masks written to {}", written.len(), self.out.display());
+        Ok(())
+    }
+}
+
+/// Reads `0.1-0.5`.
+pub fn parse_ratio(text: &str) -> Result<RangeInclusive<f64>, String> {
+    let wrong = || format!("{text:?} is no range of shares: write it as 0.1-0.5");
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let (from, to): (f64, f64) =
+        (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if (0.0..=1.0).contains(&from) && (from..=1.0).contains(&to) { Ok(from..=to) } else { Err(wrong()) }
+}
