@@ -19,19 +19,28 @@ pub fn choose(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
         return Ok(folder);
     }
-    let program = std::env::current_exe().and_then(|path| path.canonicalize()).ok();
+    let program = std::env::current_exe()
+        .and_then(|path| path.canonicalize())
+        .ok();
     let work = std::env::current_dir().ok();
-    [program, work].iter().flatten().find_map(|start| search(start)).ok_or_else(|| {
-        user_error(format!(
-            "no model was named and no {PLACE} was found; name a model folder with --model, or \
+    [program, work]
+        .iter()
+        .flatten()
+        .find_map(|start| search(start))
+        .ok_or_else(|| {
+            user_error(format!(
+                "no model was named and no {PLACE} was found; name a model folder with --model, or \
              set {VARIABLE} (`strdiffusion import` makes one of PyTorch checkpoints)"
-        ))
-    })
+            ))
+        })
 }
 
 /// The default model in `start` or its nearest ancestor that has one.
 fn search(start: &Path) -> Option<PathBuf> {
-    start.ancestors().map(|folder| folder.join(PLACE)).find(|f| f.join("config.json").is_file())
+    start
+        .ancestors()
+        .map(|folder| folder.join(PLACE))
+        .find(|f| f.join("config.json").is_file())
 }
 
 #[cfg(test)]

@@ -45,7 +45,11 @@ fn exit_code(error: &anyhow::Error) -> u8 {
             _ => 1,
         };
     }
-    if error.is::<UserError>() || error.is::<PictureError>() { 2 } else { 1 }
+    if error.is::<UserError>() || error.is::<PictureError>() {
+        2
+    } else {
+        1
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -62,7 +66,9 @@ fn silence_panics() {
             Some(text) => one_line(text),
             None => "no message".into(),
         };
-        let place = panic.location().map_or_else(String::new, |place| format!(" at {place}"));
+        let place = panic
+            .location()
+            .map_or_else(String::new, |place| format!(" at {place}"));
         eprintln!(
             "error: internal error: {text}{place}; this is a mistake in strdiffusion, please \
              report it (RUST_BACKTRACE=1 shows more)"

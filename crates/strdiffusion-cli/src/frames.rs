@@ -24,7 +24,9 @@ impl Frames {
             source,
         })?;
         check_output(&folder.join("texture.png"))?;
-        Ok(Self { folder: folder.to_path_buf() })
+        Ok(Self {
+            folder: folder.to_path_buf(),
+        })
     }
 
     /// Writes the states after a step.

@@ -29,6 +29,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 the input is at fault, 130 cance
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     failure::report(|| arguments.command.run())
 }

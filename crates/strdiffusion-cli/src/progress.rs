@@ -70,8 +70,13 @@ impl Reporter {
 /// What is being done, in a few words.
 fn phase(progress: &Progress) -> String {
     let doing = match progress.event {
-        Event::Step { phase: Phase::Early, .. } => "structure and texture".to_string(),
-        Event::Step { phase: Phase::Late, .. } => "texture".to_string(),
+        Event::Step {
+            phase: Phase::Early,
+            ..
+        } => "structure and texture".to_string(),
+        Event::Step {
+            phase: Phase::Late, ..
+        } => "texture".to_string(),
         Event::Resampled { round, .. } => format!("resampling, round {round}"),
         _ => "choosing between structures".to_string(),
     };
@@ -83,7 +88,12 @@ fn phase(progress: &Progress) -> String {
 
 fn event_as_json(progress: &Progress) -> Value {
     let mut line = match progress.event {
-        Event::Step { t, phase, evaluations, .. } => {
+        Event::Step {
+            t,
+            phase,
+            evaluations,
+            ..
+        } => {
             let (done, total) = progress.steps().unwrap_or_default();
             json!({
                 "event": "step", "t": t, "done": done, "total": total, "phase": phase,
@@ -93,7 +103,9 @@ fn event_as_json(progress: &Progress) -> Value {
         Event::Scored { t, round, scores } => {
             json!({"event": "scored", "t": t, "round": round, "score": scores.first()})
         }
-        Event::Resampled { t, round, verdict, .. } => {
+        Event::Resampled {
+            t, round, verdict, ..
+        } => {
             json!({"event": "resampled", "t": t, "round": round, "verdict": verdict})
         }
         other => json!({"event": "other", "text": format!("{other:?}")}),

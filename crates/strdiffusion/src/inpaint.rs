@@ -89,7 +89,9 @@ impl Progress<'_> {
     /// `[1, h, w]`, nominally in [0, 1]; none for events other than a step.
     pub fn states(&self) -> Option<(FloatImage, FloatImage)> {
         match self.event {
-            Event::Step { texture, structure, .. } => {
+            Event::Step {
+                texture, structure, ..
+            } => {
                 let [width, height] = self.size;
                 let picture = |state: &Tensor<4>| picture_of(state).crop(0, 0, width, height);
                 Some((picture(texture), picture(structure)))
@@ -136,7 +138,10 @@ impl Inpainter {
     /// Takes a model that is loaded already.
     pub fn from_model(model: Model) -> Self {
         let shortest_side = (1..).find(|&side| model.check_size(side, side).is_ok());
-        Self { model, shortest_side: shortest_side.expect("a large picture always passes") }
+        Self {
+            model,
+            shortest_side: shortest_side.expect("a large picture always passes"),
+        }
     }
 
     /// The model.
@@ -212,8 +217,15 @@ impl Inpainter {
         let mut unknown = mask.clone();
         for (number, crop) in crops.iter().enumerate() {
             let (image, mask) = crop.model_input(&filled.photo, &unknown)?;
-            let drawn_edges = options.drawn_edges.as_ref().map(|drawn| edges_within(drawn, crop));
-            let task = Task { image, mask, drawn_edges: drawn_edges.transpose()? };
+            let drawn_edges = options
+                .drawn_edges
+                .as_ref()
+                .map(|drawn| edges_within(drawn, crop));
+            let task = Task {
+                image,
+                mask,
+                drawn_edges: drawn_edges.transpose()?,
+            };
             let place = [number, crops.len()];
             let texture = self.run(&task, options, place, &mut filled.evaluations, on_progress)?;
             crop.paste(&mut filled.photo, &mut unknown, &texture, Blend::Membrane)?;
@@ -232,18 +244,29 @@ impl Inpainter {
     ) -> Result<FloatImage> {
         let model = &self.model;
         let (width, height) = (task.image.width(), task.image.height());
-        let (wide, high) = (width.max(self.shortest_side), height.max(self.shortest_side));
+        let (wide, high) = (
+            width.max(self.shortest_side),
+            height.max(self.shortest_side),
+        );
         let task = Task {
             image: mirror(&task.image, wide, high),
             mask: mirror_mask(&task.mask, wide, high)?,
-            drawn_edges: task.drawn_edges.as_ref().map(|drawn| mirror(drawn, wide, high)),
+            drawn_edges: task
+                .drawn_edges
+                .as_ref()
+                .map(|drawn| mirror(drawn, wide, high)),
         };
         let edges = options.edges.unwrap_or(model.config.edges);
         let conditions = Conditions::new(&[task], &edges, &model.device)?;
         let sampler = options.sampler.unwrap_or(model.config.sampling);
         let mut noise = SeededNoise::new(&[seed_of_region(options.seed, region)]);
         let sampled = sample(model, &conditions, &sampler, &mut noise, &mut |event| {
-            on_progress(&Progress { region, regions, event, size: [width, height] })
+            on_progress(&Progress {
+                region,
+                regions,
+                event,
+                size: [width, height],
+            })
         })?;
         evaluations.texture += sampled.evaluations.texture;
         evaluations.structure += sampled.evaluations.structure;
@@ -285,11 +308,24 @@ fn edges_within(drawn: &FloatImage, crop: &Crop) -> Result<FloatImage> {
     if crop.is_native() {
         return Ok(part);
     }
-    let blank = part.data().iter().map(|&edge| u8::from(edge < 0.5)).collect();
+    let blank = part
+        .data()
+        .iter()
+        .map(|&edge| u8::from(edge < 0.5))
+        .collect();
     let lines = Mask::from_keep(crop.width, crop.height, blank)?
         .fit_covering(crop.model_width, crop.model_height)?;
-    let edges = lines.keep().iter().map(|&blank| f32::from(1 - blank)).collect();
-    Ok(FloatImage::from_vec(1, crop.model_width, crop.model_height, edges)?)
+    let edges = lines
+        .keep()
+        .iter()
+        .map(|&blank| f32::from(1 - blank))
+        .collect();
+    Ok(FloatImage::from_vec(
+        1,
+        crop.model_width,
+        crop.model_height,
+        edges,
+    )?)
 }
 
 /// The source index of each index of a row that goes on as its own mirror image.

@@ -12,15 +12,30 @@ use strdiffusion::{Device, Error, FillOptions, Filled, Inpainter, Scale};
 const T: usize = 4;
 
 fn inpainter(depth: usize, training_resolution: usize) -> Inpainter {
-    let resampling = Resampling { u_max: 3, u_min: 1, jump: 2, re: 1 };
+    let resampling = Resampling {
+        u_max: 3,
+        u_min: 1,
+        jump: 2,
+        re: 1,
+    };
     let config = ModelConfig {
         format: FORMAT,
         texture: ConditionalUNetConfig::texture(4, depth),
         structure: ConditionalUNetConfig::structure(4, depth),
-        discriminator: DiscriminatorConfig { in_channels: 4, width: 4, time_dim: 16 },
-        sde: SdeConfig { steps: T, ..SdeConfig::default() },
+        discriminator: DiscriminatorConfig {
+            in_channels: 4,
+            width: 4,
+            time_dim: 16,
+        },
+        sde: SdeConfig {
+            steps: T,
+            ..SdeConfig::default()
+        },
         prediction: Default::default(),
-        sampling: PaperSampler { resampling: Some(resampling), ..PaperSampler::default() },
+        sampling: PaperSampler {
+            resampling: Some(resampling),
+            ..PaperSampler::default()
+        },
         edges: EdgeConfig::default(),
         training_resolution,
         licence: "none".into(),
@@ -36,19 +51,27 @@ fn photo(width: usize, height: usize, mask: &Mask, hidden: f32) -> Photo {
         let (c, at) = (i / area, i % area);
         let wave = ((at % width) as f32 * 0.9 + (at / width) as f32 * 0.4 + c as f32).sin();
         let shown = 0.4 + 0.3 * wave;
-        if mask.keep()[at] == 0 { shown + hidden } else { shown }
+        if mask.keep()[at] == 0 {
+            shown + hidden
+        } else {
+            shown
+        }
     };
     let data = (0..3 * area).map(value).collect();
     Photo::from_float_image(&FloatImage::from_vec(3, width, height, data).unwrap()).unwrap()
 }
 
 fn mask(width: usize, height: usize, is_hole: impl Fn(usize, usize) -> bool) -> Mask {
-    let keep = (0..width * height).map(|i| u8::from(!is_hole(i % width, i / width))).collect();
+    let keep = (0..width * height)
+        .map(|i| u8::from(!is_hole(i % width, i / width)))
+        .collect();
     Mask::from_keep(width, height, keep).unwrap()
 }
 
 fn fill(inpainter: &Inpainter, photo: &Photo, mask: &Mask, options: &FillOptions) -> Filled {
-    inpainter.fill(photo, mask, options, &mut |_| ControlFlow::Continue(())).unwrap()
+    inpainter
+        .fill(photo, mask, options, &mut |_| ControlFlow::Continue(()))
+        .unwrap()
 }
 
 fn bytes(photo: &Photo) -> &[u8] {
@@ -56,8 +79,10 @@ fn bytes(photo: &Photo) -> &[u8] {
 }
 
 fn assert_known_pixels_stay(photo: &Photo, filled: &Photo, mask: &Mask) {
-    for (at, (before, after)) in
-        bytes(photo).chunks(3).zip(bytes(filled).chunks(3)).enumerate()
+    for (at, (before, after)) in bytes(photo)
+        .chunks(3)
+        .zip(bytes(filled).chunks(3))
+        .enumerate()
     {
         assert!(mask.keep()[at] == 0 || before == after, "pixel {at}");
     }
@@ -72,7 +97,10 @@ fn no_bit_of_the_hole_changes_one_bit_of_the_result() {
             ((4..9).contains(&x) && (3..11).contains(&y)) || (x > 40 && y > 20 && x + y < 110)
         });
         for scale in [Scale::Auto, Scale::Native] {
-            let options = FillOptions { scale, ..FillOptions::default() };
+            let options = FillOptions {
+                scale,
+                ..FillOptions::default()
+            };
             let [one, other] = [0.0, 0.25].map(|hidden| {
                 let photo = photo(width, height, &mask, hidden);
                 let mut states = vec![];
@@ -96,7 +124,10 @@ fn every_size_is_filled_at_its_own_size() {
         let mask = mask(width, height, |x, y| x == width - 1 && y == height - 1);
         let photo = photo(width, height, &mask, 0.0);
         let filled = fill(&inpainter, &photo, &mask, &FillOptions::default());
-        assert_eq!((filled.photo.width(), filled.photo.height()), (width, height));
+        assert_eq!(
+            (filled.photo.width(), filled.photo.height()),
+            (width, height)
+        );
         assert_known_pixels_stay(&photo, &filled.photo, &mask);
         assert_eq!(filled.regions, 1);
     }
@@ -108,7 +139,10 @@ fn one_seed_gives_one_picture_and_another_seed_another() {
     let mask = mask(60, 50, |x, y| (x / 12 + y / 12) % 3 == 0);
     let photo = photo(60, 50, &mask, 0.0);
     let run = |seed| {
-        let options = FillOptions { seed, ..FillOptions::default() };
+        let options = FillOptions {
+            seed,
+            ..FillOptions::default()
+        };
         bytes(&fill(&inpainter, &photo, &mask, &options).photo).to_vec()
     };
     assert_eq!(run(3), run(3));
@@ -118,7 +152,9 @@ fn one_seed_gives_one_picture_and_another_seed_another() {
 #[test]
 fn a_large_photo_costs_its_holes_and_not_its_size() {
     let inpainter = inpainter(1, 16);
-    let mask = mask(400, 300, |x, y| [(20, 20), (390, 30), (200, 290)].contains(&(x, y)));
+    let mask = mask(400, 300, |x, y| {
+        [(20, 20), (390, 30), (200, 290)].contains(&(x, y))
+    });
     let photo = photo(400, 300, &mask, 0.0);
     let mut last = None;
     let filled = inpainter
@@ -148,7 +184,9 @@ fn an_empty_mask_gives_the_photo_back_and_a_full_one_is_refused() {
 
     let full = mask(20, 10, |_, _| true);
     let go_on = &mut |_: &strdiffusion::Progress| ControlFlow::Continue(());
-    let error = inpainter.fill(&photo, &full, &FillOptions::default(), go_on).unwrap_err();
+    let error = inpainter
+        .fill(&photo, &full, &FillOptions::default(), go_on)
+        .unwrap_err();
     assert!(matches!(error, Error::FullMask) && error.is_users_fault());
 }
 
@@ -156,12 +194,17 @@ fn an_empty_mask_gives_the_photo_back_and_a_full_one_is_refused() {
 fn drawn_edges_count_inside_the_hole_only() {
     let inpainter = inpainter(1, 16);
     for (width, height) in [(16, 14), (60, 50)] {
-        let mask = mask(width, height, |x, y| (3..width - 3).contains(&x) && (4..10).contains(&y));
+        let mask = mask(width, height, |x, y| {
+            (3..width - 3).contains(&x) && (4..10).contains(&y)
+        });
         let photo = photo(width, height, &mask, 0.0);
         let draw = |row: usize| {
             let mut drawing = FloatImage::filled(1, width, height, 0.0);
             drawing.data_mut()[row * width..(row + 1) * width].fill(1.0);
-            let options = FillOptions { drawn_edges: Some(drawing), ..FillOptions::default() };
+            let options = FillOptions {
+                drawn_edges: Some(drawing),
+                ..FillOptions::default()
+            };
             bytes(&fill(&inpainter, &photo, &mask, &options).photo).to_vec()
         };
         let plain = bytes(&fill(&inpainter, &photo, &mask, &FillOptions::default()).photo).to_vec();
@@ -178,7 +221,11 @@ fn the_callback_cancels_at_once() {
     let mut steps = 0;
     let result = inpainter.fill(&photo, &mask, &FillOptions::default(), &mut |progress| {
         steps += usize::from(matches!(progress.event, Event::Step { .. }));
-        if steps == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if steps == 2 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     });
     assert!(matches!(result.unwrap_err(), Error::Cancelled));
     assert_eq!(steps, 2);

@@ -47,7 +47,12 @@ pub struct Import {
     source: String,
 
     /// Number of timesteps T
-    #[arg(long, value_name = "T", default_value_t = 100, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "T",
+        default_value_t = 100,
+        help_heading = "Training"
+    )]
     steps: usize,
     /// Shape of θ over time
     #[arg(
@@ -58,13 +63,28 @@ pub struct Import {
     )]
     schedule: String,
     /// Stationary standard deviation λ; values of 1 and more are levels of 255
-    #[arg(long, value_name = "λ", default_value_t = 30.0, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "λ",
+        default_value_t = 30.0,
+        help_heading = "Training"
+    )]
     max_sigma: f64,
     /// What is left of the clean picture at t = T
-    #[arg(long, value_name = "ε", default_value_t = 0.005, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "ε",
+        default_value_t = 0.005,
+        help_heading = "Training"
+    )]
     eps: f64,
     /// Side of the training crops, in pixels
-    #[arg(long, value_name = "PIXELS", default_value_t = 256, help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        default_value_t = 256,
+        help_heading = "Training"
+    )]
     resolution: usize,
     /// Standard deviation of Canny's Gaussian when filling, in pixels
     #[arg(long, value_name = "σ", default_value_t = 2.0)]
@@ -95,7 +115,10 @@ impl Import {
                 ..defaults.sde
             },
             sampling: self.sampler.apply(defaults.sampling),
-            edges: EdgeConfig { canny: Canny::with_sigma(self.canny_sigma), ..defaults.edges },
+            edges: EdgeConfig {
+                canny: Canny::with_sigma(self.canny_sigma),
+                ..defaults.edges
+            },
             training_resolution: self.resolution,
             licence: self.licence,
             source: self.source,
@@ -106,7 +129,14 @@ impl Import {
             discriminator: self.discriminator,
         };
         let model = Model::import(&checkpoints, &settings, &Device::flex())?;
-        model.save(&self.output, if self.half { Storage::F16 } else { Storage::F32 })?;
+        model.save(
+            &self.output,
+            if self.half {
+                Storage::F16
+            } else {
+                Storage::F32
+            },
+        )?;
         say(info::describe(&model, &self.output));
         Ok(())
     }

@@ -70,33 +70,57 @@ pub fn describe(model: &Model, folder: &Path) -> String {
         EdgeSource::FullImage => "the full image, then masked",
     };
     let lines = [
-        ("texture", format!(
-            "nf {}, depth {}, {texture} parameters",
-            config.texture.width, config.texture.depth
-        )),
-        ("structure", format!(
-            "nf {}, depth {}, {structure} parameters",
-            config.structure.width, config.structure.depth
-        )),
-        ("discriminator", format!(
-            "ngf {}, {discriminator} parameters",
-            config.discriminator.width
-        )),
-        ("process", format!(
-            "T = {}, {schedule} schedule, λ = {:.4} ({:.4} of 255), ε = {}, predicts {}",
-            sde.steps,
-            sde.max_sigma,
-            sde.max_sigma * 255.0,
-            sde.eps,
-            as_text(&config.prediction)
-        )),
-        ("sampler", format!("{resampling}; structure leads until t = {late}; {switches}")),
-        ("edges", format!(
-            "Canny σ = {}, thresholds {} and {}, of {edges}",
-            canny.sigma, canny.low, canny.high
-        )),
-        ("resolution", format!("{0}×{0} pixels in training", config.training_resolution)),
-        ("weights", format!("{} bytes", with_separators(weight_bytes(folder)))),
+        (
+            "texture",
+            format!(
+                "nf {}, depth {}, {texture} parameters",
+                config.texture.width, config.texture.depth
+            ),
+        ),
+        (
+            "structure",
+            format!(
+                "nf {}, depth {}, {structure} parameters",
+                config.structure.width, config.structure.depth
+            ),
+        ),
+        (
+            "discriminator",
+            format!(
+                "ngf {}, {discriminator} parameters",
+                config.discriminator.width
+            ),
+        ),
+        (
+            "process",
+            format!(
+                "T = {}, {schedule} schedule, λ = {:.4} ({:.4} of 255), ε = {}, predicts {}",
+                sde.steps,
+                sde.max_sigma,
+                sde.max_sigma * 255.0,
+                sde.eps,
+                as_text(&config.prediction)
+            ),
+        ),
+        (
+            "sampler",
+            format!("{resampling}; structure leads until t = {late}; {switches}"),
+        ),
+        (
+            "edges",
+            format!(
+                "Canny σ = {}, thresholds {} and {}, of {edges}",
+                canny.sigma, canny.low, canny.high
+            ),
+        ),
+        (
+            "resolution",
+            format!("{0}×{0} pixels in training", config.training_resolution),
+        ),
+        (
+            "weights",
+            format!("{} bytes", with_separators(weight_bytes(folder))),
+        ),
         ("licence", config.licence.clone()),
         ("source", config.source.clone()),
     ];
@@ -117,7 +141,9 @@ fn as_text(value: &impl serde::Serialize) -> String {
 }
 
 fn weight_bytes(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
     let is_weights = |path: &Path| path.extension().is_some_and(|e| e == "safetensors");
     entries
         .flatten()

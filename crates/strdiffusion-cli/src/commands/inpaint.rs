@@ -107,7 +107,15 @@ impl Inpaint {
         if mask.is_empty() {
             reporter.note(&self.why_empty());
             photo.save(&self.output)?;
-            self.report(&reporter, &photo, &mask, None, Evaluations::default(), 0, start);
+            self.report(
+                &reporter,
+                &photo,
+                &mask,
+                None,
+                Evaluations::default(),
+                0,
+                start,
+            );
             return Ok(());
         }
 
@@ -156,14 +164,28 @@ impl Inpaint {
         };
         filled.photo.save(&self.output)?;
         let used = Some((folder.as_path(), device_name));
-        self.report(&reporter, &photo, &mask, used, filled.evaluations, filled.regions, start);
+        self.report(
+            &reporter,
+            &photo,
+            &mask,
+            used,
+            filled.evaluations,
+            filled.regions,
+            start,
+        );
         Ok(())
     }
 
     /// The output's name must not be that of a file that the user still needs.
     fn check_overwrites_no_input(&self) -> Result<()> {
-        let Ok(output) = self.output.canonicalize() else { return Ok(()) };
-        let inputs = [Some(&self.photo), self.mask.as_ref(), self.structure.as_ref()];
+        let Ok(output) = self.output.canonicalize() else {
+            return Ok(());
+        };
+        let inputs = [
+            Some(&self.photo),
+            self.mask.as_ref(),
+            self.structure.as_ref(),
+        ];
         for input in inputs.into_iter().flatten() {
             if input.canonicalize().is_ok_and(|input| input == output) {
                 return Err(user_error(format!(
@@ -230,15 +252,23 @@ impl Inpaint {
 
     fn why_empty(&self) -> String {
         let (file, why) = match (&self.mask, self.hole) {
-            (None, _) => (&self.photo, "no pixel is transparent and no --mask was given"),
+            (None, _) => (
+                &self.photo,
+                "no pixel is transparent and no --mask was given",
+            ),
             (Some(mask), Hole::White) => (mask, "no pixel of the mask is white"),
             (Some(mask), Hole::Black) => (mask, "no pixel of the mask is black"),
         };
-        format!("{}: {why}, so there is no hole and the photo stays as it is", file.display())
+        format!(
+            "{}: {why}, so there is no hole and the photo stays as it is",
+            file.display()
+        )
     }
 
     fn read_drawing(&self, photo: &Photo) -> Result<Option<FloatImage>> {
-        let Some(path) = &self.structure else { return Ok(None) };
+        let Some(path) = &self.structure else {
+            return Ok(None);
+        };
         let drawing = Photo::open(path)?;
         if (drawing.width(), drawing.height()) != (photo.width(), photo.height()) {
             return Err(user_error(format!(
@@ -253,11 +283,18 @@ impl Inpaint {
         }
         let gray = rgb_to_gray(&drawing.to_rgb_f32())?.to_float_image();
         let (width, height) = (gray.width(), gray.height());
-        let edges = gray.data().iter().map(|&v| f32::from(u8::from(v >= 0.5))).collect();
+        let edges = gray
+            .data()
+            .iter()
+            .map(|&v| f32::from(u8::from(v >= 0.5)))
+            .collect();
         Ok(Some(FloatImage::from_vec(1, width, height, edges)?))
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one line of output needs all of them")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one line of output needs all of them"
+    )]
     fn report(
         &self,
         reporter: &Reporter,

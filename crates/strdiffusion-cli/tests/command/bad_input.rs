@@ -40,19 +40,25 @@ fn pictures_that_cannot_be_read_are_named() {
     bench.run_refused(drawing, &["text.png"]);
 }
 
-/// A PNG that ends after its header (PNG specification, 5.6 and 11.2.2). The checksum is the
-/// IEEE CRC-32 of type and data.
+/// A PNG whose header promises a size and whose data is next to nothing (PNG specification,
+/// 5.3 and 11.2). A chunk's checksum is the IEEE CRC-32 of type and data.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
-    let mut chunk = b"IHDR".to_vec();
-    chunk.extend(width.to_be_bytes());
-    chunk.extend(height.to_be_bytes());
-    chunk.extend([8, 2, 0, 0, 0]);
-    let crc = !chunk.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg()))
-    });
-    let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
-    png.extend(chunk);
-    png.extend(crc.to_be_bytes());
+    let mut header = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    header.extend([8, 2, 0, 0, 0]);
+    let chunk = |kind: &[u8], data: &[u8]| {
+        let body = [kind, data].concat();
+        let crc = !body.iter().fold(u32::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |c, _| {
+                (c >> 1) ^ (0xedb8_8320 & (c & 1).wrapping_neg())
+            })
+        });
+        let length = data.len() as u32;
+        [&length.to_be_bytes()[..], &body[..], &crc.to_be_bytes()[..]].concat()
+    };
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    png.extend(chunk(b"IHDR", &header));
+    png.extend(chunk(b"IDAT", b"\x78\x9c"));
+    png.extend(chunk(b"IEND", b""));
     png
 }
 
@@ -64,13 +70,21 @@ fn masks_that_do_not_fit_are_explained() {
     white.save(bench.path("black.png")).unwrap();
     white.invert();
     white.save(bench.path("white.png")).unwrap();
-    DynamicImage::new_rgba8(24, 20).save(bench.path("glass.png")).unwrap();
+    DynamicImage::new_rgba8(24, 20)
+        .save(bench.path("glass.png"))
+        .unwrap();
     let run = |mask: &str| format!("inpaint photo.png -m {mask} -o out.png");
-    bench.run_refused(&run("wide.png"), &["wide.png", "30×20", "24×20", "--fit-mask"]);
+    bench.run_refused(
+        &run("wide.png"),
+        &["wide.png", "30×20", "24×20", "--fit-mask"],
+    );
     bench.run_refused(&run("white.png"), &["white.png", "--hole black"]);
     bench.run_refused(&run("black.png --hole black"), &["black.png"]);
     bench.run_refused("inpaint photo.png -o out.png", &["photo.png", "--mask"]);
-    bench.run_refused("inpaint glass.png -o out.png", &["glass.png", "transparent"]);
+    bench.run_refused(
+        "inpaint glass.png -o out.png",
+        &["glass.png", "transparent"],
+    );
     let drawing = "inpaint photo.png -m mask.png --structure wide.png -o out.png";
     bench.run_refused(drawing, &["wide.png", "30×20", "24×20"]);
 }
@@ -93,7 +107,10 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     let mut glass = photo(24, 20).to_rgba8();
     glass.get_pixel_mut(0, 0)[3] = 0;
     glass.save(bench.path("glass.png")).unwrap();
-    bench.run_refused("inpaint glass.png -m mask.png -o out.jpg", &["out.jpg", "transparent"]);
+    bench.run_refused(
+        "inpaint glass.png -m mask.png -o out.jpg",
+        &["out.jpg", "transparent"],
+    );
 }
 
 #[cfg(unix)]
@@ -154,7 +171,13 @@ fn broken_models_are_named_file_by_file() {
             tensors.insert("extra.weight".into(), extra);
         });
         refused("extra.weight is not part of the network");
-        rewrite(&|tensors| tensors.get_mut("final_conv.weight").unwrap().shape.reverse());
+        rewrite(&|tensors| {
+            tensors
+                .get_mut("final_conv.weight")
+                .unwrap()
+                .shape
+                .reverse()
+        });
         refused("final_conv.weight has shape");
         std::fs::write(&file, &good).unwrap();
     }
@@ -165,9 +188,18 @@ fn broken_models_are_named_file_by_file() {
     for (bad, hint) in [
         (String::new(), "not a model's config"),
         (good.replace("\"steps\": 4", "\"steps\": 1"), "T is 1"),
-        (good.replace("\"steps\": 4", "\"steps\": 4, \"speed\": 1"), "speed"),
-        (good.replace("\"format\": 1", "\"format\": 99"), "format is 99"),
-        (good.replace("\"width\": 4,\n", "\"width\": 6,\n"), "has shape"),
+        (
+            good.replace("\"steps\": 4", "\"steps\": 4, \"speed\": 1"),
+            "speed",
+        ),
+        (
+            good.replace("\"format\": 1", "\"format\": 99"),
+            "format is 99",
+        ),
+        (
+            good.replace("\"width\": 4,\n", "\"width\": 6,\n"),
+            "has shape",
+        ),
     ] {
         assert_ne!(bad, good);
         std::fs::write(&config, bad).unwrap();
@@ -194,7 +226,12 @@ fn settings_out_of_range_are_named() {
     bench.run_refused(&run("--u-max 0"), &["u_max 0"]);
     bench.run_refused(&run("--device cuda:7"), &["cuda"]);
     // What the argument parser refuses is explained over several lines.
-    for more in ["--device gpu", "--seed -1", "--hole grey", "--no-resampling --jump 2"] {
+    for more in [
+        "--device gpu",
+        "--seed -1",
+        "--hole grey",
+        "--no-resampling --jump 2",
+    ] {
         let output = bench.run(&run(more));
         assert_eq!(output.status.code(), Some(2), "{more}");
         assert!(text(&output.stderr).starts_with("error: "), "{more}");

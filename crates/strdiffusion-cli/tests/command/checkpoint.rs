@@ -29,7 +29,9 @@ pub fn write(path: &Path, tensors: &TensorMap, prefix: &str, layout: Layout) {
             let options =
                 SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
             let mut entry = |name: &str, bytes: &[u8]| {
-                archive.start_file(format!("checkpoint/{name}"), options).unwrap();
+                archive
+                    .start_file(format!("checkpoint/{name}"), options)
+                    .unwrap();
                 archive.write_all(bytes).unwrap();
             };
             entry("data.pkl", &state);
@@ -82,8 +84,9 @@ fn pickle_of(tensors: &TensorMap, prefix: &str, layout: Layout) -> Vec<u8> {
             out.push(b'N'); // NONE: the storage is no view
         }
         out.extend(b"tQK\0"); // TUPLE, BINPERSID, BININT1 0: offset
-        let strides: Vec<usize> =
-            (0..tensor.shape.len()).map(|d| tensor.shape[d + 1..].iter().product()).collect();
+        let strides: Vec<usize> = (0..tensor.shape.len())
+            .map(|d| tensor.shape[d + 1..].iter().product())
+            .collect();
         for extents in [&tensor.shape, &strides] {
             out.push(b'(');
             out.extend(extents.iter().flat_map(|&extent| integer(extent)));

@@ -13,17 +13,29 @@ use crate::support::*;
 fn checkpoints_of_tiny_model() -> [(&'static str, TensorMap); 3] {
     let model = tiny_model(T);
     let rename = |tensors: TensorMap, name: &dyn Fn(&str) -> String| -> TensorMap {
-        tensors.into_iter().map(|(ours, tensor)| (name(&ours), tensor)).collect()
+        tensors
+            .into_iter()
+            .map(|(ours, tensor)| (name(&ours), tensor))
+            .collect()
     };
     let texture = rename(weights::collect(&model.texture), &|n| unet_name(n, 2));
     let structure = rename(weights::collect(&model.structure), &|n| unet_name(n, 1));
     let discriminator = rename(weights::collect(&model.discriminator), &discriminator_name);
-    [("texture", texture), ("structure", structure), ("discriminator", discriminator)]
+    [
+        ("texture", texture),
+        ("structure", structure),
+        ("discriminator", discriminator),
+    ]
 }
 
 fn write_checkpoints(bench: &Bench, prefix: &str, layout: Layout) {
     for (name, tensors) in checkpoints_of_tiny_model() {
-        checkpoint::write(&bench.path(&format!("{name}.pth")), &tensors, prefix, layout);
+        checkpoint::write(
+            &bench.path(&format!("{name}.pth")),
+            &tensors,
+            prefix,
+            layout,
+        );
     }
 }
 
@@ -33,16 +45,22 @@ const IMPORT: &str =
 #[test]
 fn every_layout_of_a_checkpoint_gives_the_same_weights() {
     let bench = Bench::new();
-    for (layout, prefix) in
-        [(Layout::Zip, ""), (Layout::Zip, "module."), (Layout::Legacy, ""), (Layout::Legacy, "module.")]
-    {
+    for (layout, prefix) in [
+        (Layout::Zip, ""),
+        (Layout::Zip, "module."),
+        (Layout::Legacy, ""),
+        (Layout::Legacy, "module."),
+    ] {
         write_checkpoints(&bench, prefix, layout);
         bench.run_well(&format!("{IMPORT} -o made --force"));
         for network in ["texture", "structure", "discriminator"] {
             let read = |model: &str| {
                 std::fs::read(bench.path(&format!("{model}/{network}.safetensors"))).unwrap()
             };
-            assert!(read("made") == read("model"), "{network}, prefix {prefix:?}");
+            assert!(
+                read("made") == read("model"),
+                "{network}, prefix {prefix:?}"
+            );
         }
     }
 }
@@ -56,8 +74,7 @@ fn settings_reach_the_config_and_info_prints_them() {
          --jump 3 --re 2 --canny-sigma 1.5 --resolution 64 --licence MIT --source here --reference \
          --half"
     ));
-    let info: Value =
-        serde_json::from_str(&bench.run_well("info made --json")).unwrap();
+    let info: Value = serde_json::from_str(&bench.run_well("info made --json")).unwrap();
     let config = &info["config"];
     assert_eq!(config["texture"]["width"], 4);
     assert_eq!(config["texture"]["depth"], 2);
@@ -65,20 +82,36 @@ fn settings_reach_the_config_and_info_prints_them() {
     assert_eq!(config["discriminator"]["width"], 4);
     assert_eq!(config["sde"]["steps"], 6);
     assert_eq!(config["sde"]["schedule"], "linear");
-    assert_eq!(config["sde"]["max_sigma"], 50.0 / 255.0);
+    let max_sigma = config["sde"]["max_sigma"].as_f64().unwrap();
+    assert!((max_sigma - 50.0 / 255.0).abs() < 1e-15, "{max_sigma}");
     assert_eq!(config["sde"]["eps"], 0.01);
     let resampling = serde_json::json!({"u_max": 2, "u_min": 1, "jump": 3, "re": 2});
     assert_eq!(config["sampling"]["resampling"], resampling);
     assert_eq!(config["sampling"]["switches"]["better"], "lower");
     assert_eq!(config["edges"]["canny"]["sigma"], 1.5);
     assert_eq!(config["training_resolution"], 64);
-    assert_eq!((&config["licence"], &config["source"]), (&"MIT".into(), &"here".into()));
-    let full = std::fs::metadata(bench.path("model/texture.safetensors")).unwrap().len();
-    let half = std::fs::metadata(bench.path("made/texture.safetensors")).unwrap().len();
+    assert_eq!(
+        (&config["licence"], &config["source"]),
+        (&"MIT".into(), &"here".into())
+    );
+    let full = std::fs::metadata(bench.path("model/texture.safetensors"))
+        .unwrap()
+        .len();
+    let half = std::fs::metadata(bench.path("made/texture.safetensors"))
+        .unwrap()
+        .len();
     assert!(half < full * 3 / 4);
 
     let text = bench.run_well("info made");
-    for part in ["nf 4, depth 2", "T = 6", "linear", "u_max 2", "64×64", "MIT", "here"] {
+    for part in [
+        "nf 4, depth 2",
+        "T = 6",
+        "linear",
+        "u_max 2",
+        "64×64",
+        "MIT",
+        "here",
+    ] {
         assert!(text.contains(part), "no {part:?} in\n{text}");
     }
     bench.run_well("inpaint photo.png -m mask.png -o out.png --model made");
@@ -92,7 +125,10 @@ fn a_model_that_is_there_is_replaced_only_by_force() {
     bench.run_well(&format!("{IMPORT} -o model --force"));
     std::fs::create_dir(bench.path("precious")).unwrap();
     std::fs::write(bench.path("precious/letter.txt"), "dear").unwrap();
-    bench.run_refused(&format!("{IMPORT} -o precious --force"), &["precious", "no model folder"]);
+    bench.run_refused(
+        &format!("{IMPORT} -o precious --force"),
+        &["precious", "no model folder"],
+    );
     assert!(bench.path("precious/letter.txt").is_file());
 }
 
@@ -107,7 +143,11 @@ fn checkpoints_that_cannot_be_used_are_named() {
         let file = format!("{name}.pth");
         let path = bench.path(&file);
         let whole = std::fs::read(&path).unwrap();
-        for bad in [&b""[..], b"PK\x03\x04 and then nothing", &whole[..whole.len() / 2]] {
+        for bad in [
+            &b""[..],
+            b"PK\x03\x04 and then nothing",
+            &whole[..whole.len() / 2],
+        ] {
             std::fs::write(&path, bad).unwrap();
             refused(&[&file]);
         }
@@ -169,7 +209,9 @@ fn recorded_checkpoints() -> Option<PathBuf> {
 #[test]
 fn checkpoints_that_pytorch_wrote_are_imported() {
     let bench = Bench::with_photo();
-    let Some(nets) = recorded_checkpoints() else { return };
+    let Some(nets) = recorded_checkpoints() else {
+        return;
+    };
     let nets = nets.canonicalize().unwrap();
     let import = |texture: &str, structure: &str, discriminator: &str, out: &str| {
         let file = |name: &str| nets.join(name).display().to_string();
@@ -180,11 +222,24 @@ fn checkpoints_that_pytorch_wrote_are_imported() {
             file(discriminator),
         ))
     };
-    let sizes = import("texture_a.pth", "structure_a.pth", "discriminator_a.pth", "a");
-    assert!(sizes.contains("nf 8, depth 3") && sizes.contains("ngf 8"), "{sizes}");
+    let sizes = import(
+        "texture_a.pth",
+        "structure_a.pth",
+        "discriminator_a.pth",
+        "a",
+    );
+    assert!(
+        sizes.contains("nf 8, depth 3") && sizes.contains("ngf 8"),
+        "{sizes}"
+    );
     bench.run_well("inpaint photo.png -m mask.png -o out.png --model a");
     // The same weights with a prefix and in the older layout.
-    import("texture_tiny_module.pth", "structure_tiny_module.pth", "discriminator_a_module.pth", "b");
+    import(
+        "texture_tiny_module.pth",
+        "structure_tiny_module.pth",
+        "discriminator_a_module.pth",
+        "b",
+    );
     import(
         "texture_tiny_legacyformat.pth",
         "structure_tiny_legacyformat.pth",

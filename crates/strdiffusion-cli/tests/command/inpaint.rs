@@ -44,7 +44,11 @@ fn known_pixels_come_back_bit_for_bit_in_every_kind_and_format() {
             // What a format cannot hold (gray in WebP) was another kind before the fill, too.
             let before = image::open(bench.path(&file)).unwrap();
             let after = image::open(bench.path(&out)).unwrap();
-            assert_eq!((after.color(), after.dimensions()), (before.color(), (24, 20)), "{file}");
+            assert_eq!(
+                (after.color(), after.dimensions()),
+                (before.color(), (24, 20)),
+                "{file}"
+            );
             let mut changed = 0;
             for (x, y) in (0..20).flat_map(|y| (0..24).map(move |x| (x, y))) {
                 let same = samples(&before, x, y) == samples(&after, x, y);
@@ -89,7 +93,9 @@ fn the_hole_of_the_photo_is_never_read() {
 fn the_same_seed_gives_the_same_bytes() {
     let bench = Bench::with_photo();
     for (out, seed) in [("a.png", 5), ("b.png", 5), ("c.png", 6)] {
-        bench.run_well(&format!("inpaint photo.png -m mask.png -o {out} --seed {seed}"));
+        bench.run_well(&format!(
+            "inpaint photo.png -m mask.png -o {out} --seed {seed}"
+        ));
     }
     let [a, b, c] = ["a", "b", "c"].map(|n| std::fs::read(bench.path(n).with_extension("png")));
     assert!(a.as_ref().unwrap() == b.as_ref().unwrap());
@@ -102,27 +108,41 @@ fn json_lines_report_every_step_and_the_result() {
     let lines = objects(
         &bench.run_well("inpaint photo.png -m mask.png -o out.png --json --seed 9 --device cpu"),
     );
-    let steps: Vec<_> = lines.iter().filter(|line| line["event"] == "step").collect();
+    let steps: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "step")
+        .collect();
     assert_eq!(steps.len(), T);
     assert_eq!(steps[T - 1]["done"], T);
-    let phases: Vec<_> = steps.iter().map(|step| step["phase"].as_str().unwrap()).collect();
+    let phases: Vec<_> = steps
+        .iter()
+        .map(|step| step["phase"].as_str().unwrap())
+        .collect();
     // T = 4 and early until ⌊0.4 · 4⌋ = 1: never late.
     assert_eq!(phases, ["early"; T]);
     let result = lines.last().unwrap();
     assert_eq!(result["event"], "result");
     assert_eq!(result["output"], "out.png");
-    assert_eq!((&result["seed"], &result["device"]), (&9.into(), &"cpu".into()));
-    assert_eq!((&result["width"], &result["height"]), (&24.into(), &20.into()));
+    assert_eq!(
+        (&result["seed"], &result["device"]),
+        (&9.into(), &"cpu".into())
+    );
+    assert_eq!(
+        (&result["width"], &result["height"]),
+        (&24.into(), &20.into())
+    );
     assert_eq!(result["hole_fraction"], 48.0 / 480.0);
     assert!(result["seconds"].as_f64().unwrap() > 0.0);
     assert_eq!(result["model"], bench.path("model").display().to_string());
     for network in ["texture", "structure", "discriminator"] {
-        assert!(result["evaluations"][network].as_u64().unwrap() > 0, "{network}");
+        assert!(
+            result["evaluations"][network].as_u64().unwrap() > 0,
+            "{network}"
+        );
     }
 
-    let plain = objects(&bench.run_well(
-        "inpaint photo.png -m mask.png -o out.png --json --no-resampling",
-    ));
+    let plain =
+        objects(&bench.run_well("inpaint photo.png -m mask.png -o out.png --json --no-resampling"));
     let expected = serde_json::json!({"texture": T, "structure": T, "discriminator": 0});
     assert_eq!(plain.last().unwrap()["evaluations"], expected);
 }
@@ -138,7 +158,10 @@ fn transparent_pixels_are_the_hole_where_no_mask_is_named() {
     let lines = objects(&bench.run_well("inpaint cutout.png -o out.png --json"));
     assert_eq!(lines.last().unwrap()["hole_fraction"], 0.1);
     let filled = image::open(bench.path("out.png")).unwrap().to_rgba8();
-    assert!(filled.pixels().all(|pixel| pixel[3] == 255), "a filled pixel is opaque");
+    assert!(
+        filled.pixels().all(|pixel| pixel[3] == 255),
+        "a filled pixel is opaque"
+    );
 }
 
 #[test]
@@ -160,11 +183,16 @@ fn polarity_and_fit_choose_the_hole() {
 #[test]
 fn an_empty_mask_brings_the_photo_back_with_a_note() {
     let bench = Bench::with_photo();
-    DynamicImage::new_luma8(24, 20).save(bench.path("black.png")).unwrap();
+    DynamicImage::new_luma8(24, 20)
+        .save(bench.path("black.png"))
+        .unwrap();
     let output = bench.run("inpaint photo.png -m black.png -o out.png");
     assert_eq!(output.status.code(), Some(0));
     let note = text(&output.stderr);
-    assert!(note.starts_with("note: black.png: ") && note.contains("no hole"), "{note}");
+    assert!(
+        note.starts_with("note: black.png: ") && note.contains("no hole"),
+        "{note}"
+    );
     assert_eq!(
         image::open(bench.path("out.png")).unwrap(),
         image::open(bench.path("photo.png")).unwrap()
@@ -184,7 +212,9 @@ fn exif_orientation_is_applied_before_the_mask() {
     let mut bytes = vec![];
     let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
     encoder.set_exif_metadata(exif.clone()).unwrap();
-    encoder.write_image(&lying, 20, 24, ExtendedColorType::Rgb8).unwrap();
+    encoder
+        .write_image(&lying, 20, 24, ExtendedColorType::Rgb8)
+        .unwrap();
     std::fs::write(bench.path("lying.png"), bytes).unwrap();
     mask(24, 20).save(bench.path("mask.png")).unwrap();
     bench.run_well("inpaint lying.png -m mask.png -o out.png");
@@ -192,20 +222,28 @@ fn exif_orientation_is_applied_before_the_mask() {
     let filled = image::open(bench.path("out.png")).unwrap().to_rgb8();
     assert_eq!(filled.dimensions(), (24, 20));
     for (x, y, pixel) in upright.enumerate_pixels() {
-        assert!(is_hole(x, y) || filled.get_pixel(x, y) == pixel, "pixel {x}, {y}");
+        assert!(
+            is_hole(x, y) || filled.get_pixel(x, y) == pixel,
+            "pixel {x}, {y}"
+        );
     }
 
     let mut bytes = vec![];
     let mut encoder = image::codecs::jpeg::JpegEncoder::new(&mut bytes);
     encoder.set_exif_metadata(exif).unwrap();
-    encoder.write_image(&lying, 20, 24, ExtendedColorType::Rgb8).unwrap();
+    encoder
+        .write_image(&lying, 20, 24, ExtendedColorType::Rgb8)
+        .unwrap();
     std::fs::write(bench.path("lying.jpg"), bytes).unwrap();
     bench.run_well("inpaint lying.jpg -m mask.png -o from_jpeg.png");
     let upright = image::imageops::rotate90(&image::open(bench.path("lying.jpg")).unwrap());
     let filled = image::open(bench.path("from_jpeg.png")).unwrap().to_rgb8();
     let rotated = DynamicImage::ImageRgba8(upright).to_rgb8();
     for (x, y, pixel) in rotated.enumerate_pixels() {
-        assert!(is_hole(x, y) || filled.get_pixel(x, y) == pixel, "pixel {x}, {y} of the JPEG");
+        assert!(
+            is_hole(x, y) || filled.get_pixel(x, y) == pixel,
+            "pixel {x}, {y} of the JPEG"
+        );
     }
 }
 
@@ -214,14 +252,21 @@ fn a_photo_larger_than_the_model_is_filled_region_by_region() {
     let bench = Bench::new();
     photo(150, 90).save(bench.path("photo.png")).unwrap();
     let holes = image::GrayImage::from_fn(150, 90, |x, y| {
-        image::Luma([if [(10, 10), (140, 80)].contains(&(x, y)) { 255 } else { 0 }])
+        image::Luma([if [(10, 10), (140, 80)].contains(&(x, y)) {
+            255
+        } else {
+            0
+        }])
     });
     holes.save(bench.path("mask.png")).unwrap();
     let run = "inpaint photo.png -m mask.png -o out.png --json";
     let lines = objects(&bench.run_well(&format!("{run} --frames frames")));
     assert_eq!(lines.last().unwrap()["regions"], 2);
     let frames = names_in(&bench.path("frames"));
-    assert!(frames.contains(&"region02_texture_t0000.png".to_string()), "{frames:?}");
+    assert!(
+        frames.contains(&"region02_texture_t0000.png".to_string()),
+        "{frames:?}"
+    );
     let lines = objects(&bench.run_well(&format!("{run} --scale native")));
     assert_eq!(lines.last().unwrap()["regions"], 1);
 }
@@ -229,7 +274,8 @@ fn a_photo_larger_than_the_model_is_filled_region_by_region() {
 #[test]
 fn drawn_structure_changes_the_fill() {
     let bench = Bench::with_photo();
-    let line = image::GrayImage::from_fn(24, 20, |_, y| image::Luma([if y == 8 { 255 } else { 0 }]));
+    let line =
+        image::GrayImage::from_fn(24, 20, |_, y| image::Luma([if y == 8 { 255 } else { 0 }]));
     line.save(bench.path("drawing.png")).unwrap();
     bench.run_well("inpaint photo.png -m mask.png -o plain.png");
     bench.run_well("inpaint photo.png -m mask.png -o drawn.png --structure drawing.png");
@@ -263,15 +309,23 @@ fn ctrl_c_ends_the_work_without_a_partial_output() {
     // It is at work once the first line is there.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("event"));
-    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    let kill = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
     assert!(kill.unwrap().success());
     let last = lines.map(Result::unwrap).last();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert_eq!(text(&output.stderr), "error: out.png was not written: cancelled\n");
+    assert_eq!(
+        text(&output.stderr),
+        "error: out.png was not written: cancelled\n"
+    );
     assert!(!last.unwrap_or_default().contains("\"result\""));
     assert_eq!(bench.names(), before);
-    assert_eq!(std::fs::read(bench.path("out.png")).unwrap(), b"what was there before");
+    assert_eq!(
+        std::fs::read(bench.path("out.png")).unwrap(),
+        b"what was there before"
+    );
 }
 
 #[test]

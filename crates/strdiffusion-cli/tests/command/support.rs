@@ -18,15 +18,30 @@ pub const T: usize = 4;
 
 /// A model small enough that a fill takes milliseconds.
 pub fn tiny_model(steps: usize) -> Model {
-    let resampling = Resampling { u_max: 3, u_min: 1, jump: 2, re: 1 };
+    let resampling = Resampling {
+        u_max: 3,
+        u_min: 1,
+        jump: 2,
+        re: 1,
+    };
     let config = ModelConfig {
         format: FORMAT,
         texture: ConditionalUNetConfig::texture(4, 2),
         structure: ConditionalUNetConfig::structure(4, 1),
-        discriminator: DiscriminatorConfig { in_channels: 4, width: 4, time_dim: 16 },
-        sde: SdeConfig { steps, ..SdeConfig::default() },
+        discriminator: DiscriminatorConfig {
+            in_channels: 4,
+            width: 4,
+            time_dim: 16,
+        },
+        sde: SdeConfig {
+            steps,
+            ..SdeConfig::default()
+        },
         prediction: Default::default(),
-        sampling: PaperSampler { resampling: Some(resampling), ..PaperSampler::default() },
+        sampling: PaperSampler {
+            resampling: Some(resampling),
+            ..PaperSampler::default()
+        },
         edges: EdgeConfig::default(),
         training_resolution: 32,
         licence: "CC0-1.0".into(),
@@ -43,13 +58,17 @@ pub struct Bench {
 impl Bench {
     /// An empty folder.
     pub fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// With `model`, the tiny model.
     pub fn new() -> Self {
         let bench = Self::empty();
-        tiny_model(T).save(&bench.path("model"), Storage::F32).unwrap();
+        tiny_model(T)
+            .save(&bench.path("model"), Storage::F32)
+            .unwrap();
         bench
     }
 
@@ -77,7 +96,9 @@ impl Bench {
     /// The command, to be run in the folder with `arguments` split at spaces.
     pub fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_strdiffusion"));
-        command.args(arguments.split_whitespace()).current_dir(self.root());
+        command
+            .args(arguments.split_whitespace())
+            .current_dir(self.root());
         command.env("STRDIFFUSION_MODEL", self.path("model"));
         for variable in ["RUST_LOG", "RUST_BACKTRACE"] {
             command.env_remove(variable);
@@ -116,8 +137,9 @@ impl Bench {
 
 pub fn names_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -128,7 +150,10 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// The objects of a `--json` run.
 pub fn objects(stdout: &str) -> Vec<Value> {
-    stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// A 16-bit RGBA picture without two like pixels; alpha is high everywhere.
