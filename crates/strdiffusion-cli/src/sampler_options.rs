@@ -1,9 +1,13 @@
 //! Sampler settings on the command line.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use strdiffusion::fast::{FastSampler, Solver};
 use strdiffusion::sampler::{PaperSampler, Switches};
+use strdiffusion::sampling::Sampler;
 
-/// What may be changed of a sampler's settings.
+use crate::failure::user_error;
+
+/// What may be changed of the paper's sampler.
 #[derive(Args, Debug, Clone, Default)]
 #[command(next_help_heading = "Sampler")]
 pub struct SamplerOptions {
@@ -24,10 +28,16 @@ pub struct SamplerOptions {
     no_resampling: bool,
     /// Sample as the reference implementation does, with all of its departures from the paper
     #[arg(long)]
-    reference: bool,
+    pub reference: bool,
 }
 
 impl SamplerOptions {
+    /// Whether any of them is given.
+    fn is_given(&self) -> bool {
+        let numbers = [self.u_max, self.u_min, self.jump, self.re];
+        numbers.iter().any(Option::is_some) || self.no_resampling || self.reference
+    }
+
     /// The settings with these changes.
     pub fn apply(&self, mut sampler: PaperSampler) -> PaperSampler {
         let asked = [self.u_max, self.u_min, self.jump, self.re];
@@ -50,5 +60,89 @@ impl SamplerOptions {
             sampler.switches = Switches::reference();
         }
         sampler
+    }
+}
+
+/// Which sampler, and its settings.
+#[derive(Args, Debug, Clone, Default)]
+#[command(next_help_heading = "Sampler")]
+pub struct SamplerChoice {
+    /// paper: every step, with resampling; the others take a few steps [default: the model's own]
+    #[arg(long, value_enum)]
+    sampler: Option<SamplerName>,
+    /// Steps of a few-step sampler
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    #[command(flatten)]
+    paper: SamplerOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum SamplerName {
+    /// The paper's procedure
+    Paper,
+    /// First order, deterministic
+    Euler,
+    /// First order, stochastic
+    Posterior,
+    /// Second order, deterministic
+    Fast,
+    /// Second order, stochastic
+    FastStochastic,
+}
+
+impl SamplerChoice {
+    /// A model's sampler with these changes.
+    ///
+    /// # Errors
+    /// If options of different samplers are mixed.
+    pub fn apply(&self, own: Sampler) -> anyhow::Result<Sampler> {
+        let few_steps = |solver| {
+            let settings = match own {
+                Sampler::Fast(fast) => fast,
+                Sampler::Paper(_) => FastSampler::default(),
+            };
+            Sampler::Fast(FastSampler { solver, ..settings })
+        };
+        let paper_options = self.paper.is_given();
+        let chosen = match self.sampler {
+            None if self.steps.is_some() && !paper_options => match own {
+                Sampler::Fast(fast) => Sampler::Fast(fast),
+                Sampler::Paper(_) => Sampler::Fast(FastSampler::default()),
+            },
+            None if paper_options => match own {
+                Sampler::Paper(paper) => Sampler::Paper(paper),
+                Sampler::Fast(_) => Sampler::default(),
+            },
+            None => own,
+            Some(SamplerName::Paper) => match own {
+                Sampler::Paper(paper) => Sampler::Paper(paper),
+                Sampler::Fast(_) => Sampler::default(),
+            },
+            Some(SamplerName::Euler) => few_steps(Solver::Euler),
+            Some(SamplerName::Posterior) => few_steps(Solver::Posterior),
+            Some(SamplerName::Fast) => few_steps(Solver::Multistep),
+            Some(SamplerName::FastStochastic) => few_steps(Solver::MultistepStochastic),
+        };
+        let chosen = match chosen {
+            Sampler::Paper(_) if self.steps.is_some() => {
+                return Err(user_error(
+                    "--steps does not go with the paper's sampler, which takes all T steps of the \
+                     model; name a few-step sampler, such as --sampler fast",
+                ));
+            }
+            Sampler::Fast(_) if paper_options => {
+                return Err(user_error(
+                    "--u-max, --u-min, --jump, --re, --no-resampling and --reference belong to the \
+                     paper's sampler; add --sampler paper",
+                ));
+            }
+            Sampler::Paper(paper) => Sampler::Paper(self.paper.apply(paper)),
+            Sampler::Fast(fast) => {
+                Sampler::Fast(FastSampler { steps: self.steps.unwrap_or(fast.steps), ..fast })
+            }
+        };
+        chosen.validate()?;
+        Ok(chosen)
     }
 }

@@ -29,7 +29,8 @@ use crate::model::{EdgeConfig, Model};
 use crate::noise::SeededNoise;
 use crate::picture::{FloatImage, Mask, Photo};
 use crate::region::{self, Crop, RegionOptions};
-use crate::sampler::{Conditions, Evaluations, Event, PaperSampler, sample};
+use crate::sampler::{Conditions, Evaluations, Event};
+use crate::sampling::Sampler;
 use crate::weights::host_values;
 
 /// At which scale the networks look at a photograph.
@@ -52,7 +53,7 @@ pub struct FillOptions {
     /// At which scale the networks look.
     pub scale: Scale,
     /// Settings of the sampler; none: the model's own.
-    pub sampler: Option<PaperSampler>,
+    pub sampler: Option<Sampler>,
     /// How edges are found; none: as the model says. Only with [`Scale::Native`] is there
     /// anything in the hole for [`FullImage`](crate::structure::EdgeSource::FullImage) to read.
     pub edges: Option<EdgeConfig>,
@@ -260,7 +261,7 @@ impl Inpainter {
         let conditions = Conditions::new(&[task], &edges, &model.device)?;
         let sampler = options.sampler.unwrap_or(model.config.sampling);
         let mut noise = SeededNoise::new(&[seed_of_region(options.seed, region)]);
-        let sampled = sample(model, &conditions, &sampler, &mut noise, &mut |event| {
+        let sampled = sampler.sample(model, &conditions, &mut noise, &mut |event| {
             on_progress(&Progress {
                 region,
                 regions,

@@ -25,6 +25,7 @@ pub mod picture;
 pub mod reference;
 pub mod region;
 pub mod sampler;
+pub mod sampling;
 pub mod sde;
 pub mod solvers;
 pub mod structure;

@@ -18,7 +18,7 @@ use crate::import;
 use crate::networks::{
     ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig,
 };
-use crate::sampler::PaperSampler;
+use crate::sampling::Sampler;
 use crate::sde::{Prediction, Sde, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
 use crate::weights::{self, Storage};
@@ -59,8 +59,8 @@ pub struct ModelConfig {
     /// What texture and structure network predict.
     #[serde(default)]
     pub prediction: Prediction,
-    /// Parameters of the sampler.
-    pub sampling: PaperSampler,
+    /// The sampler and its parameters.
+    pub sampling: Sampler,
     /// How edges are found.
     pub edges: EdgeConfig,
     /// Side of the square crops that the networks were trained on, in pixels.
@@ -350,8 +350,8 @@ pub fn read_config(folder: &Path) -> Result<ModelConfig> {
 pub struct ImportSettings {
     /// T, schedule, λ, ε.
     pub sde: SdeConfig,
-    /// Parameters of the sampler.
-    pub sampling: PaperSampler,
+    /// The sampler and its parameters.
+    pub sampling: Sampler,
     /// How edges are found.
     pub edges: EdgeConfig,
     /// Side of the training crops.
@@ -366,7 +366,7 @@ impl Default for ImportSettings {
     fn default() -> Self {
         Self {
             sde: SdeConfig::default(),
-            sampling: PaperSampler::default(),
+            sampling: Sampler::default(),
             edges: EdgeConfig::default(),
             training_resolution: 256,
             licence: "unknown".into(),

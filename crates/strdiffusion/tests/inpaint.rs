@@ -35,7 +35,8 @@ fn inpainter(depth: usize, training_resolution: usize) -> Inpainter {
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()
-        },
+        }
+        .into(),
         edges: EdgeConfig::default(),
         training_resolution,
         licence: "none".into(),

@@ -6,7 +6,8 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use strdiffusion::Device;
 use strdiffusion::model::{Checkpoints, EdgeConfig, ImportSettings, Model};
-use strdiffusion::sde::{Schedule, SdeConfig, max_sigma_from_levels};
+use strdiffusion::sampler::PaperSampler;
+use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::structure::Canny;
 use strdiffusion::weights::Storage;
 
@@ -112,9 +113,13 @@ impl Import {
                 steps: self.steps,
                 max_sigma: max_sigma_from_levels(self.max_sigma),
                 eps: self.eps,
-                ..defaults.sde
+                arithmetic: if self.sampler.reference {
+                    Arithmetic::Single
+                } else {
+                    Arithmetic::Double
+                },
             },
-            sampling: self.sampler.apply(defaults.sampling),
+            sampling: self.sampler.apply(PaperSampler::default()).into(),
             edges: EdgeConfig {
                 canny: Canny::with_sigma(self.canny_sigma),
                 ..defaults.edges

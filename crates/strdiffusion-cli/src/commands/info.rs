@@ -7,6 +7,7 @@ use serde_json::json;
 use strdiffusion::Device;
 use strdiffusion::model::Model;
 use strdiffusion::sampler::Switches;
+use strdiffusion::sampling::Sampler;
 use strdiffusion::structure::EdgeSource;
 
 use crate::default_model;
@@ -51,19 +52,6 @@ pub fn describe(model: &Model, folder: &Path) -> String {
     let [texture, structure, discriminator] = model.parameters().map(with_separators);
     let sde = &config.sde;
     let schedule = as_text(&sde.schedule);
-    let resampling = match config.sampling.resampling {
-        None => "no resampling".into(),
-        Some(r) => format!(
-            "resampling u_max {}, u_min {}, jump {}, re {}",
-            r.u_max, r.u_min, r.jump, r.re
-        ),
-    };
-    let late = (config.sampling.early_until * sde.steps as f64).floor();
-    let switches = match config.sampling.switches {
-        s if s == Switches::default() => "as the paper means it".into(),
-        s if s == Switches::reference() => "as the reference implementation does".into(),
-        s => as_text(&s),
-    };
     let canny = config.edges.canny;
     let edges = match config.edges.source {
         EdgeSource::KnownRegion => "the known region",
@@ -104,7 +92,7 @@ pub fn describe(model: &Model, folder: &Path) -> String {
         ),
         (
             "sampler",
-            format!("{resampling}; structure leads until t = {late}; {switches}"),
+            sampler_line(&config.sampling, sde.steps),
         ),
         (
             "edges",
@@ -163,4 +151,37 @@ fn with_separators(number: usize) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A sampler and its settings in a line.
+fn sampler_line(sampler: &Sampler, total_steps: usize) -> String {
+    let late = |share: f64| (share * total_steps as f64).floor();
+    match sampler {
+        Sampler::Paper(paper) => {
+            let resampling = match paper.resampling {
+                None => "no resampling".into(),
+                Some(r) => format!(
+                    "resampling u_max {}, u_min {}, jump {}, re {}",
+                    r.u_max, r.u_min, r.jump, r.re
+                ),
+            };
+            let switches = match paper.switches {
+                s if s == Switches::default() => "as the paper means it".into(),
+                s if s == Switches::reference() => "as the reference implementation does".into(),
+                s => as_text(&s),
+            };
+            format!(
+                "the paper's, {resampling}; structure leads until t = {}; {switches}",
+                late(paper.early_until)
+            )
+        }
+        Sampler::Fast(fast) => format!(
+            "{} steps, {}, uniform in {}, {} rounds of resampling; structure leads until t = {}",
+            fast.steps,
+            as_text(&fast.solver),
+            as_text(&fast.grid),
+            fast.resampling_rounds,
+            late(fast.early_until)
+        ),
+    }
 }

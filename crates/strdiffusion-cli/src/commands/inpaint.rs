@@ -18,7 +18,7 @@ use crate::failure::user_error;
 use crate::frames::Frames;
 use crate::interrupt::Interrupt;
 use crate::progress::Reporter;
-use crate::sampler_options::SamplerOptions;
+use crate::sampler_options::SamplerChoice;
 
 /// Fill the hole of a photograph
 ///
@@ -63,7 +63,7 @@ pub struct Inpaint {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    sampler: SamplerOptions,
+    sampler: SamplerChoice,
 }
 
 const EXAMPLES: &str = "Examples:
@@ -123,8 +123,7 @@ impl Inpaint {
         let (device_name, device) = self.device.resolve()?;
         let inpainter = Inpainter::load(&folder, &device)?;
         tracing::info!(model = %folder.display(), device = %device_name, "model loaded");
-        let sampler = self.sampler.apply(inpainter.model().config.sampling);
-        sampler.validate()?;
+        let sampler = self.sampler.apply(inpainter.model().config.sampling)?;
         let frames = self.frames.as_deref().map(Frames::in_folder).transpose()?;
         let options = FillOptions {
             seed: self.seed,

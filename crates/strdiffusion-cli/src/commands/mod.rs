@@ -1,5 +1,6 @@
 //! One file for each command: its arguments, and `run`.
 
+mod bench;
 mod import;
 mod info;
 mod inpaint;
@@ -16,6 +17,7 @@ pub enum Command {
     Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
+    Bench(bench::Bench),
 }
 
 impl Command {
@@ -30,6 +32,7 @@ impl Command {
             Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),
+            Self::Bench(command) => command.run(),
         }
     }
 }

@@ -41,7 +41,8 @@ pub fn tiny_model(steps: usize) -> Model {
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()
-        },
+        }
+        .into(),
         edges: EdgeConfig::default(),
         training_resolution: 32,
         licence: "CC0-1.0".into(),

@@ -112,7 +112,7 @@ fn replay(
             max_sigma: max_sigma_from_levels(number(settings, "max_sigma")?),
             arithmetic: Arithmetic::Single,
         },
-        sampling: sampler,
+        sampling: sampler.into(),
         ..Default::default()
     };
     let model = Model::import(&checkpoints(folder, settings)?, &import, device)

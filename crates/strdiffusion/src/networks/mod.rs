@@ -1,5 +1,6 @@
 //! The three networks: one U-Net definition for structure and texture, and the discriminator.
 
+mod cost;
 mod discriminator;
 mod embedding;
 mod guide;

@@ -10,7 +10,7 @@ use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::LossWeights;
-use crate::sampler::PaperSampler;
+use crate::fast::FastSampler;
 use crate::sde::{Prediction, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
 
@@ -432,7 +432,7 @@ impl TrainConfig {
             },
             sde: self.sde.clone(),
             prediction: self.networks.prediction,
-            sampling: PaperSampler::default(),
+            sampling: FastSampler::default().into(),
             edges: EdgeConfig {
                 canny: Canny::with_sigma(self.edges.sigma),
                 source: EdgeSource::KnownRegion,
