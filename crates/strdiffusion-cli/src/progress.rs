@@ -1,6 +1,8 @@
 //! How a fill's progress is shown: a bar for people, lines of JSON for programs.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Write;
+
+use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 use strdiffusion::Progress;
 use strdiffusion::sampler::{Event, Phase};
@@ -21,8 +23,15 @@ impl Reporter {
         if json {
             return Self::Json;
         }
-        let style = "{bar:30} step {pos}/{len}, {elapsed} gone, {eta} to go, {msg}";
+        let style = "{bar:30} step {pos}/{len}, {elapsed} gone, {left} to go, {msg}";
         let style = ProgressStyle::with_template(style).expect("the template is fixed");
+        let style = style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+            // Before the first step is done there is nothing to reckon from.
+            let _ = match state.pos() {
+                0 => write!(out, "?"),
+                _ => write!(out, "{:#}", HumanDuration(state.eta())),
+            };
+        });
         Self::Bar(ProgressBar::new(0).with_style(style))
     }
 

@@ -282,11 +282,18 @@ impl Inpaint {
         }
         let gray = rgb_to_gray(&drawing.to_rgb_f32())?.to_float_image();
         let (width, height) = (gray.width(), gray.height());
-        let edges = gray
+        let edges: Vec<f32> = gray
             .data()
             .iter()
-            .map(|&v| f32::from(u8::from(v >= 0.5)))
+            .map(|&v| if v >= 0.5 { 1.0 } else { 0.0 })
             .collect();
+        if 2.0 * edges.iter().sum::<f32>() > edges.len() as f32 {
+            return Err(user_error(format!(
+                "{}: most of the drawing is bright, but bright means edge; draw white lines on \
+                 black",
+                path.display()
+            )));
+        }
         Ok(Some(FloatImage::from_vec(1, width, height, edges)?))
     }
 

@@ -85,6 +85,8 @@ fn masks_that_do_not_fit_are_explained() {
         "inpaint glass.png -o out.png",
         &["glass.png", "transparent"],
     );
+    let drawing = "inpaint photo.png -m mask.png --structure white.png -o out.png";
+    bench.run_refused(drawing, &["white.png", "white lines on black"]);
     let drawing = "inpaint photo.png -m mask.png --structure wide.png -o out.png";
     bench.run_refused(drawing, &["wide.png", "30×20", "24×20"]);
 }
