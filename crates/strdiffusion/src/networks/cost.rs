@@ -42,8 +42,9 @@ impl ConditionalUNetConfig {
             if self.guided {
                 total += below * guide(next);
             }
-            total += below * (2 * res_block([next + d, next]) + attention(next));
-            total += here * conv([next, d], 3);
+            // On the way up the blocks come before the doubling, which level 0 does not do.
+            total += here * (2 * res_block([next + d, next]) + attention(next));
+            total += if level == 0 { here } else { 4 * here } * conv([next, d], 3);
         }
         let (middle, bottom) = (nf << self.depth, area >> (2 * (self.depth - 1)));
         total += bottom * (2 * res_block([middle, middle]) + attention(middle));

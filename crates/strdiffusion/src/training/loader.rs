@@ -48,7 +48,7 @@ impl Loader {
     ///
     /// # Errors
     /// If a photograph or mask has become unreadable.
-    pub fn next(&mut self) -> Result<Vec<Sample>> {
+    pub fn next_samples(&mut self) -> Result<Vec<Sample>> {
         let channel = &self.channels[self.next % self.channels.len()];
         self.next += 1;
         channel

@@ -347,7 +347,7 @@ impl Trainer {
             let step = state.progress.step;
             let samples = match &repeated {
                 Some(samples) => std::sync::Arc::clone(samples),
-                None => Arc::new(loader.next()?),
+                None => Arc::new(loader.next_samples()?),
             };
             if self.config.data.repeat_first_batch {
                 repeated = Some(samples.clone());
