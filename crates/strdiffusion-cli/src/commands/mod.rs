@@ -1,5 +1,6 @@
 //! One file for each command: its arguments, and `run`.
 
+mod eval;
 mod import;
 mod info;
 mod inpaint;
@@ -13,6 +14,7 @@ use clap::Subcommand;
 pub enum Command {
     Inpaint(inpaint::Inpaint),
     Train(train::Train),
+    Eval(eval::Eval),
     Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
@@ -27,6 +29,7 @@ impl Command {
         match self {
             Self::Inpaint(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Eval(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),
