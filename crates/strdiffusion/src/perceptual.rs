@@ -283,7 +283,10 @@ impl PerceptualDistance for LearnedDistance {
     fn distance(&mut self, truth: &Picture, result: &Picture) -> Result<f64, String> {
         let (a, b) = (tensor(truth, &self.device), tensor(result, &self.device));
         let distance = self.network.forward_no_reduction(a, b).into_data();
-        let distance: Vec<f32> = distance.convert::<f32>().try_to_vec().map_err(|e| format!("{e:?}"))?;
+        let distance: Vec<f32> = distance
+            .convert::<f32>()
+            .try_to_vec()
+            .map_err(|e| format!("{e:?}"))?;
         match distance.as_slice() {
             [d] if d.is_finite() => Ok(f64::from(*d)),
             other => Err(format!("LPIPS gave {other:?}")),
@@ -330,7 +333,10 @@ impl InceptionFeatures {
     pub fn features(&self, picture: &Picture) -> Result<Vec<f32>, String> {
         let input = resized_for_inception(tensor(picture, &self.device)) * 2.0 - 1.0;
         let features = self.network.extract_features(input).into_data();
-        features.convert::<f32>().try_to_vec().map_err(|e| format!("{e:?}"))
+        features
+            .convert::<f32>()
+            .try_to_vec()
+            .map_err(|e| format!("{e:?}"))
     }
 }
 
@@ -502,7 +508,10 @@ mod tests {
         // Diagonal covariances: d² = Σ (μ₁ − μ₂)² + Σ (√σ₁ − √σ₂)².
         let (mean_a, spread_a) = ([0.0, 1.0, 2.0, -1.0], [1.0, 2.0, 3.0, 0.5]);
         let (mean_b, spread_b) = ([0.5, 1.0, 1.0, 1.0], [2.0, 2.0, 1.0, 4.0]);
-        let (a, b) = (along_axes(&mean_a, &spread_a), along_axes(&mean_b, &spread_b));
+        let (a, b) = (
+            along_axes(&mean_a, &spread_a),
+            along_axes(&mean_b, &spread_b),
+        );
         let mut expected = 0.0;
         for i in 0..4 {
             expected += f64::from(mean_a[i] - mean_b[i]).powi(2);
@@ -524,7 +533,10 @@ mod tests {
         let (a, b) = (rows([1.0, 2.0, 3.0, 4.0]), rows([2.0, 2.0, 5.0, 4.5]));
         let expected = (1.0 + 4.0 + 0.25) * 2.0 / 7.0;
         assert!((frechet_distance(&a, &b, 256).unwrap() - expected).abs() < 1e-9);
-        println!("Burn's FID on singular covariances: {}", burn_fid(&a, &b, 256));
+        println!(
+            "Burn's FID on singular covariances: {}",
+            burn_fid(&a, &b, 256)
+        );
     }
 
     #[test]
@@ -550,7 +562,11 @@ mod tests {
     fn a_file_that_is_not_the_published_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         for published in [INCEPTION, ALEXNET, ALEXNET_LINEAR] {
-            std::fs::write(folder.path().join(published.name), b"<html>not found</html>").unwrap();
+            std::fs::write(
+                folder.path().join(published.name),
+                b"<html>not found</html>",
+            )
+            .unwrap();
         }
         let weights = WeightsFolder {
             path: folder.path().to_owned(),
@@ -568,10 +584,17 @@ mod tests {
         // One row 0, 1 over 299 columns: column x samples (x + ½)·2/299 − ½, clamped to 0..=1.
         let device = Device::flex();
         let row = Tensor::<1>::from_floats([0.0, 1.0], &device).reshape([1, 1, 1, 2]);
-        let out = resized_for_inception(row).into_data().try_to_vec::<f32>().unwrap();
+        let out = resized_for_inception(row)
+            .into_data()
+            .try_to_vec::<f32>()
+            .unwrap();
         for x in [0, 74, 75, 100, 149, 200, 298] {
             let expected = ((x as f32 + 0.5) * 2.0 / 299.0 - 0.5).clamp(0.0, 1.0);
-            assert!((out[x] - expected).abs() < 1e-5, "{x}: {} {expected}", out[x]);
+            assert!(
+                (out[x] - expected).abs() < 1e-5,
+                "{x}: {} {expected}",
+                out[x]
+            );
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use strdiffusion::evaluation::*;
-use strdiffusion::picture::{HolePolarity, Mask};
 use strdiffusion::metrics::{Planes, psnr};
+use strdiffusion::picture::{HolePolarity, Mask};
 
 /// A folder of six drawn pictures and one of masks, in a temporary place.
 struct Place {

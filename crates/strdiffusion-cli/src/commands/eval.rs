@@ -97,7 +97,12 @@ pub struct Eval {
     #[arg(long, value_enum, conflicts_with = "results", help_heading = "Sampler")]
     sampler: Option<SamplerName>,
     /// Steps of the fast sampler
-    #[arg(long, value_name = "N", conflicts_with = "results", help_heading = "Sampler")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "results",
+        help_heading = "Sampler"
+    )]
     steps: Option<usize>,
     #[command(flatten)]
     paper: SamplerOptions,
@@ -157,6 +162,16 @@ impl Eval {
             }
             (None, None) => unreachable!("without results a model was loaded"),
         };
+        // One run's LPIPS comes from one network.
+        if settings.metrics.contains(&Metric::Lpips) {
+            let net = match self.lpips_net {
+                LpipsNetName::Alex => "AlexNet",
+                LpipsNetName::Vgg => "VGG-16",
+            };
+            settings
+                .method_settings
+                .insert("LPIPS network".to_owned(), net.to_owned());
+        }
         let mut folder = RunFolder::open(&self.report, &settings, &pairing).map_err(library)?;
         if folder.dropped_partial_row() {
             terminal::note("the last picture of the interrupted run is done again");
@@ -182,7 +197,9 @@ impl Eval {
         let outcome = {
             let mut scorer = Scorer {
                 metrics: settings.metrics.clone(),
-                lpips: lpips.as_mut().map(|lpips| lpips as &mut dyn PerceptualDistance),
+                lpips: lpips
+                    .as_mut()
+                    .map(|lpips| lpips as &mut dyn PerceptualDistance),
             };
             let bar = bar(pairing.pairs.len() as u64);
             let outcome = evaluate(
@@ -201,7 +218,9 @@ impl Eval {
             bar.finish_and_clear();
             outcome.map_err(library)?
         };
-        let fid = self.fid(&settings, &folder, &pairing, &outcome, &weights, &device, &interrupt);
+        let fid = self.fid(
+            &settings, &folder, &pairing, &outcome, &weights, &device, &interrupt,
+        );
         if let FidReport::NotComputed { reason } = &fid {
             not_computed.insert(Metric::Fid, reason.clone());
         }
@@ -209,7 +228,8 @@ impl Eval {
         // Told in the report, but no reason not to go on with a run: the weights may come later.
         let mut told = settings.clone();
         if let Some(weights) = lpips_weights {
-            told.method_settings.insert("LPIPS".to_owned(), weights);
+            told.method_settings
+                .insert("LPIPS weights".to_owned(), weights);
         }
         let input = ReportInput {
             settings: &told,
@@ -256,7 +276,11 @@ impl Eval {
             masks: match (&self.masks, &self.ratio) {
                 (Some(masks), _) => masks.display().to_string(),
                 (None, Some(ratio)) => {
-                    format!("generated, hole {} to {} of the picture", ratio.start(), ratio.end())
+                    format!(
+                        "generated, hole {} to {} of the picture",
+                        ratio.start(),
+                        ratio.end()
+                    )
                 }
                 (None, None) => String::new(),
             },
@@ -309,6 +333,12 @@ impl Eval {
             sampler.validate()?;
             return Ok(Sampling::Paper(sampler));
         }
+        if self.paper.apply(model.config.sampling) != model.config.sampling {
+            return Err(user_error(
+                "--u-max, --u-min, --jump, --re, --no-resampling and --reference belong to the \
+                 paper's sampler; leave them away, or use --sampler paper without --steps",
+            ));
+        }
         let mut sampler = FastSampler::default();
         sampler.steps = self.steps.unwrap_or(sampler.steps);
         sampler.validate()?;
@@ -332,12 +362,18 @@ impl Eval {
                 serde_json::to_string(&sampler).unwrap_or_default()
             ),
             Sampling::Fast(sampler) => {
-                format!("fast; {}", serde_json::to_string(&sampler).unwrap_or_default())
+                format!(
+                    "fast; {}",
+                    serde_json::to_string(&sampler).unwrap_or_default()
+                )
             }
         };
         settings.method_settings = BTreeMap::from([
             ("Model".to_owned(), folder.display().to_string()),
-            ("Model (SHA-256)".to_owned(), model_sha256(folder).map_err(library)?),
+            (
+                "Model (SHA-256)".to_owned(),
+                model_sha256(folder).map_err(library)?,
+            ),
             ("Sampler".to_owned(), sampler),
         ]);
         Ok(())
@@ -382,10 +418,17 @@ impl Eval {
         }
         let bar = bar(outcome.rows.len() as u64);
         bar.set_message("features for FID");
-        let fid = fid_of_run(&network, folder, pairing, &outcome.rows, settings.size, &mut || {
-            bar.inc(1);
-            stop_if(interrupt.is_asked())
-        });
+        let fid = fid_of_run(
+            &network,
+            folder,
+            pairing,
+            &outcome.rows,
+            settings.size,
+            &mut || {
+                bar.inc(1);
+                stop_if(interrupt.is_asked())
+            },
+        );
         bar.finish_and_clear();
         fid
     }
@@ -429,7 +472,9 @@ impl Eval {
         }
         terminal::say(report.display());
         if outcome.rows.is_empty() {
-            return Err(user_error("no picture could be scored; the notes above say why"));
+            return Err(user_error(
+                "no picture could be scored; the notes above say why",
+            ));
         }
         Ok(())
     }
@@ -443,7 +488,9 @@ fn library(error: EvaluationError) -> strdiffusion::Error {
 /// Why a learned metric is not in the report, without paths where that is all there is to say.
 fn why_not(error: &WeightsError) -> String {
     match error {
-        WeightsError::Missing { .. } | WeightsError::Download { .. } => "weights missing".to_owned(),
+        WeightsError::Missing { .. } | WeightsError::Download { .. } => {
+            "weights missing".to_owned()
+        }
         other => other.to_string(),
     }
 }
@@ -462,7 +509,9 @@ fn draw(
 
 fn name_of(folder: &Path) -> String {
     let whole = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = whole
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     name.unwrap_or_else(|| folder.display().to_string())
 }
 
@@ -479,5 +528,9 @@ fn eta(remaining: Option<Duration>) -> String {
 }
 
 fn stop_if(asked: bool) -> ControlFlow<()> {
-    if asked { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    if asked {
+        ControlFlow::Break(())
+    } else {
+        ControlFlow::Continue(())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{Buckets, EvaluationError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -97,21 +97,33 @@ pub struct Settings {
     pub metrics: Vec<Metric>,
 }
 
+type Fields = serde_json::Map<String, serde_json::Value>;
+
 impl Settings {
+    /// All fields by name, the method's own settings among them.
+    fn fields(&self) -> Fields {
+        let Ok(serde_json::Value::Object(mut map)) = serde_json::to_value(self) else {
+            return Fields::new();
+        };
+        if let Some(serde_json::Value::Object(own)) = map.remove("method_settings") {
+            map.extend(own);
+        }
+        map
+    }
+
     /// Names the fields in which two settings differ, with both values; `None` when equal.
     pub(super) fn differences(&self, before: &Settings) -> Option<String> {
-        let fields = |settings: &Settings| match serde_json::to_value(settings) {
-            Ok(serde_json::Value::Object(map)) => map,
-            _ => serde_json::Map::new(),
-        };
-        let (now, before) = (fields(self), fields(before));
-        let differing: Vec<String> = now
-            .iter()
-            .filter(|(name, value)| before.get(*name) != Some(value))
-            .map(|(name, value)| {
-                let old = before.get(name).unwrap_or(&serde_json::Value::Null);
-                format!("{name}: was {old}, is {value}")
+        let (now, before) = (self.fields(), before.fields());
+        let names: BTreeSet<&String> = now.keys().chain(before.keys()).collect();
+        let absent = &serde_json::Value::Null;
+        let differing: Vec<String> = names
+            .into_iter()
+            .map(|name| {
+                let value = |fields: &'_ Fields| fields.get(name).unwrap_or(absent).clone();
+                (name, value(&before), value(&now))
             })
+            .filter(|(_, old, new)| old != new)
+            .map(|(name, old, new)| format!("{name}: was {old}, is {new}"))
             .collect();
         (!differing.is_empty()).then(|| differing.join("; "))
     }
