@@ -29,12 +29,20 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {}", one_line(&format!("{error:#}")));
+            eprintln!("error: {}", one_line(&told(&error)));
             ExitCode::from(exit_code(&error))
         }
         // The hook has said what happened.
         Err(_) => ExitCode::from(1),
     }
+}
+
+/// The error and its causes. Many of our messages end in their cause already; it is told once.
+fn told(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
+    })
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -64,7 +64,8 @@ fn scene(x: f32, y: f32) -> [f32; 3] {
         let inside = (right - left) > 20.0 && (x - left) < ((right - left) / 17.0).floor() * 17.0;
         if inside && (4.0..13.0).contains(&column) && (5.0..17.0).contains(&row) {
             let frame = !(5.0..12.0).contains(&column) || !(6.0..16.0).contains(&row);
-            let lit = ((x / 17.0).floor() * 7.0 + (y / 22.0).floor() * 3.0) % 4.0 < 1.0;
+            let number = ((x - left) / 17.0).floor() * 7.0 + ((y - top - 4.0) / 22.0).floor() * 3.0;
+            let lit = (number + left) % 4.0 < 1.0;
             return match (frame, lit) {
                 (true, _) => [0.90, 0.88, 0.84],
                 (false, true) => [0.98, 0.84, 0.48],

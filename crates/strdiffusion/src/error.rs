@@ -27,6 +27,9 @@ pub enum Error {
     /// A mask that cannot be generated.
     #[error(transparent)]
     Mask(#[from] crate::masks::MaskError),
+    /// An evaluation that cannot be.
+    #[error(transparent)]
+    Evaluation(#[from] crate::evaluation::EvaluationError),
     /// Training had to stop; the last checkpoint is good.
     #[error("{0}")]
     Training(String),
@@ -76,6 +79,9 @@ impl Error {
     /// wish to stop).
     pub fn is_users_fault(&self) -> bool {
         use crate::picture::PictureError as P;
+        if let Self::Evaluation(error) = self {
+            return error.is_users_fault();
+        }
         !matches!(
             self,
             Self::Cancelled

@@ -1,6 +1,7 @@
 //! One file for each command: its arguments, and `run`.
 
 mod bench;
+mod eval;
 mod import;
 mod info;
 mod inpaint;
@@ -14,6 +15,7 @@ use clap::Subcommand;
 pub enum Command {
     Inpaint(inpaint::Inpaint),
     Train(train::Train),
+    Eval(eval::Eval),
     Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
@@ -29,6 +31,7 @@ impl Command {
         match self {
             Self::Inpaint(command) => command.run(),
             Self::Train(command) => command.run(),
+            Self::Eval(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),

@@ -7,13 +7,17 @@
 //!   `structural_similarity(data_range=1, channel_axis=…, gaussian_weights=True)`;
 //! - [`ms_ssim`] follows Wang, Simoncelli and Bovik (2003) with the five usual scales.
 //!
+//! [`frechet_distance`] compares two sets of network features, which is FID.
+//!
 //! The versions that end in `_hole` look at the hole alone, where a method has done its work.
 
+mod frechet;
 mod ms_ssim;
 mod planes;
 mod psnr;
 mod ssim;
 
+pub use frechet::{FrechetError, frechet_distance};
 pub use ms_ssim::{MS_SSIM_SMALLEST_SIDE, ms_ssim};
 pub use planes::{MetricError, Planes};
 pub use psnr::{psnr, psnr_hole};

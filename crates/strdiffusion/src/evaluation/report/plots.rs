@@ -1,0 +1,240 @@
+//! Plots as inline SVG; colours come from the page's style.
+
+use super::super::{Metric, Row, Summary};
+use super::{ReportInput, escaped};
+use std::fmt::Write;
+
+const WIDTH: f64 = 360.0;
+const HEIGHT: f64 = 240.0;
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = 18.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 38.0;
+/// More points than this are thinned evenly: they would only cover each other.
+const MOST_POINTS: usize = 4000;
+
+pub(super) fn plots(input: &ReportInput<'_>, summary: &Summary) -> String {
+    let rows = input.rows;
+    let wanted = |metric| input.settings.metrics.contains(&metric);
+    let mut html = String::new();
+    let mut scatter = |title: &str, score: fn(&Row) -> Option<f64>, means: Vec<(f64, f64)>| {
+        html.push_str(&scatter_over_holes(title, rows, score, &means));
+    };
+    let bucket_means = |mean: fn(&super::super::GroupSummary) -> Option<f64>| -> Vec<(f64, f64)> {
+        let groups = summary.buckets.iter();
+        groups
+            .filter_map(|g| Some((g.hole_ratio.mean?, mean(g)?)))
+            .collect()
+    };
+    if wanted(Metric::Psnr) {
+        scatter(
+            "PSNR, whole picture (dB)",
+            |r| r.psnr,
+            bucket_means(|g| g.psnr.mean),
+        );
+        scatter(
+            "PSNR in the hole (dB)",
+            |r| r.psnr_hole,
+            bucket_means(|g| g.psnr_hole.mean),
+        );
+    }
+    if wanted(Metric::Ssim) {
+        scatter(
+            "SSIM, whole picture",
+            |r| r.ssim,
+            bucket_means(|g| g.ssim.mean),
+        );
+    }
+    scatter("LPIPS", |r| r.lpips, bucket_means(|g| g.lpips.mean));
+    let mut histogram = |title: &str, score: fn(&Row) -> Option<f64>| {
+        html.push_str(&histogram(title, rows.iter().filter_map(score)));
+    };
+    if wanted(Metric::Psnr) {
+        histogram("PSNR in the hole (dB)", |r| r.psnr_hole);
+    }
+    if wanted(Metric::Ssim) {
+        histogram("SSIM in the hole", |r| r.ssim_hole);
+    }
+    histogram("Time for a picture (s)", |r| r.seconds);
+    html
+}
+
+fn scatter_over_holes(
+    title: &str,
+    rows: &[Row],
+    score: fn(&Row) -> Option<f64>,
+    means: &[(f64, f64)],
+) -> String {
+    let points: Vec<(&Row, f64)> = rows
+        .iter()
+        .filter_map(|row| Some((row, score(row).filter(|v| v.is_finite())?)))
+        .collect();
+    if points.is_empty() {
+        return String::new();
+    }
+    let x = Axis::new(
+        points.iter().map(|(row, _)| row.hole_ratio * 100.0),
+        LEFT,
+        WIDTH - RIGHT,
+    );
+    let y = Axis::new(points.iter().map(|p| p.1), HEIGHT - BOTTOM, TOP);
+    let mut svg = frame(title, "hole (% of the picture)", &x, &y);
+    for (row, value) in points.iter().step_by(points.len().div_ceil(MOST_POINTS)) {
+        let _ = write!(
+            svg,
+            "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.5\"><title>{}: {value:.4}</title></circle>",
+            x.at(row.hole_ratio * 100.0),
+            y.at(*value),
+            escaped(&row.id)
+        );
+    }
+    if means.len() > 1 {
+        let line: Vec<String> = means
+            .iter()
+            .map(|(ratio, mean)| format!("{:.1},{:.1}", x.at(ratio * 100.0), y.at(*mean)))
+            .collect();
+        let _ = write!(
+            svg,
+            "<polyline class=\"mean\" points=\"{}\"/>",
+            line.join(" ")
+        );
+    }
+    let caption = format!("{title} over the hole ratio; line: bucket means");
+    finish(svg, &caption)
+}
+
+fn histogram(title: &str, values: impl Iterator<Item = f64>) -> String {
+    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    if values.len() < 2 {
+        return String::new();
+    }
+    let x = Axis::new(values.iter().copied(), LEFT, WIDTH - RIGHT);
+    let bins = ((values.len() as f64).sqrt().ceil() as usize).clamp(5, 30);
+    let mut counts = vec![0usize; bins];
+    for value in &values {
+        let place = (value - x.low) / (x.high - x.low) * bins as f64;
+        counts[(place as usize).min(bins - 1)] += 1;
+    }
+    let most = counts.iter().max().copied().unwrap_or(0);
+    let y = Axis::counts(most, HEIGHT - BOTTOM, TOP);
+    let mut svg = frame(&format!("Histogram: {title}"), title, &x, &y);
+    let bin_width = (x.high - x.low) / bins as f64;
+    for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let from = x.low + bin as f64 * bin_width;
+        let (left, right) = (x.at(from), x.at(from + bin_width));
+        let top = y.at(*count as f64);
+        let _ = write!(
+            svg,
+            "<rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{:.3} to {:.3}: {count}</title></rect>",
+            left + 0.5,
+            (right - left - 1.0).max(0.5),
+            HEIGHT - BOTTOM - top,
+            from,
+            from + bin_width
+        );
+    }
+    finish(svg, &format!("{title}: number of pictures"))
+}
+
+/// A linear axis from data values to SVG units, with round ticks.
+struct Axis {
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+    step: f64,
+}
+
+impl Axis {
+    fn new(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+        // Equal values still need a range to stand in.
+        let spread = (high - low).max(1e-3 * high.abs()).max(1e-6);
+        let step = round_step(spread / 4.0);
+        Self {
+            low: (low / step).floor() * step,
+            high: (low + spread).max(high).div_euclid(step) * step + step,
+            from,
+            to,
+            step,
+        }
+    }
+
+    fn counts(most: usize, from: f64, to: f64) -> Self {
+        let step = round_step(most as f64 / 4.0).max(1.0);
+        Self {
+            low: 0.0,
+            high: (most as f64 / step).ceil().max(1.0) * step,
+            from,
+            to,
+            step,
+        }
+    }
+
+    fn at(&self, value: f64) -> f64 {
+        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
+    }
+
+    fn ticks(&self) -> impl Iterator<Item = (f64, String)> + '_ {
+        let decimals = (-self.step.log10().floor()).max(0.0) as usize;
+        let count = ((self.high - self.low) / self.step).round() as usize;
+        (0..=count).map(move |i| {
+            let value = self.low + i as f64 * self.step;
+            (self.at(value), format!("{value:.decimals$}"))
+        })
+    }
+}
+
+/// The smallest of 1, 2, 5 times a power of ten that is not below `rough`.
+fn round_step(rough: f64) -> f64 {
+    let power = 10f64.powf(rough.log10().floor());
+    let multiples = [1.0, 2.0, 5.0, 10.0];
+    let step = multiples
+        .into_iter()
+        .map(|m| m * power)
+        .find(|s| *s >= rough * 0.999);
+    step.unwrap_or(10.0 * power)
+}
+
+fn frame(title: &str, x_label: &str, x: &Axis, y: &Axis) -> String {
+    let mut svg = format!(
+        "<figure class=\"plot\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+        escaped(title)
+    );
+    let bottom = HEIGHT - BOTTOM;
+    for (at, label) in y.ticks() {
+        let _ = write!(
+            svg,
+            "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            at + 4.0
+        );
+    }
+    for (at, label) in x.ticks() {
+        let _ = write!(
+            svg,
+            "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+            bottom + 15.0
+        );
+    }
+    let _ = write!(
+        svg,
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
+        (LEFT + WIDTH - RIGHT) / 2.0,
+        HEIGHT - 5.0,
+        escaped(x_label)
+    );
+    svg
+}
+
+fn finish(mut svg: String, caption: &str) -> String {
+    let _ = write!(
+        svg,
+        "</svg><figcaption>{}</figcaption></figure>",
+        escaped(caption)
+    );
+    svg
+}
