@@ -39,10 +39,17 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
 
 /// The error and its causes. Many of our messages end in their cause already; it is told once.
 fn told(error: &anyhow::Error) -> String {
-    error.chain().skip(1).fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.ends_with(&cause) { text } else { format!("{text}: {cause}") }
-    })
+    error
+        .chain()
+        .skip(1)
+        .fold(error.to_string(), |text, cause| {
+            let cause = cause.to_string();
+            if text.ends_with(&cause) {
+                text
+            } else {
+                format!("{text}: {cause}")
+            }
+        })
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {

@@ -138,9 +138,10 @@ impl SamplerChoice {
                 ));
             }
             Sampler::Paper(paper) => Sampler::Paper(self.paper.apply(paper)),
-            Sampler::Fast(fast) => {
-                Sampler::Fast(FastSampler { steps: self.steps.unwrap_or(fast.steps), ..fast })
-            }
+            Sampler::Fast(fast) => Sampler::Fast(FastSampler {
+                steps: self.steps.unwrap_or(fast.steps),
+                ..fast
+            }),
         };
         chosen.validate()?;
         Ok(chosen)

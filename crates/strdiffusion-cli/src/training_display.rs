@@ -94,8 +94,17 @@ impl Lines {
                     *self = Self::default();
                 }
             }
-            TrainEvent::Validated { stage, step, scores, best } => {
-                let mut line = format!("{} {step} validation: loss {:.5}", stage.name(), scores.loss);
+            TrainEvent::Validated {
+                stage,
+                step,
+                scores,
+                best,
+            } => {
+                let mut line = format!(
+                    "{} {step} validation: loss {:.5}",
+                    stage.name(),
+                    scores.loss
+                );
                 if let (Some(psnr), Some(ssim)) = (scores.psnr, scores.ssim) {
                     line += &format!(", in the hole PSNR {psnr:.2} dB and SSIM {ssim:.4}");
                 }
@@ -145,7 +154,12 @@ impl Dashboard {
                 metric_id
             })
             .collect();
-        Self { renderer, interrupter, ids, started: false }
+        Self {
+            renderer,
+            interrupter,
+            ids,
+            started: false,
+        }
     }
 
     fn show(&mut self, event: &TrainEvent) {
@@ -161,7 +175,12 @@ impl Dashboard {
                 self.renderer.update_split(step);
             }
             TrainEvent::Stepped {
-                step, loss, gradient_norm, learning_rate, steps_per_second, ..
+                step,
+                loss,
+                gradient_norm,
+                learning_rate,
+                steps_per_second,
+                ..
             } => {
                 self.renderer.update_split(step);
                 let values = [loss, gradient_norm, learning_rate, steps_per_second];
@@ -180,7 +199,8 @@ impl Dashboard {
                 }
             }
             TrainEvent::Saved { stage, step } => {
-                self.renderer.log_event_training(format!("{} saved at step {step}", stage.name()));
+                self.renderer
+                    .log_event_training(format!("{} saved at step {step}", stage.name()));
             }
             _ => {}
         }

@@ -13,9 +13,12 @@ const HEIGHT: usize = 128;
 
 fn main() -> strdiffusion::Result<()> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "examples".into()));
-    let colours: Vec<[f32; 3]> =
-        (0..HEIGHT).flat_map(|y| (0..WIDTH).map(move |x| smooth(x, y))).collect();
-    let planar = (0..3).flat_map(|c| colours.iter().map(move |colour| colour[c])).collect();
+    let colours: Vec<[f32; 3]> = (0..HEIGHT)
+        .flat_map(|y| (0..WIDTH).map(move |x| smooth(x, y)))
+        .collect();
+    let planar = (0..3)
+        .flat_map(|c| colours.iter().map(move |colour| colour[c]))
+        .collect();
     Photo::from_float_image(&FloatImage::from_vec(3, WIDTH, HEIGHT, planar)?)?
         .save(folder.join("scene.png"))?;
     let keep = (0..HEIGHT)

@@ -65,7 +65,12 @@ impl Conditions {
 
 /// Mask, known texture, known gray and edges of one picture.
 fn task_planes(task: &Task, edges: &EdgeConfig) -> Result<[Vec<f32>; 4]> {
-    let keep: Vec<f32> = task.mask.keep().iter().map(|&keep| f32::from(keep)).collect();
+    let keep: Vec<f32> = task
+        .mask
+        .keep()
+        .iter()
+        .map(|&keep| f32::from(keep))
+        .collect();
     let known = hide_hole(&task.image, &task.mask);
     let gray = rgb_to_gray(&known)?;
     let read = match edges.source {

@@ -86,9 +86,7 @@ impl Error {
             self,
             Self::Cancelled
                 | Self::Noise(_)
-                | Self::Picture(
-                    P::NotFinite { .. } | P::BufferLength { .. } | P::Channels { .. }
-                )
+                | Self::Picture(P::NotFinite { .. } | P::BufferLength { .. } | P::Channels { .. })
         )
     }
 }

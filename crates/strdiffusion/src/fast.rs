@@ -117,9 +117,9 @@ impl Process {
     /// Steps over `gap` given û_0, without noise.
     fn step(&self, clean: &Tensor<4>, gap: Gap, solver: Solver, z: Option<Tensor<4>>) -> Tensor<4> {
         let second = match &self.previous {
-            Some((previous, previous_gap)) if solver.is_second_order() => {
-                Some(solvers::difference(clean.clone(), previous.clone(), gap, *previous_gap))
-            }
+            Some((previous, previous_gap)) if solver.is_second_order() => Some(
+                solvers::difference(clean.clone(), previous.clone(), gap, *previous_gap),
+            ),
             _ => None,
         };
         let (first, term): (_, fn(Tensor<4>, Gap) -> Tensor<4>) = match z {
@@ -270,7 +270,11 @@ impl Run<'_> {
 
     fn start(&mut self, mu: Tensor<4>, channels: usize) -> Result<Process> {
         let z = self.draw(channels)?;
-        Ok(Process { mu, u: z * self.model.sde.max_sigma(), previous: None })
+        Ok(Process {
+            mu,
+            u: z * self.model.sde.max_sigma(),
+            previous: None,
+        })
     }
 
     /// Structure leads: its network, then the texture's, guided by the structure at s − 1.
@@ -288,11 +292,14 @@ impl Run<'_> {
     fn structure_clean(&mut self, structure: &Process, s: usize) -> Tensor<4> {
         let (model, mask) = (self.model, &self.conditions.mask);
         let (x, mu) = (structure.state(), structure.mu.clone());
-        let output =
-            model.structure.forward(x.clone(), mu.clone(), &[s as f32], None, ALIGNMENT);
+        let output = model
+            .structure
+            .forward(x.clone(), mu.clone(), &[s as f32], None, ALIGNMENT);
         self.evaluations.structure += 1;
         let prediction = model.config.prediction;
-        let estimated = model.sde.clean_from_output(output, prediction, x, mu.clone(), s);
+        let estimated = model
+            .sde
+            .clean_from_output(output, prediction, x, mu.clone(), s);
         self.conditions.gray.clone() * mask.clone() + estimated * (1.0 - mask.clone()) - mu
     }
 
@@ -332,8 +339,14 @@ impl Run<'_> {
         );
         self.evaluations.texture += 1;
         let prediction = model.config.prediction;
-        let clean = model.sde.clean_from_output(output, prediction, y, mu.clone(), s);
-        Ok(Estimates { structure: structure_clean, texture: clean - mu, guide })
+        let clean = model
+            .sde
+            .clean_from_output(output, prediction, y, mu.clone(), s);
+        Ok(Estimates {
+            structure: structure_clean,
+            texture: clean - mu,
+            guide,
+        })
     }
 
     /// Noises the structure up again to s, tries it, and keeps the better pair, picture by
@@ -356,10 +369,23 @@ impl Run<'_> {
             candidate.u = solvers::renoise(sde, stepped, t, s, self.draw(1)?);
             let tried = self.early_estimates(&candidate, texture, s)?;
             let scores = self.score(texture, &tried, s, round)?;
-            let wins: Vec<bool> = scores.iter().zip(&best).map(|(new, old)| new > old).collect();
+            let wins: Vec<bool> = scores
+                .iter()
+                .zip(&best)
+                .map(|(new, old)| new > old)
+                .collect();
             for (picture, &won) in wins.iter().enumerate() {
-                let verdict = if won { Verdict::Accepted } else { Verdict::Dropped };
-                self.tell(&Event::Resampled { t: s, round, picture, verdict })?;
+                let verdict = if won {
+                    Verdict::Accepted
+                } else {
+                    Verdict::Dropped
+                };
+                self.tell(&Event::Resampled {
+                    t: s,
+                    round,
+                    picture,
+                    verdict,
+                })?;
             }
             if !wins.contains(&true) {
                 break;
@@ -397,15 +423,25 @@ impl Run<'_> {
         let near = Gap::new(&model.sde, s, s - 1);
         let y = texture.mu.clone()
             + solvers::first_order(texture.u.clone(), estimates.texture.clone(), near);
-        let scores = model.discriminator.forward(&[s as f32], y, estimates.guide.clone());
+        let scores = model
+            .discriminator
+            .forward(&[s as f32], y, estimates.guide.clone());
         self.evaluations.discriminator += 1;
         let scores = host_values(scores);
-        self.tell(&Event::Scored { t: s, round, scores: &scores })?;
+        self.tell(&Event::Scored {
+            t: s,
+            round,
+            scores: &scores,
+        })?;
         Ok(scores)
     }
 
     fn draw_for(&mut self, solver: Solver, channels: usize) -> Result<Option<Tensor<4>>> {
-        if solver.is_stochastic() { self.draw(channels).map(Some) } else { Ok(None) }
+        if solver.is_stochastic() {
+            self.draw(channels).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn draw(&mut self, channels: usize) -> Result<Tensor<4>> {

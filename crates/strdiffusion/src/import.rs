@@ -11,9 +11,7 @@ use burn::tensor::Device;
 use pytorch_reader::{DType, PytorchReader};
 
 use crate::error::{Error, Result};
-use crate::networks::{
-    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig,
-};
+use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
 use crate::weights::{self, HostTensor, TensorMap};
 
 /// A checkpoint's tensors under their own names, without the `module.` that data-parallel
@@ -22,9 +20,14 @@ use crate::weights::{self, HostTensor, TensorMap};
 /// # Errors
 /// If the file is no PyTorch checkpoint of floats.
 pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
-    let size = std::fs::metadata(path).map_err(|error| Error::io(path, error))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|error| Error::io(path, error))?
+        .len();
     if size == 0 {
-        return Err(Error::model(path, "the file is empty; download the checkpoint again"));
+        return Err(Error::model(
+            path,
+            "the file is empty; download the checkpoint again",
+        ));
     }
     // The copy must live until the tensors are read from it.
     let (reader, _copy) = match PytorchReader::new(path) {
@@ -32,27 +35,48 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
         Err(error) => {
             let unreadable = || {
                 let reason = one_line(&error.to_string());
-                Error::model(path, format!(
+                Error::model(
+                    path,
+                    format!(
                         "not a PyTorch checkpoint that can be read ({reason}); download it again"
-                    ))
+                    ),
+                )
             };
-            let copy = copy_without_zip64(path).ok().flatten().ok_or_else(unreadable)?;
-            (PytorchReader::new(copy.path()).map_err(|_| unreadable())?, Some(copy))
+            let copy = copy_without_zip64(path)
+                .ok()
+                .flatten()
+                .ok_or_else(unreadable)?;
+            (
+                PytorchReader::new(copy.path()).map_err(|_| unreadable())?,
+                Some(copy),
+            )
         }
     };
     let mut tensors = TensorMap::new();
     for (name, tensor) in reader.into_tensors() {
-        let bytes = tensor
-            .read()
-            .map_err(|error| Error::model(path, format!(
+        let bytes = tensor.read().map_err(|error| {
+            Error::model(
+                path,
+                format!(
                     "damaged ({}); download the checkpoint again",
                     one_line(&error.to_string())
-                )))?;
+                ),
+            )
+        })?;
         let values = floats_from_native(&bytes, tensor.dtype()).ok_or_else(|| {
-            Error::model(path, format!("tensor {name} is of kind {:?}, not a float", tensor.dtype()))
+            Error::model(
+                path,
+                format!("tensor {name} is of kind {:?}, not a float", tensor.dtype()),
+            )
         })?;
         let name = name.strip_prefix("module.").unwrap_or(&name).to_string();
-        tensors.insert(name, HostTensor { shape: tensor.shape().to_vec(), values });
+        tensors.insert(
+            name,
+            HostTensor {
+                shape: tensor.shape().to_vec(),
+                values,
+            },
+        );
     }
     Ok(tensors)
 }
@@ -90,12 +114,24 @@ fn one_line(text: &str) -> String {
 fn floats_from_native(bytes: &[u8], dtype: DType) -> Option<Vec<f32>> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     Some(match dtype {
-        DType::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_ne_bytes(*b)).collect(),
-        DType::F64 => {
-            bytes.as_chunks::<8>().0.iter().map(|b| f64::from_ne_bytes(*b) as f32).collect()
-        }
-        DType::F16 => pairs().map(|b| half::f16::from_ne_bytes(*b).to_f32()).collect(),
-        DType::BF16 => pairs().map(|b| half::bf16::from_ne_bytes(*b).to_f32()).collect(),
+        DType::F32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_ne_bytes(*b))
+            .collect(),
+        DType::F64 => bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|b| f64::from_ne_bytes(*b) as f32)
+            .collect(),
+        DType::F16 => pairs()
+            .map(|b| half::f16::from_ne_bytes(*b).to_f32())
+            .collect(),
+        DType::BF16 => pairs()
+            .map(|b| half::bf16::from_ne_bytes(*b).to_f32())
+            .collect(),
         _ => return None,
     })
 }
@@ -131,7 +167,11 @@ pub fn discriminator(path: &Path, device: &Device) -> Result<(DiscriminatorConfi
     let tensors = read_checkpoint(path)?;
     let [double_width, in_channels, ..] = shape_of(&tensors, "start_conv.weight", path)?;
     let [time_dim, ..] = shape_of(&tensors, "t_embed.main.0.bias", path)?;
-    let config = DiscriminatorConfig { in_channels, width: double_width / 2, time_dim };
+    let config = DiscriminatorConfig {
+        in_channels,
+        width: double_width / 2,
+        time_dim,
+    };
     let network = config
         .init(0, device)
         .map_err(|error| Error::model(path, error.to_string()))?;
@@ -153,13 +193,21 @@ fn shape_of(tensors: &TensorMap, name: &str, path: &Path) -> Result<[usize; 4]> 
             ),
         )
     })?;
-    Ok(std::array::from_fn(|i| tensor.shape.get(i).copied().unwrap_or(1)))
+    Ok(std::array::from_fn(|i| {
+        tensor.shape.get(i).copied().unwrap_or(1)
+    }))
 }
 
 fn count_levels(tensors: &TensorMap) -> usize {
     tensors
         .keys()
-        .filter_map(|name| name.strip_prefix("downs.")?.split('.').next()?.parse::<usize>().ok())
+        .filter_map(|name| {
+            name.strip_prefix("downs.")?
+                .split('.')
+                .next()?
+                .parse::<usize>()
+                .ok()
+        })
         .max()
         .map_or(0, |last| last + 1)
 }
@@ -189,7 +237,11 @@ fn apply<M: Module>(
             },
         }
     }
-    problems.extend(tensors.keys().map(|name| format!("tensor {name} is not part of the network")));
+    problems.extend(
+        tensors
+            .keys()
+            .map(|name| format!("tensor {name} is not part of the network")),
+    );
     if !problems.is_empty() {
         let problem = weights::summary(&problems);
         let hint = "is this a whole checkpoint of StrDiffusion's network?";
@@ -212,8 +264,14 @@ pub fn unet_name(ours: &str, depth: usize) -> String {
         }
         ["ups", i, "upsample", kind] => format!("ups.{i}.3.1.{kind}"),
         [side @ ("downs" | "ups"), i, part, rest @ ..] => {
-            let slot = ["block1", "block2", "attention"].iter().position(|p| p == part);
-            format!("{side}.{i}.{}.{}", slot.unwrap_or_default(), block_name(rest))
+            let slot = ["block1", "block2", "attention"]
+                .iter()
+                .position(|p| p == part);
+            format!(
+                "{side}.{i}.{}.{}",
+                slot.unwrap_or_default(),
+                block_name(rest)
+            )
         }
         ["mid_attention", rest @ ..] => format!("mid_attn.{}", block_name(rest)),
         ["final_block", rest @ ..] => format!("final_res_block.{}", block_name(rest)),
@@ -268,7 +326,11 @@ pub fn discriminator_name(ours: &str) -> String {
         ["time", "linear2", kind] => format!("t_embed.main.2.{kind}"),
         ["blocks", i, part, kind] => {
             let number = i.parse::<usize>().map_or(0, |i| i + 1);
-            let part = if *part == "time" { "dense_t1".into() } else { format!("{part}.0") };
+            let part = if *part == "time" {
+                "dense_t1".into()
+            } else {
+                format!("{part}.0")
+            };
             format!("conv{number}.{part}.{kind}")
         }
         _ => ours.to_string(),

@@ -15,9 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::import;
-use crate::networks::{
-    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig,
-};
+use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
 use crate::sampling::Sampler;
 use crate::sde::{Prediction, Sde, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
@@ -102,7 +100,10 @@ impl ModelConfig {
             return complain("the discriminator must have 4 channels in");
         }
         let Canny { sigma, low, high } = self.edges.canny;
-        if ![sigma, low, high].iter().all(|v| v.is_finite() && *v >= 0.0) {
+        if ![sigma, low, high]
+            .iter()
+            .all(|v| v.is_finite() && *v >= 0.0)
+        {
             return Err(Error::Config(format!(
                 "canny sigma {sigma}, low {low}, high {high}: each must be at least 0"
             )));

@@ -29,7 +29,10 @@ impl SeededNoise {
     /// One stream for each picture of the batch.
     pub fn new(seeds: &[u64]) -> Self {
         Self {
-            streams: seeds.iter().map(|&seed| ChaCha8Rng::seed_from_u64(seed)).collect(),
+            streams: seeds
+                .iter()
+                .map(|&seed| ChaCha8Rng::seed_from_u64(seed))
+                .collect(),
         }
     }
 }
@@ -38,9 +41,13 @@ impl NoiseSource for SeededNoise {
     fn normal(&mut self, picture: usize, shape: [usize; 3]) -> Result<Vec<f32>> {
         let count = self.streams.len();
         let stream = self.streams.get_mut(picture).ok_or_else(|| {
-            Error::Noise(format!("picture {picture} has no seed: {count} seeds were given"))
+            Error::Noise(format!(
+                "picture {picture} has no seed: {count} seeds were given"
+            ))
         })?;
-        Ok((0..shape.iter().product()).map(|_| StandardNormal.sample(stream)).collect())
+        Ok((0..shape.iter().product())
+            .map(|_| StandardNormal.sample(stream))
+            .collect())
     }
 }
 
@@ -55,7 +62,10 @@ impl RecordedNoise {
     /// Draws in the order in which they will be asked for, each with its shape
     /// (channels, height, width).
     pub fn new(draws: Vec<([usize; 3], Vec<f32>)>) -> Self {
-        Self { draws: draws.into_iter(), taken: 0 }
+        Self {
+            draws: draws.into_iter(),
+            taken: 0,
+        }
     }
 
     /// How many draws are left.

@@ -39,7 +39,10 @@ pub struct LossWeights {
 impl Default for LossWeights {
     /// The paper's.
     fn default() -> Self {
-        Self { known: 1.0, hole: 10.0 }
+        Self {
+            known: 1.0,
+            hole: 10.0,
+        }
     }
 }
 
@@ -81,7 +84,10 @@ impl Objective<'_> {
         noise: Tensor<4>,
     ) -> Noised {
         let state = self.sde.marginal(x0.clone(), mu.clone(), times, noise);
-        Noised { optimum: self.sde.optimum_step(state.clone(), x0, mu, times), state }
+        Noised {
+            optimum: self.sde.optimum_step(state.clone(), x0, mu, times),
+            state,
+        }
     }
 
     /// Loss of a structure network.
@@ -93,7 +99,15 @@ impl Objective<'_> {
         noise: Tensor<4>,
     ) -> Tensor<1> {
         let noised = self.noised(batch.gray.clone(), batch.edges.clone(), times, noise);
-        self.loss(network, noised, batch.gray.clone(), batch.edges.clone(), batch, times, None)
+        self.loss(
+            network,
+            noised,
+            batch.gray.clone(),
+            batch.edges.clone(),
+            batch,
+            times,
+            None,
+        )
     }
 
     /// Loss of a texture network. Its guide is the optimum reverse state of a freshly noised
@@ -107,11 +121,23 @@ impl Objective<'_> {
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
         let mu = batch.image.clone() * batch.mask.clone();
-        let structure =
-            self.noised(batch.gray.clone(), batch.edges.clone(), times, structure_noise);
+        let structure = self.noised(
+            batch.gray.clone(),
+            batch.edges.clone(),
+            times,
+            structure_noise,
+        );
         let guide = network.is_guided().then_some(structure.optimum);
         let noised = self.noised(batch.image.clone(), mu.clone(), times, noise);
-        self.loss(network, noised, batch.image.clone(), mu, batch, times, guide)
+        self.loss(
+            network,
+            noised,
+            batch.image.clone(),
+            mu,
+            batch,
+            times,
+            guide,
+        )
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one formula")]
@@ -158,8 +184,14 @@ impl Objective<'_> {
     ) -> Tensor<1> {
         let mu = batch.image.clone() * batch.mask.clone();
         let texture = self.noised(batch.image.clone(), mu, times, noise);
-        let structure =
-            self.noised(batch.gray.clone(), batch.edges.clone(), times, structure_noise).optimum;
+        let structure = self
+            .noised(
+                batch.gray.clone(),
+                batch.edges.clone(),
+                times,
+                structure_noise,
+            )
+            .optimum;
         let mixed = texture.optimum.clone() * batch.mask.clone()
             + texture.state.clone() * (1.0 - batch.mask.clone());
         let times: Vec<f32> = times.iter().map(|&t| t as f32).collect();

@@ -44,7 +44,12 @@ pub struct Resampling {
 impl Default for Resampling {
     /// The paper's values for T = 400.
     fn default() -> Self {
-        Self { u_max: 6, u_min: 3, jump: 5, re: 5 }
+        Self {
+            u_max: 6,
+            u_min: 3,
+            jump: 5,
+            re: 5,
+        }
     }
 }
 
@@ -209,7 +214,12 @@ impl PaperSampler {
                 self.early_until
             )));
         }
-        if let Some(Resampling { u_max, u_min, jump, re }) = self.resampling
+        if let Some(Resampling {
+            u_max,
+            u_min,
+            jump,
+            re,
+        }) = self.resampling
             && [u_max, u_min, jump, re].contains(&0)
         {
             return Err(Error::Config(format!(
@@ -430,7 +440,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn sample(&mut self, settings: &PaperSampler) -> Result<Sampled> {
         let sde = &self.model.sde;
-        let (mu_y, mu_x) = (self.conditions.texture.clone(), self.conditions.edges.clone());
+        let (mu_y, mu_x) = (
+            self.conditions.texture.clone(),
+            self.conditions.edges.clone(),
+        );
         let total = sde.steps();
         let early_end = (settings.early_until * total as f64).floor().max(1.0) as usize;
 
@@ -476,7 +489,11 @@ impl Run<'_> {
             }
             self.report_step(t, Phase::Late, &texture, &guide)?;
         }
-        Ok(Sampled { texture, structure, evaluations: self.evaluations })
+        Ok(Sampled {
+            texture,
+            structure,
+            evaluations: self.evaluations,
+        })
     }
 
     /// The reference scores every early pair, though it uses the score only when it resamples.
@@ -519,7 +536,12 @@ impl Run<'_> {
             let verdicts = self.judge(&scores, &incumbent, round >= settings.u_min);
             for (picture, &verdict) in verdicts.iter().enumerate() {
                 if self.active[picture] {
-                    self.tell(&Event::Resampled { t, round, picture, verdict })?;
+                    self.tell(&Event::Resampled {
+                        t,
+                        round,
+                        picture,
+                        verdict,
+                    })?;
                 }
             }
             pair = self.settle(&pair, &challenger, &verdicts);
@@ -582,8 +604,12 @@ impl Run<'_> {
             })
         });
         Pair {
-            structure: pair.structure.blend(&challenger.structure, &share, rescale.as_ref()),
-            texture: pair.texture.blend(&challenger.texture, &share, rescale.as_ref()),
+            structure: pair
+                .structure
+                .blend(&challenger.structure, &share, rescale.as_ref()),
+            texture: pair
+                .texture
+                .blend(&challenger.texture, &share, rescale.as_ref()),
             clean: blend(&pair.clean, &challenger.clean, &share),
         }
     }
@@ -592,7 +618,10 @@ impl Run<'_> {
     fn known_structure(&mut self, level: usize) -> Result<Tensor<4>> {
         let z = self.draw(1)?;
         let Conditions { gray, edges, .. } = self.conditions;
-        Ok(self.model.sde.marginal(gray.clone(), edges.clone(), level, z))
+        Ok(self
+            .model
+            .sde
+            .marginal(gray.clone(), edges.clone(), level, z))
     }
 
     fn paste_structure(
@@ -628,13 +657,20 @@ impl Run<'_> {
         let (sde, prediction) = (&model.sde, model.config.prediction);
         let noise = sde.noise_from_output(output, prediction, x.clone(), mu.clone(), t);
         let mean = sde.reverse_sde_mean(x, mu, sde.score_from_noise(noise, t), t);
-        Ok(Stepped { mean, noise: self.step_noise(1, t)? })
+        Ok(Stepped {
+            mean,
+            noise: self.step_noise(1, t)?,
+        })
     }
 
     /// Step 2: one reverse SDE step of the texture, guided by a structure.
     fn step_texture(&mut self, y: &Tensor<4>, structure: Stepped, t: usize) -> Result<Pair> {
         let (texture, clean) = self.advance_texture(y, structure.state(), t)?;
-        Ok(Pair { structure, texture, clean })
+        Ok(Pair {
+            structure,
+            texture,
+            clean,
+        })
     }
 
     fn advance_texture(
@@ -660,18 +696,27 @@ impl Run<'_> {
         );
         self.evaluations.texture += 1;
         let prediction = model.config.prediction;
-        let clean =
-            sde.clean_from_output(output.clone(), prediction, y.clone(), mu.clone(), t);
+        let clean = sde.clean_from_output(output.clone(), prediction, y.clone(), mu.clone(), t);
         let noise = sde.noise_from_output(output, prediction, y.clone(), mu.clone(), t);
         let mean = sde.reverse_sde_mean(y, mu, sde.score_from_noise(noise, t), t);
-        Ok((Stepped { mean, noise: self.step_noise(3, t)? }, clean))
+        Ok((
+            Stepped {
+                mean,
+                noise: self.step_noise(3, t)?,
+            },
+            clean,
+        ))
     }
 
     /// What the reverse SDE step at t adds to its mean: −σ_t √Δ z.
     fn step_noise(&mut self, channels: usize, t: usize) -> Result<Tensor<4>> {
         let z = self.draw(channels)?;
         let quiet = t == 1 && !self.switches.last_step_noise;
-        Ok(if quiet { z.zeros_like() } else { -self.model.sde.dispersion(z, t) })
+        Ok(if quiet {
+            z.zeros_like()
+        } else {
+            -self.model.sde.dispersion(z, t)
+        })
     }
 
     fn score(&mut self, pair: &Pair, t: usize, round: usize) -> Result<Vec<f32>> {
@@ -679,14 +724,17 @@ impl Run<'_> {
             DiscriminatorView::Whole => pair.texture.state(),
             DiscriminatorView::Known => pair.texture.state() * self.conditions.mask.clone(),
         };
-        let scores = self.model.discriminator.forward(
-            &[t as f32],
-            texture,
-            pair.structure.state(),
-        );
+        let scores = self
+            .model
+            .discriminator
+            .forward(&[t as f32], texture, pair.structure.state());
         self.evaluations.discriminator += 1;
         let scores = host_values(scores);
-        self.tell(&Event::Scored { t, round, scores: &scores })?;
+        self.tell(&Event::Scored {
+            t,
+            round,
+            scores: &scores,
+        })?;
         Ok(scores)
     }
 

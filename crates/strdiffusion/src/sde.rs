@@ -101,7 +101,11 @@ impl Default for SdeConfig {
 
 /// The reference implementation's reading of λ: values of 1 and more are levels of 255.
 pub fn max_sigma_from_levels(max_sigma: f64) -> f64 {
-    if max_sigma >= 1.0 { max_sigma / 255.0 } else { max_sigma }
+    if max_sigma >= 1.0 {
+        max_sigma / 255.0
+    } else {
+        max_sigma
+    }
 }
 
 /// The schedule's coefficients. All of them are indexed by t = 0..=T.
@@ -124,15 +128,27 @@ impl Sde {
     /// # Errors
     /// If T < 2, λ or ε is out of range.
     pub fn new(config: &SdeConfig) -> Result<Self> {
-        let SdeConfig { schedule, steps, max_sigma: lambda, eps, arithmetic } = *config;
+        let SdeConfig {
+            schedule,
+            steps,
+            max_sigma: lambda,
+            eps,
+            arithmetic,
+        } = *config;
         if !(2..=100_000).contains(&steps) {
-            return Err(Error::Config(format!("T is {steps}: it must be 2 to 100000")));
+            return Err(Error::Config(format!(
+                "T is {steps}: it must be 2 to 100000"
+            )));
         }
         if !(lambda > 0.0 && lambda.is_finite()) {
-            return Err(Error::Config(format!("max_sigma is {lambda}: it must be above 0")));
+            return Err(Error::Config(format!(
+                "max_sigma is {lambda}: it must be above 0"
+            )));
         }
         if !(eps > 0.0 && eps < 1.0) {
-            return Err(Error::Config(format!("eps is {eps}: it must be between 0 and 1")));
+            return Err(Error::Config(format!(
+                "eps is {eps}: it must be between 0 and 1"
+            )));
         }
         Ok(match arithmetic {
             Arithmetic::Double => Self::in_double(schedule, steps, lambda, eps),
@@ -168,7 +184,10 @@ impl Sde {
             .collect();
         let dt = -eps.ln() / theta_bars[steps];
         Self {
-            sigmas: thetas.iter().map(|theta| lambda * (2.0 * theta).sqrt()).collect(),
+            sigmas: thetas
+                .iter()
+                .map(|theta| lambda * (2.0 * theta).sqrt())
+                .collect(),
             sigma_bars: theta_bars
                 .iter()
                 .map(|bar| lambda * (-(-2.0 * bar * dt).exp_m1()).sqrt())
@@ -326,7 +345,9 @@ impl Sde {
         t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         let t = t.into();
-        self.weigh(x - self.marginal_mean(x0, mu, t), t, |t| 1.0 / self.sigma_bar(t))
+        self.weigh(x - self.marginal_mean(x0, mu, t), t, |t| {
+            1.0 / self.sigma_bar(t)
+        })
     }
 
     /// Clean end of a state whose noise is known: x̂_0 = (x_t − μ − σ̄_t ε̂)/α_t + μ.
@@ -343,12 +364,7 @@ impl Sde {
     }
 
     /// Drift of one forward step: θ_t (μ − x) Δ.
-    pub fn drift<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
+    pub fn drift<'a>(&self, x: Tensor<4>, mu: Tensor<4>, t: impl Into<Times<'a>>) -> Tensor<4> {
         self.weigh(mu - x, t.into(), |t| self.theta(t) * self.dt)
     }
 
@@ -502,9 +518,7 @@ impl Sde {
     ) -> Tensor<4> {
         match prediction {
             Prediction::Noise => output,
-            Prediction::CleanDifference => {
-                self.noise_from_clean(x, output + mu.clone(), mu, t)
-            }
+            Prediction::CleanDifference => self.noise_from_clean(x, output + mu.clone(), mu, t),
         }
     }
 
@@ -529,7 +543,12 @@ mod tests {
     use super::*;
 
     fn sde(schedule: Schedule, steps: usize) -> Sde {
-        Sde::new(&SdeConfig { schedule, steps, ..Default::default() }).unwrap()
+        Sde::new(&SdeConfig {
+            schedule,
+            steps,
+            ..Default::default()
+        })
+        .unwrap()
     }
 
     #[test]

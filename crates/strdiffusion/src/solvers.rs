@@ -57,12 +57,7 @@ pub fn first_order(u: Tensor<4>, clean: Tensor<4>, gap: Gap) -> Tensor<4> {
 /// First order, stochastic: u_t = r e^{−h} u_s + α_t (1 − e^{−2h}) û_0 + σ̄_t √(1 − e^{−2h}) z.
 ///
 /// For gaps of one step this is the posterior step.
-pub fn first_order_stochastic(
-    u: Tensor<4>,
-    clean: Tensor<4>,
-    gap: Gap,
-    z: Tensor<4>,
-) -> Tensor<4> {
+pub fn first_order_stochastic(u: Tensor<4>, clean: Tensor<4>, gap: Gap, z: Tensor<4>) -> Tensor<4> {
     let rest = 1.0 - gap.decay.powi(2);
     u * (gap.ratio * gap.decay) + clean * (gap.alpha * rest) + z * (gap.sigma * rest.sqrt())
 }
@@ -73,7 +68,11 @@ pub fn first_order_stochastic(
 /// is first order: there this is zero.
 pub fn second_order_term(difference: Tensor<4>, gap: Gap) -> Tensor<4> {
     let h = gap.log_snr_gain();
-    let weight = if h.is_finite() { gap.alpha * ((gap.decay - 1.0) / h + 1.0) } else { 0.0 };
+    let weight = if h.is_finite() {
+        gap.alpha * ((gap.decay - 1.0) / h + 1.0)
+    } else {
+        0.0
+    };
     difference * weight
 }
 
@@ -133,7 +132,11 @@ impl Grid {
                 Self::LogSnr => {
                     let log_snr = |t: usize| (sde.alpha(t) / sde.sigma_bar(t)).ln();
                     let (first, end) = (log_snr(last), log_snr(1));
-                    let share = if steps == 1 { 0.0 } else { i as f64 / (steps - 1) as f64 };
+                    let share = if steps == 1 {
+                        0.0
+                    } else {
+                        i as f64 / (steps - 1) as f64
+                    };
                     let wanted = first + (end - first) * share;
                     let nearest = (1..=last).min_by(|&a, &b| {
                         let distance = |t| (log_snr(t) - wanted).abs();
@@ -166,18 +169,30 @@ mod tests {
     }
 
     fn tensor(values: &[f32]) -> Tensor<4> {
-        Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, 1, values.len()]), &Device::flex())
+        Tensor::from_data(
+            TensorData::new(values.to_vec(), [1, 1, 1, values.len()]),
+            &Device::flex(),
+        )
     }
 
     #[test]
     fn one_step_gaps_are_the_posterior_step() {
         let sde = sde();
-        let (u, clean, z) = (tensor(&[0.3, -0.2]), tensor(&[0.5, 0.1]), tensor(&[1.0, -0.4]));
+        let (u, clean, z) = (
+            tensor(&[0.3, -0.2]),
+            tensor(&[0.5, 0.1]),
+            tensor(&[1.0, -0.4]),
+        );
         let zero = u.zeros_like();
         for t in [1, 2, 40, 100] {
-            let ours =
-                first_order_stochastic(u.clone(), clean.clone(), Gap::new(&sde, t, t - 1), z.clone());
-            let posterior = sde.posterior_step(u.clone(), clean.clone(), zero.clone(), t, z.clone());
+            let ours = first_order_stochastic(
+                u.clone(),
+                clean.clone(),
+                Gap::new(&sde, t, t - 1),
+                z.clone(),
+            );
+            let posterior =
+                sde.posterior_step(u.clone(), clean.clone(), zero.clone(), t, z.clone());
             for (a, b) in host_values(ours).iter().zip(host_values(posterior)) {
                 assert!((a - b).abs() < 1e-6, "t = {t}: {a} against {b}");
             }

@@ -111,20 +111,39 @@ pub fn apply<M: Module>(module: M, tensors: TensorMap, source: &Path) -> Result<
                 let data = TensorData::new(tensor.values, tensor.shape);
                 let device = old.device();
                 let value = Tensor::from_data(data, &device.clone().without_autodiff());
-                let value = if old.is_autodiff() { Tensor::from_inner(value) } else { value };
+                let value = if old.is_autodiff() {
+                    Tensor::from_inner(value)
+                } else {
+                    value
+                };
                 value.set_require_grad(old.is_require_grad())
             })
         }
     }
-    let mut applier = Applier { path: vec![], tensors, problems: vec![] };
+    let mut applier = Applier {
+        path: vec![],
+        tensors,
+        problems: vec![],
+    };
     let module = module.map(&mut applier);
-    let Applier { tensors, mut problems, .. } = applier;
-    problems.extend(tensors.keys().map(|name| format!("tensor {name} is not part of the network")));
+    let Applier {
+        tensors,
+        mut problems,
+        ..
+    } = applier;
+    problems.extend(
+        tensors
+            .keys()
+            .map(|name| format!("tensor {name} is not part of the network")),
+    );
     if problems.is_empty() {
         return Ok(module);
     }
     let problem = summary(&problems);
-    Err(Error::model(source, format!("{problem}; make or copy the weights again")))
+    Err(Error::model(
+        source,
+        format!("{problem}; make or copy the weights again"),
+    ))
 }
 
 /// The first few problems on one line, and how many more there are.
@@ -144,7 +163,10 @@ pub(crate) fn summary(problems: &[String]) -> String {
 pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
     if bytes.is_empty() {
-        return Err(Error::model(path, "the file is empty; fetch or make the weights again"));
+        return Err(Error::model(
+            path,
+            "the file is empty; fetch or make the weights again",
+        ));
     }
     let file = SafeTensors::deserialize(&bytes).map_err(|error| {
         Error::model(
@@ -155,9 +177,18 @@ pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
     let mut tensors = TensorMap::new();
     for (name, view) in file.tensors() {
         let values = floats_from_bytes(view.data(), view.dtype()).ok_or_else(|| {
-            Error::model(path, format!("tensor {name} is of kind {:?}, not a float", view.dtype()))
+            Error::model(
+                path,
+                format!("tensor {name} is of kind {:?}, not a float", view.dtype()),
+            )
         })?;
-        tensors.insert(name, HostTensor { shape: view.shape().to_vec(), values });
+        tensors.insert(
+            name,
+            HostTensor {
+                shape: view.shape().to_vec(),
+                values,
+            },
+        );
     }
     Ok(tensors)
 }
@@ -165,9 +196,18 @@ pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
 fn floats_from_bytes(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
     let pairs = || bytes.as_chunks::<2>().0.iter();
     Some(match dtype {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F16 => pairs().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect(),
-        Dtype::BF16 => pairs().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect(),
+        Dtype::F32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
+        Dtype::F16 => pairs()
+            .map(|b| half::f16::from_le_bytes(*b).to_f32())
+            .collect(),
+        Dtype::BF16 => pairs()
+            .map(|b| half::bf16::from_le_bytes(*b).to_f32())
+            .collect(),
         _ => return None,
     })
 }

@@ -5,10 +5,10 @@
 
 use std::path::PathBuf;
 
+use safetensors::SafeTensors;
 use strdiffusion::picture::{FloatImage, Mask, Photo};
 use strdiffusion::reference::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 use strdiffusion::structure::{Canny, GrayPlane, rgb8_to_gray};
-use safetensors::SafeTensors;
 
 fn prep() -> Option<(PathBuf, Vec<u8>)> {
     let folder = std::env::var_os("STRDIFFUSION_FIXTURES")

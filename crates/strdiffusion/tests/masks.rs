@@ -1,9 +1,9 @@
 //! Generated masks keep their promised share of hole, at every size, for every seed.
 
-use strdiffusion::masks::{MaskGenerator, ShapeKind, write_masks};
-use strdiffusion::picture::{HolePolarity, Mask};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use strdiffusion::masks::{MaskGenerator, ShapeKind, write_masks};
+use strdiffusion::picture::{HolePolarity, Mask};
 
 const KINDS: [ShapeKind; 3] = [ShapeKind::Stroke, ShapeKind::Ellipse, ShapeKind::Rectangle];
 

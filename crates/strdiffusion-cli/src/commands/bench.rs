@@ -74,9 +74,21 @@ impl Bench {
         model.check_size(self.size, self.size)?;
         let mut results = Map::new();
         for (kind, multiply_adds) in [
-            ("texture", model.config.texture.multiply_adds(self.size, self.size)),
-            ("structure", model.config.structure.multiply_adds(self.size, self.size)),
-            ("discriminator", model.config.discriminator.multiply_adds(self.size, self.size)),
+            (
+                "texture",
+                model.config.texture.multiply_adds(self.size, self.size),
+            ),
+            (
+                "structure",
+                model.config.structure.multiply_adds(self.size, self.size),
+            ),
+            (
+                "discriminator",
+                model
+                    .config
+                    .discriminator
+                    .multiply_adds(self.size, self.size),
+            ),
         ] {
             if self.wants(kind) {
                 let seconds = self.median(|| self.evaluate(&model, kind, &device));
@@ -170,11 +182,19 @@ impl Bench {
     }
 
     fn evaluate(&self, model: &Model, kind: &str, device: &Device) {
-        let Conditions { mask, texture, gray, edges } = self.conditions(device);
+        let Conditions {
+            mask,
+            texture,
+            gray,
+            edges,
+        } = self.conditions(device);
         let align = GuideAlignment::Padded;
         match kind {
             "texture" => {
-                let out = model.texture.forward(texture.clone(), texture, &[50.0], Some(gray), align);
+                let out =
+                    model
+                        .texture
+                        .forward(texture.clone(), texture, &[50.0], Some(gray), align);
                 host_values(out);
             }
             "structure" => {

@@ -12,21 +12,21 @@ use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
 use strdiffusion::evaluation::{
     Buckets, EvaluationError, FidReport, Fill, FinishedPictures, GeneratedMasks, Metric, ModelFill,
-    Outcome, Pairing, PairingOptions, PerceptualDistance, ReportInput, RunFolder, Sampling, Scorer,
-    Settings, Summary, evaluate, model_sha256, parse_metrics, peak_resident_bytes, write_inputs,
+    Outcome, Pairing, PairingOptions, PerceptualDistance, ReportInput, RunFolder, Scorer, Settings,
+    Summary, evaluate, model_sha256, parse_metrics, peak_resident_bytes, write_inputs,
     write_report,
 };
-use strdiffusion::fast::FastSampler;
 use strdiffusion::model::Model;
 use strdiffusion::perceptual::{
     InceptionFeatures, LearnedDistance, LpipsBackbone, WeightsError, WeightsFolder, fid_of_run,
 };
+use strdiffusion::sampling::Sampler;
 
 use super::masks::parse_ratio;
 use crate::default_model;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
-use crate::sampler_options::SamplerOptions;
+use crate::sampler_options::SamplerChoice;
 use crate::terminal;
 
 /// Score a model, or finished pictures of any method, against the truth
@@ -93,31 +93,14 @@ pub struct Eval {
     /// Write the pairs and the exact pictures and masks that are scored, and stop
     #[arg(long)]
     pairs_only: bool,
-    /// paper: every timestep; fast: few steps [default: paper, or fast with --steps]
-    #[arg(long, value_enum, conflicts_with = "results", help_heading = "Sampler")]
-    sampler: Option<SamplerName>,
-    /// Steps of the fast sampler
-    #[arg(
-        long,
-        value_name = "N",
-        conflicts_with = "results",
-        help_heading = "Sampler"
-    )]
-    steps: Option<usize>,
     #[command(flatten)]
-    paper: SamplerOptions,
+    sampler: SamplerChoice,
 }
 
 const EXAMPLES: &str = "Examples:
   strdiffusion eval --images photos --masks masks --report report
   strdiffusion eval --model M --steps 10 --images photos --ratio 0.1-0.5 --report report
   strdiffusion eval --results filled --images photos --masks masks --report report";
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum SamplerName {
-    Paper,
-    Fast,
-}
 
 #[derive(Clone, Copy, ValueEnum)]
 enum LpipsNetName {
@@ -317,34 +300,13 @@ impl Eval {
         Ok(Some((folder, model)))
     }
 
-    fn sampling(&self, model: &Model) -> Result<Sampling> {
-        let named = self.sampler.unwrap_or(match self.steps {
-            Some(_) => SamplerName::Fast,
-            None => SamplerName::Paper,
-        });
-        if named == SamplerName::Paper {
-            if self.steps.is_some() {
-                return Err(user_error(
-                    "--steps: the paper's sampler takes every step of its model; use --sampler \
-                     fast, or leave --steps away",
-                ));
-            }
-            let sampler = self.paper.apply(model.config.sampling);
-            sampler.validate()?;
-            return Ok(Sampling::Paper(sampler));
+    fn sampling(&self, model: &Model) -> Result<Sampler> {
+        let sampler = self.sampler.apply(model.config.sampling)?;
+        if let Sampler::Fast(fast) = &sampler {
+            // Whether the model's schedule has that many steps is known before anything is filled.
+            fast.grid.timesteps(&model.sde, fast.steps)?;
         }
-        if self.paper.apply(model.config.sampling) != model.config.sampling {
-            return Err(user_error(
-                "--u-max, --u-min, --jump, --re, --no-resampling and --reference belong to the \
-                 paper's sampler; leave them away, or use --sampler paper without --steps",
-            ));
-        }
-        let mut sampler = FastSampler::default();
-        sampler.steps = self.steps.unwrap_or(sampler.steps);
-        sampler.validate()?;
-        // Whether the model's schedule has that many steps is known before anything is filled.
-        sampler.grid.timesteps(&model.sde, sampler.steps)?;
-        Ok(Sampling::Fast(sampler))
+        Ok(sampler)
     }
 
     fn describe_model(
@@ -352,22 +314,11 @@ impl Eval {
         settings: &mut Settings,
         folder: &Path,
         model: &Model,
-        sampling: Sampling,
+        sampling: Sampler,
     ) -> Result<()> {
         settings.method = self.name.clone().unwrap_or_else(|| name_of(folder));
         settings.size = Some(self.size.unwrap_or(model.config.training_resolution as u32));
-        let sampler = match sampling {
-            Sampling::Paper(sampler) => format!(
-                "paper, every timestep; {}",
-                serde_json::to_string(&sampler).unwrap_or_default()
-            ),
-            Sampling::Fast(sampler) => {
-                format!(
-                    "fast; {}",
-                    serde_json::to_string(&sampler).unwrap_or_default()
-                )
-            }
-        };
+        let sampler = serde_json::to_string(&sampling).unwrap_or_default();
         settings.method_settings = BTreeMap::from([
             ("Model".to_owned(), folder.display().to_string()),
             (

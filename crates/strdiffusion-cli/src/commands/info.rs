@@ -90,10 +90,7 @@ pub fn describe(model: &Model, folder: &Path) -> String {
                 as_text(&config.prediction)
             ),
         ),
-        (
-            "sampler",
-            sampler_line(&config.sampling, sde.steps),
-        ),
+        ("sampler", sampler_line(&config.sampling, sde.steps)),
         (
             "edges",
             format!(

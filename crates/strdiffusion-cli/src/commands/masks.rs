@@ -41,7 +41,13 @@ impl Masks {
 pub fn parse_ratio(text: &str) -> Result<RangeInclusive<f64>, String> {
     let wrong = || format!("{text:?} is no range of shares: write it as 0.1-0.5");
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
-    let (from, to): (f64, f64) =
-        (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
-    if (0.0..=1.0).contains(&from) && (from..=1.0).contains(&to) { Ok(from..=to) } else { Err(wrong()) }
+    let (from, to): (f64, f64) = (
+        from.parse().map_err(|_| wrong())?,
+        to.parse().map_err(|_| wrong())?,
+    );
+    if (0.0..=1.0).contains(&from) && (from..=1.0).contains(&to) {
+        Ok(from..=to)
+    } else {
+        Err(wrong())
+    }
 }

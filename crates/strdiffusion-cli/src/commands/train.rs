@@ -193,7 +193,10 @@ impl Train {
         if skipped.is_empty() {
             return Ok(());
         }
-        let lines: String = skipped.iter().map(|(_, reason)| format!("{reason}\n")).collect();
+        let lines: String = skipped
+            .iter()
+            .map(|(_, reason)| format!("{reason}\n"))
+            .collect();
         write_atomically(list, lines.as_bytes())?;
         eprintln!(
             "note: {} files were skipped because they do not decode; {} lists them",

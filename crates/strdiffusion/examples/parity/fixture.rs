@@ -28,7 +28,10 @@ impl Recorded {
             .clone()
             .try_into()
             .map_err(|shape| format!("shape {shape:?} where four extents are needed"))?;
-        Ok(Tensor::from_data(TensorData::new(self.to_f32(), shape), device))
+        Ok(Tensor::from_data(
+            TensorData::new(self.to_f32(), shape),
+            device,
+        ))
     }
 }
 
@@ -43,21 +46,35 @@ impl Recording {
         for (name, view) in file.tensors() {
             let values = numbers(view.data(), view.dtype())
                 .ok_or_else(|| format!("{name} is of kind {:?}", view.dtype()))?;
-            arrays.insert(name, Recorded { shape: view.shape().to_vec(), values });
+            arrays.insert(
+                name,
+                Recorded {
+                    shape: view.shape().to_vec(),
+                    values,
+                },
+            );
         }
         Ok(Self(arrays))
     }
 
     pub fn get(&self, name: &str) -> Result<&Recorded, String> {
-        self.0.get(name).ok_or_else(|| format!("{name} was not recorded"))
+        self.0
+            .get(name)
+            .ok_or_else(|| format!("{name} was not recorded"))
     }
 
     pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor<4>, String> {
-        self.get(name)?.tensor(device).map_err(|error| format!("{name}: {error}"))
+        self.get(name)?
+            .tensor(device)
+            .map_err(|error| format!("{name}: {error}"))
     }
 
     pub fn scalar(&self, name: &str) -> Result<f64, String> {
-        self.get(name)?.values.first().copied().ok_or_else(|| format!("{name} is empty"))
+        self.get(name)?
+            .values
+            .first()
+            .copied()
+            .ok_or_else(|| format!("{name} is empty"))
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -78,7 +95,12 @@ impl Recording {
 
 fn numbers(bytes: &[u8], dtype: Dtype) -> Option<Vec<f64>> {
     fn each<const N: usize>(bytes: &[u8], read: fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
+        bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|chunk| read(*chunk))
+            .collect()
     }
     Some(match dtype {
         Dtype::F64 => each(bytes, f64::from_le_bytes),

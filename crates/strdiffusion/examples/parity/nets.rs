@@ -30,12 +30,18 @@ pub fn check(folder: &Path, device: &Device, report: &mut Report) {
 /// recorded in `texture_a_cases.safetensors`, `texture_tiny_module.pth` in
 /// `tiny_cases.safetensors`.
 fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> Result<(), String> {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let stem = stem
         .trim_end_matches("_module")
         .trim_end_matches("_legacyformat")
         .to_string();
-    let (kind, family) = stem.split_once('_').ok_or("the file's name is not understood")?;
+    let (kind, family) = stem
+        .split_once('_')
+        .ok_or("the file's name is not understood")?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let own = folder.join(format!("{stem}_cases.safetensors"));
     let shared = folder.join(format!("{family}_cases.safetensors"));
@@ -61,7 +67,12 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
             );
             let expected = &recording.get(&part("out"))?.values;
             let tolerance = DISCRIMINATOR_TOLERANCE * max_abs(expected).max(1.0);
-            report.compare(&format!("{name} {case}"), &host_values(scores), expected, tolerance);
+            report.compare(
+                &format!("{name} {case}"),
+                &host_values(scores),
+                expected,
+                tolerance,
+            );
         }
         return Ok(());
     }
@@ -78,7 +89,14 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
         }
     }
     if recording.has("train.out_1st_call") {
-        training_mode(name, network.clone(), config.depth, &recording, device, report)?;
+        training_mode(
+            name,
+            network.clone(),
+            config.depth,
+            &recording,
+            device,
+            report,
+        )?;
     }
     if recording.has("inter.out") {
         blocks(name, &network, config.depth, &recording, device, report)?;
@@ -135,14 +153,24 @@ fn training_mode(
     let ours = forward(&network, recording, "train", device)?;
     let expected = &recording.get("train.out_eval_same_inputs")?.values;
     let tolerance = UNET_TOLERANCE * max_abs(expected);
-    report.compare(&format!("{name} evaluation of the same"), &ours, expected, tolerance);
+    report.compare(
+        &format!("{name} evaluation of the same"),
+        &ours,
+        expected,
+        tolerance,
+    );
 
     for (call, out) in [("1st", "train.out_1st_call"), ("2nd", "train.out_2nd_call")] {
         network.iterate_power();
         let ours = forward(&network, recording, "train", device)?;
         let expected = &recording.get(out)?.values;
         let tolerance = UNET_TOLERANCE * max_abs(expected);
-        report.compare(&format!("{name} train, {call} call"), &ours, expected, tolerance);
+        report.compare(
+            &format!("{name} train, {call} call"),
+            &ours,
+            expected,
+            tolerance,
+        );
     }
     for (path, tensor) in collect(&network) {
         let recorded = format!("train.after2.{}", import::unet_name(&path, depth));
@@ -174,7 +202,12 @@ fn blocks(
     })?;
     let expected = &recording.get("inter.out")?.values;
     let tolerance = UNET_TOLERANCE * max_abs(expected);
-    report.compare(&format!("{name} inter.out"), &host_values(out), expected, tolerance);
+    report.compare(
+        &format!("{name} inter.out"),
+        &host_values(out),
+        expected,
+        tolerance,
+    );
 
     for (path, ours) in seen {
         // The name of one of the block's weights, up to the block.

@@ -53,7 +53,11 @@ pub fn max_difference(ours: &[f32], expected: &[f64]) -> f64 {
     }
     ours.iter().zip(expected).fold(0.0, |max, (a, b)| {
         let difference = (f64::from(*a) - b).abs();
-        if difference.is_nan() { f64::INFINITY } else { f64::max(max, difference) }
+        if difference.is_nan() {
+            f64::INFINITY
+        } else {
+            f64::max(max, difference)
+        }
     })
 }
 

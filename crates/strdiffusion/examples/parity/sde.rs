@@ -38,7 +38,10 @@ fn schedule_named(name: &str) -> Option<Schedule> {
 /// Reads `T20.cosine`.
 fn parse_process(name: &str) -> Option<(usize, Schedule)> {
     let (steps, schedule) = name.split_once('.')?;
-    Some((steps.strip_prefix('T')?.parse().ok()?, schedule_named(schedule)?))
+    Some((
+        steps.strip_prefix('T')?.parse().ok()?,
+        schedule_named(schedule)?,
+    ))
 }
 
 /// Reads `T20.cosine.eps0.005` or `T20.cosine.eps0.005.ms10`; λ in levels of 255.
@@ -72,11 +75,18 @@ fn schedules(file: &str, recording: &Recording, report: &mut Report) {
             let (config, _) = parse_setting(&prefix).ok_or("the name is not understood")?;
             if recording.has(&format!("{prefix}.max_sigma")) {
                 let expected = recording.scalar(&format!("{prefix}.max_sigma"))?;
-                report.case(&format!("{case} max_sigma"), (config.max_sigma - expected).abs(), 1e-12);
+                report.case(
+                    &format!("{case} max_sigma"),
+                    (config.max_sigma - expected).abs(),
+                    1e-12,
+                );
             }
             let single = Sde::new(&config).map_err(|e| e.to_string())?;
-            let double = Sde::new(&SdeConfig { arithmetic: Arithmetic::Double, ..config.clone() })
-                .map_err(|e| e.to_string())?;
+            let double = Sde::new(&SdeConfig {
+                arithmetic: Arithmetic::Double,
+                ..config.clone()
+            })
+            .map_err(|e| e.to_string())?;
             if recording.has(&format!("{prefix}.dt")) {
                 let dt = recording.scalar(&format!("{prefix}.dt"))?;
                 report.case(&format!("{case} dt"), (single.dt() / dt - 1.0).abs(), 1e-5);
@@ -110,8 +120,16 @@ fn schedules(file: &str, recording: &Recording, report: &mut Report) {
                     }
                 }
                 report.case(&format!("{case} {array} (f32)"), of_single, 1e-6);
-                report.case(&format!("{case} {array} (f64, t ≥ T/2, relative)"), late, 1e-5);
-                report.case(&format!("{case} {array} (f64, t < T/2, of what f32 loses)"), early, 1.0);
+                report.case(
+                    &format!("{case} {array} (f64, t ≥ T/2, relative)"),
+                    late,
+                    1e-5,
+                );
+                report.case(
+                    &format!("{case} {array} (f64, t < T/2, of what f32 loses)"),
+                    early,
+                    1.0,
+                );
             }
             Ok(())
         })();
@@ -133,7 +151,13 @@ fn steps(file: &str, recording: &Recording, device: &Device, report: &mut Report
                 ..Default::default()
             };
             let sde = Sde::new(&config).map_err(|error| error.to_string())?;
-            let run = Steps { process: &process, case: &case, recording, device, sde: &sde };
+            let run = Steps {
+                process: &process,
+                case: &case,
+                recording,
+                device,
+                sde: &sde,
+            };
             run.at_single_times(report)?;
             run.at_vector_times(report)?;
             run.whole_runs(report)
@@ -154,13 +178,22 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn tensor(&self, name: &str) -> Result<Tensor<4>, String> {
-        self.recording.tensor(&format!("{}.{name}", self.process), self.device)
+        self.recording
+            .tensor(&format!("{}.{name}", self.process), self.device)
     }
 
     fn compare(&self, name: &str, ours: Tensor<4>, report: &mut Report) -> Result<(), String> {
-        let expected = &self.recording.get(&format!("{}.{name}", self.process))?.values;
+        let expected = &self
+            .recording
+            .get(&format!("{}.{name}", self.process))?
+            .values;
         let tolerance = 1e-5 * max_abs(expected).max(1e-6);
-        report.compare(&format!("{} {name}", self.case), &host_values(ours), expected, tolerance);
+        report.compare(
+            &format!("{} {name}", self.case),
+            &host_values(ours),
+            expected,
+            tolerance,
+        );
         Ok(())
     }
 
@@ -186,24 +219,52 @@ impl Steps<'_> {
             for (name, ours) in [
                 ("mu_bar", sde.marginal_mean(x0_(), mu_(), t)),
                 ("drift", sde.drift(x_(), mu_(), t)),
-                ("sde_reverse_drift", sde.reverse_sde_drift(x_(), mu_(), score_(), t)),
-                ("ode_reverse_drift", sde.reverse_ode_drift(x_(), mu_(), score_(), t)),
+                (
+                    "sde_reverse_drift",
+                    sde.reverse_sde_drift(x_(), mu_(), score_(), t),
+                ),
+                (
+                    "ode_reverse_drift",
+                    sde.reverse_ode_drift(x_(), mu_(), score_(), t),
+                ),
                 ("forward_step", sde.forward_step(x_(), mu_(), t, forward_z)),
-                ("reverse_sde_step_mean", sde.reverse_sde_mean(x_(), mu_(), score_(), t)),
-                ("reverse_sde_step", sde.reverse_sde_step(x_(), mu_(), score_(), t, reverse_z)),
-                ("reverse_ode_step", sde.reverse_ode_step(x_(), mu_(), score_(), t)),
-                ("reverse_optimum_step", sde.optimum_step(x_(), x0_(), mu_(), t)),
+                (
+                    "reverse_sde_step_mean",
+                    sde.reverse_sde_mean(x_(), mu_(), score_(), t),
+                ),
+                (
+                    "reverse_sde_step",
+                    sde.reverse_sde_step(x_(), mu_(), score_(), t, reverse_z),
+                ),
+                (
+                    "reverse_ode_step",
+                    sde.reverse_ode_step(x_(), mu_(), score_(), t),
+                ),
+                (
+                    "reverse_optimum_step",
+                    sde.optimum_step(x_(), x0_(), mu_(), t),
+                ),
                 ("real_score", sde.score_from_noise(noise.clone(), t)),
                 ("real_noise", noise),
             ] {
                 self.compare(&at(name), ours, report)?;
             }
             // It was recorded with the score's array standing in for a noise.
-            self.compare(&at("score_from_noise"), sde.score_from_noise(score_(), t), report)?;
+            self.compare(
+                &at("score_from_noise"),
+                sde.score_from_noise(score_(), t),
+                report,
+            )?;
             for (name, ours) in [("sigma_bar", sde.sigma_bar(t)), ("weights", sde.alpha(t))] {
-                let expected = self.recording.scalar(&format!("{}.t{t}.{name}", self.process))?;
+                let expected = self
+                    .recording
+                    .scalar(&format!("{}.t{t}.{name}", self.process))?;
                 let relative = (ours / expected - 1.0).abs();
-                report.case(&format!("{} t{t}.{name} (relative)", self.case), relative, 1e-5);
+                report.case(
+                    &format!("{} t{t}.{name} (relative)", self.case),
+                    relative,
+                    1e-5,
+                );
             }
         }
         Ok(())
@@ -211,16 +272,31 @@ impl Steps<'_> {
 
     fn at_vector_times(&self, report: &mut Report) -> Result<(), String> {
         let sde = self.sde;
-        let (x0, mu, x) = (self.tensor("x0")?, self.tensor("mu")?, self.tensor("vec.x")?);
+        let (x0, mu, x) = (
+            self.tensor("x0")?,
+            self.tensor("mu")?,
+            self.tensor("vec.x")?,
+        );
         let score = self.tensor("vec.score")?;
-        let times = self.recording.get(&format!("{}.vec.t", self.process))?.to_times();
+        let times = self
+            .recording
+            .get(&format!("{}.vec.t", self.process))?
+            .to_times();
         let t = times.as_slice();
         let mean = sde.marginal_mean(x0.clone(), mu.clone(), t);
         self.compare("vec.mu_bar", mean, report)?;
-        self.compare("vec.score_from_noise", sde.score_from_noise(score.clone(), t), report)?;
+        self.compare(
+            "vec.score_from_noise",
+            sde.score_from_noise(score.clone(), t),
+            report,
+        )?;
         let mean = sde.reverse_sde_mean(x.clone(), mu.clone(), score, t);
         self.compare("vec.reverse_sde_step_mean", mean, report)?;
-        self.compare("vec.reverse_optimum_step", sde.optimum_step(x, x0, mu, t), report)
+        self.compare(
+            "vec.reverse_optimum_step",
+            sde.optimum_step(x, x0, mu, t),
+            report,
+        )
     }
 
     fn whole_runs(&self, report: &mut Report) -> Result<(), String> {

@@ -30,7 +30,11 @@ pub fn check(folder: &Path, device: &Device, report: &mut Report) {
         .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
     for path in recordings {
         let name = title(&path);
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let outcome = settings.clone().and_then(|all| {
             let settings = all.get(&stem).ok_or("train.json says nothing about it")?;
             step(folder, &path, &name, settings, device, report)
@@ -57,10 +61,14 @@ fn step(
     report: &mut Report,
 ) -> Result<(), String> {
     let recording = Recording::open(path)?;
-    let checkpoint = settings["checkpoint"].as_str().ok_or("train.json names no checkpoint")?;
+    let checkpoint = settings["checkpoint"]
+        .as_str()
+        .ok_or("train.json names no checkpoint")?;
     let file = folder.join("nets").join(format!("{checkpoint}.pth"));
     let number = |key: &str| {
-        settings[key].as_f64().ok_or_else(|| format!("train.json does not say {key}"))
+        settings[key]
+            .as_f64()
+            .ok_or_else(|| format!("train.json does not say {key}"))
     };
     let config = SdeConfig {
         steps: number("T")? as usize,
@@ -95,7 +103,12 @@ fn step(
             noise,
             input("structure_noise")?,
         );
-        finish(network, loss, Adam::discriminator(), import::discriminator_name)?
+        finish(
+            network,
+            loss,
+            Adam::discriminator(),
+            import::discriminator_name,
+        )?
     } else {
         let (sizes, mut network) = import::unet(&file, &device).map_err(|e| e.to_string())?;
         network.iterate_power();
@@ -105,7 +118,9 @@ fn step(
         } else {
             objective.structure_loss(&network, &batch, &times, noise)
         };
-        finish(network, loss, Adam::generator(), |ours| import::unet_name(ours, sizes.depth))?
+        finish(network, loss, Adam::generator(), |ours| {
+            import::unet_name(ours, sizes.depth)
+        })?
     };
     compare(name, &outcome, &recording, settings, report)
 }
@@ -117,7 +132,10 @@ fn finish<M: burn::module::Module>(
     rename: impl Fn(&str) -> String,
 ) -> Result<Outcome, String> {
     let renamed = |tensors: TensorMap| -> TensorMap {
-        tensors.into_iter().map(|(name, tensor)| (rename(&name), tensor)).collect()
+        tensors
+            .into_iter()
+            .map(|(name, tensor)| (rename(&name), tensor))
+            .collect()
     };
     let grads = gradients(&network, &loss);
     let host = to_host(&network, &grads);
@@ -147,7 +165,12 @@ fn compare(
         let relative = match outcome.gradients.get(tensor) {
             None => f64::INFINITY,
             Some(gradient) => {
-                let norm = gradient.values.iter().map(|&g| f64::from(g).powi(2)).sum::<f64>().sqrt();
+                let norm = gradient
+                    .values
+                    .iter()
+                    .map(|&g| f64::from(g).powi(2))
+                    .sum::<f64>()
+                    .sqrt();
                 (norm - expected).abs() / expected.max(1e-12)
             }
         };
@@ -156,7 +179,11 @@ fn compare(
         }
     }
     report.case(
-        &format!("{name} {} gradient norms (relative; worst is {})", norms.len(), worst.0),
+        &format!(
+            "{name} {} gradient norms (relative; worst is {})",
+            norms.len(),
+            worst.0
+        ),
         worst.1,
         NORM_TOLERANCE,
     );
@@ -167,16 +194,25 @@ fn compare(
         let expected = || recording.get(array).map(|recorded| recorded.values.clone());
         if let Some(tensor) = array.strip_prefix("grad.") {
             let expected = expected()?;
-            let ours = outcome.gradients.get(tensor).ok_or(format!("{tensor} has no gradient"))?;
+            let ours = outcome
+                .gradients
+                .get(tensor)
+                .ok_or(format!("{tensor} has no gradient"))?;
             let scale = max_abs(&expected).max(1e-12);
             gradient_worst = gradient_worst.max(max_difference(&ours.values, &expected) / scale);
             gradient_count += 1;
         } else if let Some(tensor) = array.strip_prefix("after.") {
             let expected = expected()?;
-            let ours = &outcome.after.get(tensor).ok_or(format!("{tensor} is missing"))?.values;
+            let ours = &outcome
+                .after
+                .get(tensor)
+                .ok_or(format!("{tensor} is missing"))?
+                .values;
             let gradient = outcome.gradients.get(tensor);
             let scale = gradient.map_or(0.0, |g| {
-                g.values.iter().fold(0f64, |max, v| max.max(f64::from(v.abs())))
+                g.values
+                    .iter()
+                    .fold(0f64, |max, v| max.max(f64::from(v.abs())))
             });
             for (i, (a, b)) in ours.iter().zip(&expected).enumerate() {
                 let tiny = gradient.is_some_and(|g| f64::from(g.values[i].abs()) < 1e-3 * scale);

@@ -30,7 +30,11 @@ pub fn check(folder: &Path, device: &Device, report: &mut Report) {
         .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
     for path in recordings {
         let name = title(&path);
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let stem = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let outcome = settings.clone().and_then(|all| {
             let settings = all.get(&stem).ok_or("traj.json says nothing about it")?;
             replay(folder, &path, &name, settings, device, report)
@@ -42,7 +46,9 @@ pub fn check(folder: &Path, device: &Device, report: &mut Report) {
 }
 
 fn number(settings: &Value, key: &str) -> Result<f64, String> {
-    settings[key].as_f64().ok_or_else(|| format!("traj.json does not say {key}"))
+    settings[key]
+        .as_f64()
+        .ok_or_else(|| format!("traj.json does not say {key}"))
 }
 
 /// The recorded branch code: 0 and 2 accept (from and before u_min), 1 stops, 3 averages.
@@ -140,17 +146,28 @@ fn replay(
     let mut states = vec![];
     let sampled = sample(&model, &conditions, &sampler, &mut noise, &mut |event| {
         match event {
-            Event::Scored { t, round, scores: values } => {
+            Event::Scored {
+                t,
+                round,
+                scores: values,
+            } => {
                 scores.push(values[0]);
                 score_t.push(*t as f32);
                 score_round.push(*round as f32);
             }
-            Event::Resampled { t, round, verdict, .. } => {
+            Event::Resampled {
+                t, round, verdict, ..
+            } => {
                 branch_t.push(*t as f32);
                 branch_round.push(*round as f32);
                 branches.push(branch_code(*verdict, *round, resampling.u_min) as f32);
             }
-            Event::Step { t, texture, structure, .. } => {
+            Event::Step {
+                t,
+                texture,
+                structure,
+                ..
+            } => {
                 for (kind, state) in [("x", texture), ("xs", structure)] {
                     let array = format!("state.{kind}.t{t}");
                     if recording.has(&array) {
@@ -164,7 +181,11 @@ fn replay(
     })
     .map_err(|error| error.to_string())?;
 
-    report.case(&format!("{name} draws left over"), noise.remaining() as f64, 0.0);
+    report.case(
+        &format!("{name} draws left over"),
+        noise.remaining() as f64,
+        0.0,
+    );
     let array = |key: &str| recording.get(key).map(|recorded| recorded.values.clone());
     // A branch decided by less than 1e-6 is a tie, which rounding may turn either way.
     let branch_tolerance = if number(settings, "min_margin_Dp_Dn").unwrap_or(1.0) < 1e-6 {
@@ -183,13 +204,30 @@ fn replay(
         report.compare(&format!("{name} {key}"), ours, &array(key)?, tolerance);
     }
     for (key, ours) in &states {
-        report.compare(&format!("{name} {key}"), ours, &array(key)?, STATE_TOLERANCE);
+        report.compare(
+            &format!("{name} {key}"),
+            ours,
+            &array(key)?,
+            STATE_TOLERANCE,
+        );
     }
-    let recorded = recording.names().filter(|name| name.starts_with("state.")).count();
-    report.case(&format!("{name} states not reached"), (recorded - states.len()) as f64, 0.0);
+    let recorded = recording
+        .names()
+        .filter(|name| name.starts_with("state."))
+        .count();
+    report.case(
+        &format!("{name} states not reached"),
+        (recorded - states.len()) as f64,
+        0.0,
+    );
 
     let out = host_values(sampled.composite(&conditions));
-    report.compare(&format!("{name} out"), &out, &array("out")?, STATE_TOLERANCE);
+    report.compare(
+        &format!("{name} out"),
+        &out,
+        &array("out")?,
+        STATE_TOLERANCE,
+    );
     if recording.has("out_u8_bgr") {
         let bytes = to_bgr8(&out);
         let difference = max_difference(&bytes, &array("out_u8_bgr")?);

@@ -3,12 +3,12 @@
 use super::{EvaluationError, Fill, FillError, FillRequest, Filled, Picture};
 use crate::Error;
 use crate::conditions::Task;
-use crate::fast::{self, FastSampler};
 use crate::masks::{MaskError, MaskGenerator};
 use crate::model::Model;
 use crate::noise::SeededNoise;
 use crate::picture::Mask;
-use crate::sampler::{self, Conditions, PaperSampler};
+use crate::sampler::{Conditions, OnEvent};
+use crate::sampling::Sampler;
 use crate::structure::EdgeSource;
 use crate::weights::host_values;
 use rand::SeedableRng;
@@ -18,25 +18,16 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 use std::time::Instant;
 
-/// How the model samples.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Sampling {
-    /// The paper's procedure: every timestep, with adaptive resampling.
-    Paper(PaperSampler),
-    /// The few-step sampler.
-    Fast(FastSampler),
-}
-
 /// Fills pictures with a model, each as a whole: no crops, no blending but the plain composite.
 pub struct ModelFill<'a> {
     model: &'a Model,
-    sampling: Sampling,
+    sampling: Sampler,
     is_cancelled: &'a dyn Fn() -> bool,
 }
 
 impl<'a> ModelFill<'a> {
     /// Fills with `model`; `is_cancelled` is asked between network evaluations.
-    pub fn new(model: &'a Model, sampling: Sampling, is_cancelled: &'a dyn Fn() -> bool) -> Self {
+    pub fn new(model: &'a Model, sampling: Sampler, is_cancelled: &'a dyn Fn() -> bool) -> Self {
         Self {
             model,
             sampling,
@@ -59,18 +50,13 @@ impl<'a> ModelFill<'a> {
         };
         let conditions = Conditions::new(&[task], &model.config.edges, &model.device)?;
         let mut noise = SeededNoise::new(&[request.seed]);
-        let on_event: &mut sampler::OnEvent = &mut |_| match (self.is_cancelled)() {
+        let on_event: &mut OnEvent = &mut |_| match (self.is_cancelled)() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let sampled = match &self.sampling {
-            Sampling::Paper(settings) => {
-                sampler::sample(model, &conditions, settings, &mut noise, on_event)?
-            }
-            Sampling::Fast(settings) => {
-                fast::sample(model, &conditions, settings, &mut noise, on_event)?
-            }
-        };
+        let sampled = self
+            .sampling
+            .sample(model, &conditions, &mut noise, on_event)?;
         let counts = sampled.evaluations;
         let evaluations = counts.texture + counts.structure + counts.discriminator;
         let values = host_values(sampled.composite(&conditions));

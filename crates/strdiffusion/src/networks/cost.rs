@@ -10,7 +10,11 @@ fn conv([c_in, c_out]: [usize; 2], kernel: usize) -> usize {
 
 /// Multiply-adds of a residual block for each pixel.
 fn res_block([c_in, c_out]: [usize; 2]) -> usize {
-    let skip = if c_in == c_out { 0 } else { conv([c_in, c_out], 1) };
+    let skip = if c_in == c_out {
+        0
+    } else {
+        conv([c_in, c_out], 1)
+    };
     conv([c_in, c_out], 3) + conv([c_out, c_out], 3) + skip
 }
 
@@ -58,8 +62,14 @@ impl DiscriminatorConfig {
         let (w, area) = (self.width, height * width);
         let mut total = area * conv([self.in_channels, 2 * w], 1);
         let mut here = area;
-        for (i, [c_in, c_out]) in
-            [[2 * w, 2 * w], [2 * w, 4 * w], [4 * w, 8 * w], [8 * w, 8 * w]].into_iter().enumerate()
+        for (i, [c_in, c_out]) in [
+            [2 * w, 2 * w],
+            [2 * w, 4 * w],
+            [4 * w, 8 * w],
+            [8 * w, 8 * w],
+        ]
+        .into_iter()
+        .enumerate()
         {
             total += here * conv([c_in, c_out], 3);
             if i > 0 {

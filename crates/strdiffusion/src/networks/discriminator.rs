@@ -74,7 +74,8 @@ impl DiscriminatorConfig {
             linear2: Linear::new([self.time_dim; 2], Init::FanAverage(1.0), rng, device),
             width: self.time_dim,
         };
-        let mut block = |channels, halves| DownBlock::new(channels, self.time_dim, halves, rng, device);
+        let mut block =
+            |channels, halves| DownBlock::new(channels, self.time_dim, halves, rng, device);
         let blocks = vec![
             block([2 * w, 2 * w], false),
             block([2 * w, 4 * w], true),
@@ -141,8 +142,7 @@ impl DownBlock {
         Self {
             conv1: scaled(Conv2dConfig::same(channels, 3).with_bias(), 1.0).init(rng, device),
             time: Linear::new([time_dim, c_out], Init::FanAverage(1.0), rng, device),
-            conv2: scaled(Conv2dConfig::same([c_out, c_out], 3).with_bias(), 0.0)
-                .init(rng, device),
+            conv2: scaled(Conv2dConfig::same([c_out, c_out], 3).with_bias(), 0.0).init(rng, device),
             skip: scaled(Conv2dConfig::same(channels, 1), 1.0).init(rng, device),
             halves,
         }
@@ -154,7 +154,11 @@ impl DownBlock {
         let [b, c] = offset.dims();
         let h = self.conv1.forward(leaky_relu(x.clone(), SLOPE)) + offset.reshape([b, c, 1, 1]);
         let h = leaky_relu(h, SLOPE);
-        let (h, x) = if self.halves { (fir_halve(h), fir_halve(x)) } else { (h, x) };
+        let (h, x) = if self.halves {
+            (fir_halve(h), fir_halve(x))
+        } else {
+            (h, x)
+        };
         (self.conv2.forward(h) + self.skip.forward(x)) / std::f64::consts::SQRT_2
     }
 }
@@ -184,13 +188,20 @@ impl Discriminator {
         let [batch, ..] = texture.dims();
         let input = Tensor::cat(vec![texture, structure], 1);
         let time = self.time.forward(times, &input.device());
-        let time = if times.len() == 1 { time.repeat_dim(0, batch) } else { time };
+        let time = if times.len() == 1 {
+            time.repeat_dim(0, batch)
+        } else {
+            time
+        };
         let mut x = self.start_conv.forward(input);
         for block in &self.blocks {
             x = block.forward(x, time.clone());
         }
         let spread = group_stddev(x.clone());
-        let x = leaky_relu(self.final_conv.forward(Tensor::cat(vec![x, spread], 1)), SLOPE);
+        let x = leaky_relu(
+            self.final_conv.forward(Tensor::cat(vec![x, spread], 1)),
+            SLOPE,
+        );
         let [b, c, h, w] = x.dims();
         let summed = x.reshape([b, c, h * w]).sum_dim(2).reshape([b, c]);
         self.end_linear.forward(summed).reshape([b])
@@ -214,13 +225,18 @@ fn group_stddev(x: Tensor<4>) -> Tensor<4> {
         ); // [members, c·h·w]
         let centred = stack.clone() - stack.mean_dim(0);
         let stddev = (centred.square().mean_dim(0) + 1e-8).sqrt();
-        let mean = stddev.mean_dim(1).reshape([1, 1, 1, 1]).expand([1, 1, h, w]);
+        let mean = stddev
+            .mean_dim(1)
+            .reshape([1, 1, 1, 1])
+            .expand([1, 1, h, w]);
         debug_assert!(count > 0);
         for i in members {
             channels[i] = Some(mean.clone());
         }
     }
-    let channels = channels.into_iter().map(|c| c.expect("every picture has a group"));
+    let channels = channels
+        .into_iter()
+        .map(|c| c.expect("every picture has a group"));
     Tensor::cat(channels.collect(), 0)
 }
 
@@ -232,8 +248,7 @@ fn fir_halve(x: Tensor<4>) -> Tensor<4> {
         .iter()
         .flat_map(|a| taps.iter().map(move |b| a * b / 64.0))
         .collect();
-    let kernel: Tensor<4> =
-        Tensor::from_data(TensorData::new(kernel, [1, 1, 4, 4]), &x.device());
+    let kernel: Tensor<4> = Tensor::from_data(TensorData::new(kernel, [1, 1, 4, 4]), &x.device());
     let kernel = kernel.cast(x.dtype());
     // Channels are filtered one by one, so they may stand in the batch.
     let y = ops::conv2d(x.reshape([b * c, 1, h, w]), kernel, None, 2, 1);

@@ -166,12 +166,7 @@ pub struct Linear {
 
 impl Linear {
     /// A fresh layer.
-    pub fn new(
-        [d_in, d_out]: [usize; 2],
-        init: Init,
-        rng: &mut InitRng,
-        device: &Device,
-    ) -> Self {
+    pub fn new([d_in, d_out]: [usize; 2], init: Init, rng: &mut InitRng, device: &Device) -> Self {
         Self {
             weight: init_weight([d_out, d_in], [d_in, d_out], init, rng, device),
             bias: init_bias(d_out, d_in, init, rng, device),

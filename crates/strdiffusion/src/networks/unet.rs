@@ -117,7 +117,11 @@ impl ConditionalUNetConfig {
         let ups = (0..self.depth).rev().map(|level| {
             let [c, next] = level_channels(level);
             let upsample = Conv2dConfig::same([next, c], 3);
-            let upsample = if level == 0 { upsample } else { upsample.with_bias() };
+            let upsample = if level == 0 {
+                upsample
+            } else {
+                upsample.with_bias()
+            };
             UpLevel {
                 block1: ResBlock::new([next + c, next], time_dim, rng, device),
                 block2: ResBlock::new([next + c, next], time_dim, rng, device),
@@ -369,7 +373,11 @@ impl ConditionalUNet {
             GuideAlignment::Stretched => guide,
         });
         let time = self.time.forward(times, &input.device());
-        let time = if times.len() == 1 { time.repeat_dim(0, batch) } else { time };
+        let time = if times.len() == 1 {
+            time.repeat_dim(0, batch)
+        } else {
+            time
+        };
 
         let mut seen = |path: String, x: Tensor<4>| {
             watch(&path, &x);
@@ -379,9 +387,15 @@ impl ConditionalUNet {
         let mut x = stem.clone();
         let mut skips = Vec::with_capacity(2 * self.downs.len());
         for (i, level) in self.downs.iter().enumerate() {
-            x = seen(format!("downs.{i}.block1"), level.block1.forward(x, time.clone()));
+            x = seen(
+                format!("downs.{i}.block1"),
+                level.block1.forward(x, time.clone()),
+            );
             skips.push(x.clone());
-            x = seen(format!("downs.{i}.block2"), level.block2.forward(x, time.clone()));
+            x = seen(
+                format!("downs.{i}.block2"),
+                level.block2.forward(x, time.clone()),
+            );
             x = seen(format!("downs.{i}.attention"), level.attention.forward(x));
             skips.push(x.clone());
             x = seen(format!("downs.{i}.downsample"), level.downsample.forward(x));
@@ -390,17 +404,30 @@ impl ConditionalUNet {
                 x = seen(format!("downs.{i}.guide"), block.forward(x, structure));
             }
         }
-        x = seen("mid_block1".into(), self.mid_block1.forward(x, time.clone()));
+        x = seen(
+            "mid_block1".into(),
+            self.mid_block1.forward(x, time.clone()),
+        );
         x = seen("mid_attention".into(), self.mid_attention.forward(x));
-        x = seen("mid_block2".into(), self.mid_block2.forward(x, time.clone()));
+        x = seen(
+            "mid_block2".into(),
+            self.mid_block2.forward(x, time.clone()),
+        );
         for (i, level) in self.ups.iter().enumerate() {
             for (name, block) in [("block1", &level.block1), ("block2", &level.block2)] {
                 let skip = skips.pop().expect("two skips for each level");
                 let joined = Tensor::cat(vec![x, skip], 1);
-                x = seen(format!("ups.{i}.{name}"), block.forward(joined, time.clone()));
+                x = seen(
+                    format!("ups.{i}.{name}"),
+                    block.forward(joined, time.clone()),
+                );
             }
             x = seen(format!("ups.{i}.attention"), level.attention.forward(x));
-            let doubled = if level.doubles { ops::nearest_double(x) } else { x };
+            let doubled = if level.doubles {
+                ops::nearest_double(x)
+            } else {
+                x
+            };
             x = seen(format!("ups.{i}.upsample"), level.upsample.forward(doubled));
         }
         x = Tensor::cat(vec![x, stem], 1);
@@ -417,7 +444,11 @@ impl ConditionalUNet {
     /// One power iteration of every spectrally normalised convolution; training does this before
     /// each forward pass.
     pub fn iterate_power(&mut self) {
-        for block in self.downs.iter_mut().filter_map(|level| level.guide.as_mut()) {
+        for block in self
+            .downs
+            .iter_mut()
+            .filter_map(|level| level.guide.as_mut())
+        {
             block.conv0.iterate_power();
             block.conv1.iterate_power();
         }

@@ -1,9 +1,9 @@
 //! The operations in terms of Burn's own: for GPUs and half precision.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::{leaky_relu, silu, softmax};
 use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
-use burn::tensor::Tensor;
 
 pub(super) fn conv2d(
     x: Tensor<4>,
@@ -92,6 +92,9 @@ fn reflect_extend(x: Tensor<4>, dim: usize, extra: usize) -> Tensor<4> {
         return x;
     }
     let len = x.dims()[dim];
-    let margin = x.clone().narrow(dim, len - 1 - extra, extra).flip([dim as isize]);
+    let margin = x
+        .clone()
+        .narrow(dim, len - 1 - extra, extra)
+        .flip([dim as isize]);
     Tensor::cat(vec![x, margin], dim)
 }

@@ -110,7 +110,13 @@ pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
     if has_kernels(&x) && !x.is_autodiff() {
         return cpu::attention_block(x, weights);
     }
-    let qkv = conv2d(channel_norm(x.clone(), weights.pre_gain), weights.qkv, None, 1, 0);
+    let qkv = conv2d(
+        channel_norm(x.clone(), weights.pre_gain),
+        weights.qkv,
+        None,
+        1,
+        0,
+    );
     let attended = linear_attention(qkv, weights.heads);
     let out = conv2d(attended, weights.out, Some(weights.out_bias), 1, 0);
     x + channel_norm(out, weights.post_gain)

@@ -42,11 +42,17 @@ pub fn save<M: Module>(
     progress: &Progress,
 ) -> Result<()> {
     let named = |prefix: &str, tensors: TensorMap| -> Vec<(String, HostTensor)> {
-        tensors.into_iter().map(|(name, tensor)| (format!("{prefix}.{name}"), tensor)).collect()
+        tensors
+            .into_iter()
+            .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor))
+            .collect()
     };
     let mut tensors = named("network", weights::collect(network));
     tensors.extend(named("ema", weights::collect(&ema.network)));
-    if tensors.iter().any(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite())) {
+    if tensors
+        .iter()
+        .any(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite()))
+    {
         return Err(Error::Training(format!(
             "step {}: the weights are no longer finite; the checkpoint before it is kept",
             progress.step
@@ -118,8 +124,16 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
             checkpoint.optimizer = Bytes::from_bytes_vec(view.data().to_vec());
             continue;
         }
-        let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
-        let tensor = HostTensor { shape: view.shape().to_vec(), values: values.collect() };
+        let values = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b));
+        let tensor = HostTensor {
+            shape: view.shape().to_vec(),
+            values: values.collect(),
+        };
         match name.split_once('.') {
             Some(("network", name)) => checkpoint.network.insert(name.into(), tensor),
             Some(("ema", name)) => checkpoint.ema.insert(name.into(), tensor),

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
 use crate::error::{Error, Result};
+use crate::fast::FastSampler;
 use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::LossWeights;
-use crate::fast::FastSampler;
 use crate::sde::{Prediction, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
 
@@ -180,7 +180,10 @@ impl StageConfig {
     }
 
     fn discriminator(steps: usize, learning_rate: f64) -> Self {
-        Self { adam: Adam::discriminator(), ..Self::generator(steps, learning_rate) }
+        Self {
+            adam: Adam::discriminator(),
+            ..Self::generator(steps, learning_rate)
+        }
     }
 
     /// Learning rate of a step, counted from 0. It does not depend on where the run stops.
@@ -244,7 +247,11 @@ impl Default for MaskConfig {
 
 impl Default for EdgeTraining {
     fn default() -> Self {
-        Self { sigma: 2.0, hint_probability: 0.3, hint_ratio: [0.1, 0.6] }
+        Self {
+            sigma: 2.0,
+            hint_probability: 0.3,
+            hint_ratio: [0.1, 0.6],
+        }
     }
 }
 
@@ -268,7 +275,11 @@ impl Default for RunConfig {
 
 impl Default for ValidationConfig {
     fn default() -> Self {
-        Self { every: 2000, pictures: 16, sampler_steps: 10 }
+        Self {
+            every: 2000,
+            pictures: 16,
+            sampler_steps: 10,
+        }
     }
 }
 
@@ -287,7 +298,11 @@ impl TrainConfig {
             data: DataConfig::default(),
             masks: MaskConfig::default(),
             edges: EdgeTraining::default(),
-            run: RunConfig { recompute_activations: true, clip_norm: 0.0, ..RunConfig::default() },
+            run: RunConfig {
+                recompute_activations: true,
+                clip_norm: 0.0,
+                ..RunConfig::default()
+            },
             structure: StageConfig::generator(400_000, 1e-4),
             texture: StageConfig::generator(400_000, 1e-4),
             discriminator: StageConfig::discriminator(100_000, 1e-4),
@@ -302,8 +317,14 @@ impl TrainConfig {
                     prediction: Prediction::CleanDifference,
                     ..paper.networks
                 },
-                data: DataConfig { resolution: 128, ..paper.data },
-                run: RunConfig { accumulate: 1, ..RunConfig::default() },
+                data: DataConfig {
+                    resolution: 128,
+                    ..paper.data
+                },
+                run: RunConfig {
+                    accumulate: 1,
+                    ..RunConfig::default()
+                },
                 structure: StageConfig::generator(60_000, 2e-4),
                 texture: StageConfig::generator(100_000, 2e-4),
                 discriminator: StageConfig::discriminator(20_000, 1e-4),
@@ -317,8 +338,15 @@ impl TrainConfig {
                     discriminator_time_dim: 64,
                     prediction: Prediction::CleanDifference,
                 },
-                data: DataConfig { resolution: 64, threads: 1, ..paper.data },
-                edges: EdgeTraining { sigma: 1.0, ..paper.edges },
+                data: DataConfig {
+                    resolution: 64,
+                    threads: 1,
+                    ..paper.data
+                },
+                edges: EdgeTraining {
+                    sigma: 1.0,
+                    ..paper.edges
+                },
                 run: RunConfig {
                     batch: 8,
                     accumulate: 1,
@@ -327,10 +355,20 @@ impl TrainConfig {
                     log_every: 20,
                     ..RunConfig::default()
                 },
-                structure: StageConfig { warmup: 50, ..StageConfig::generator(4_000, 1e-3) },
-                texture: StageConfig { warmup: 50, ..StageConfig::generator(8_000, 1e-3) },
+                structure: StageConfig {
+                    warmup: 50,
+                    ..StageConfig::generator(4_000, 1e-3)
+                },
+                texture: StageConfig {
+                    warmup: 50,
+                    ..StageConfig::generator(8_000, 1e-3)
+                },
                 discriminator: StageConfig::discriminator(1_000, 2e-4),
-                validation: ValidationConfig { every: 500, pictures: 16, sampler_steps: 10 },
+                validation: ValidationConfig {
+                    every: 500,
+                    pictures: 16,
+                    sampler_steps: 10,
+                },
                 ..paper
             },
         }
@@ -343,12 +381,20 @@ impl TrainConfig {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
         let config: Self = toml::from_str(&text).map_err(|error| {
-            let place = error.span().map(|span| text[..span.start].matches('\n').count() + 1);
+            let place = error
+                .span()
+                .map(|span| text[..span.start].matches('\n').count() + 1);
             let line = place.map_or(String::new(), |line| format!("line {line}: "));
-            let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+            let message = error
+                .message()
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
             Error::model(path, format!("{line}{message}"))
         })?;
-        config.validate().map_err(|error| Error::model(path, error.to_string()))?;
+        config
+            .validate()
+            .map_err(|error| Error::model(path, error.to_string()))?;
         Ok(config)
     }
 
@@ -461,7 +507,10 @@ mod tests {
     #[test]
     fn the_learning_rate_does_not_depend_on_where_the_run_stops() {
         let stage = TrainConfig::preset(Preset::Tiny).texture;
-        let longer = StageConfig { steps: stage.steps * 2, ..stage.clone() };
+        let longer = StageConfig {
+            steps: stage.steps * 2,
+            ..stage.clone()
+        };
         for step in [0, 10, 1999, 2000, 7999] {
             assert_eq!(stage.rate(step), longer.rate(step));
         }

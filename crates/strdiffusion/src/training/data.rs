@@ -55,7 +55,11 @@ pub fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn looks_like_a_picture(path: &Path) -> bool {
     const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
-    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let ending = path
+        .extension()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     ENDINGS.contains(&ending.as_str())
 }
 
@@ -116,7 +120,9 @@ impl Dataset {
             None => (None, HolePolarity::White),
         };
         if masks.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::Training("the folder of masks holds no pictures".into()));
+            return Err(Error::Training(
+                "the folder of masks holds no pictures".into(),
+            ));
         }
         let mut dataset = Self {
             config: config.clone(),
@@ -161,7 +167,13 @@ impl Dataset {
             Some((masks, polarity)) => (Some(masks), polarity),
             None => (None, HolePolarity::White),
         };
-        Self { config: config.clone(), photos, masks, polarity, cache: Mutex::default() }
+        Self {
+            config: config.clone(),
+            photos,
+            masks,
+            polarity,
+            cache: Mutex::default(),
+        }
     }
 
     /// The photographs.
@@ -193,7 +205,11 @@ impl Dataset {
         let decoded = Arc::new(Decoded {
             width: picture.width(),
             height: picture.height(),
-            rgb: picture.data().iter().map(|v| (v * 255.0).round() as u8).collect(),
+            rgb: picture
+                .data()
+                .iter()
+                .map(|v| (v * 255.0).round() as u8)
+                .collect(),
         });
         let mut cache = lock();
         if cache.bytes + decoded.rgb.len() <= self.config.data.cache_mib << 20 {
@@ -226,7 +242,9 @@ impl Dataset {
         let mask = self.mask(rng)?;
         let (gray, edges) = self.structure(&image, &mask, rng)?;
         let normal = |rng: &mut ChaCha8Rng, channels: usize| -> Vec<f32> {
-            (0..channels * side * side).map(|_| StandardNormal.sample(rng)).collect()
+            (0..channels * side * side)
+                .map(|_| StandardNormal.sample(rng))
+                .collect()
         };
         Ok(Sample {
             image: image.into_vec(),
@@ -253,13 +271,21 @@ impl Dataset {
         for channel in 0..3 {
             for row in y..y + side {
                 let start = channel * area + row * photo.width + x;
-                values.extend(photo.rgb[start..start + side].iter().map(|&v| f32::from(v) / 255.0));
+                values.extend(
+                    photo.rgb[start..start + side]
+                        .iter()
+                        .map(|&v| f32::from(v) / 255.0),
+                );
             }
         }
         let crop = FloatImage::from_vec(3, side, side, values)?;
         let crop = crop.resize(data.resolution, data.resolution, Filter::Triangle);
         let mirror = data.flip && rng.random();
-        let turns = if data.rotate { rng.random_range(0..4) } else { 0 };
+        let turns = if data.rotate {
+            rng.random_range(0..4)
+        } else {
+            0
+        };
         Ok(turned(crop, mirror, turns))
     }
 
@@ -273,7 +299,11 @@ impl Dataset {
             None => {
                 let [from, to] = self.config.masks.ratio;
                 let kinds = self.config.masks.shapes.clone();
-                Ok(MaskGenerator { ratio: from..=to, kinds }.generate(side, side, rng)?)
+                Ok(MaskGenerator {
+                    ratio: from..=to,
+                    kinds,
+                }
+                .generate(side, side, rng)?)
             }
         }
     }

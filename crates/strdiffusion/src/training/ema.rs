@@ -17,7 +17,11 @@ pub struct Ema<M> {
 impl<M: Module> Ema<M> {
     /// Starts at the network as it is. `network` has no autodiff.
     pub fn new(network: M, decay: f64, updates: usize) -> Self {
-        Self { network, updates, decay }
+        Self {
+            network,
+            updates,
+            decay,
+        }
     }
 
     /// Moves towards `network`: average ← d · average + (1 − d) · weights. In the first updates d
@@ -28,7 +32,10 @@ impl<M: Module> Ema<M> {
         self.updates += 1;
         let mut weights = Weights(HashMap::new());
         network.visit(&mut weights);
-        let mut blend = Blend { weights: weights.0, decay };
+        let mut blend = Blend {
+            weights: weights.0,
+            decay,
+        };
         self.network = self.network.clone().map(&mut blend);
     }
 
@@ -63,7 +70,11 @@ impl ModuleMapper for Blend {
         };
         param.map(|average| {
             let weight: Tensor<D> = weight.reshape(average.shape());
-            if trained { average * self.decay + weight * (1.0 - self.decay) } else { weight }
+            if trained {
+                average * self.decay + weight * (1.0 - self.decay)
+            } else {
+                weight
+            }
         })
     }
 }

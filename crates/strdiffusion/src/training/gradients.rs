@@ -67,7 +67,9 @@ impl Backward {
                 threads
                     .into_iter()
                     .map(|thread| {
-                        thread.join().unwrap_or_else(|_| Err(failure("a device's thread died")))
+                        thread
+                            .join()
+                            .unwrap_or_else(|_| Err(failure("a device's thread died")))
                     })
                     .collect()
             })
@@ -94,7 +96,11 @@ impl Backward {
     ) -> Result<(f64, GradientsParams)> {
         let attempt = || {
             let batch = DeviceBatch::new(samples, self.side, device);
-            let scale = if self.precision == Precision::F16 { self.loss_scale } else { 1.0 };
+            let scale = if self.precision == Precision::F16 {
+                self.loss_scale
+            } else {
+                1.0
+            };
             let value = match self.precision {
                 Precision::F32 => loss(network, &batch),
                 Precision::F16 => loss(&in_half(network, DType::F16), &batch.cast(DType::F16)),

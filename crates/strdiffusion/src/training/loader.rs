@@ -23,8 +23,18 @@ pub struct Loader {
 
 impl Loader {
     /// Starts making batches of `batch` pictures, from step `first` on.
-    pub fn start(dataset: Arc<Dataset>, stage: u64, first: usize, batch: usize, threads: usize) -> Self {
-        let mut loader = Self { channels: vec![], threads: vec![], next: 0 };
+    pub fn start(
+        dataset: Arc<Dataset>,
+        stage: u64,
+        first: usize,
+        batch: usize,
+        threads: usize,
+    ) -> Self {
+        let mut loader = Self {
+            channels: vec![],
+            threads: vec![],
+            next: 0,
+        };
         for thread in 0..threads {
             let (sender, receiver) = sync_channel(AHEAD);
             let dataset = dataset.clone();
@@ -32,8 +42,9 @@ impl Loader {
             loader.threads.push(std::thread::spawn(move || {
                 for step in (first + thread..).step_by(threads) {
                     let numbers = (step * batch) as u64..((step + 1) * batch) as u64;
-                    let samples: Result<Vec<Sample>> =
-                        numbers.map(|number| dataset.sample(stage, number)).collect();
+                    let samples: Result<Vec<Sample>> = numbers
+                        .map(|number| dataset.sample(stage, number))
+                        .collect();
                     // The receiver is gone when the stage is over.
                     if sender.send(samples).is_err() {
                         return;
@@ -51,9 +62,11 @@ impl Loader {
     pub fn next_samples(&mut self) -> Result<Vec<Sample>> {
         let channel = &self.channels[self.next % self.channels.len()];
         self.next += 1;
-        channel
-            .recv()
-            .unwrap_or_else(|_| Err(Error::Training("a thread that reads photographs died".into())))
+        channel.recv().unwrap_or_else(|_| {
+            Err(Error::Training(
+                "a thread that reads photographs died".into(),
+            ))
+        })
     }
 }
 

@@ -23,12 +23,19 @@ pub struct Adam {
 impl Adam {
     /// Structure and texture: 0.9, 0.99.
     pub fn generator() -> Self {
-        Self { beta1: 0.9, beta2: 0.99, eps: 1e-8 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-8,
+        }
     }
 
     /// Discriminator: 0.5, 0.99.
     pub fn discriminator() -> Self {
-        Self { beta1: 0.5, ..Self::generator() }
+        Self {
+            beta1: 0.5,
+            ..Self::generator()
+        }
     }
 
     /// A fresh optimizer.
@@ -90,11 +97,16 @@ pub fn to_host<M: Module>(module: &M, gradients: &GradientsParams) -> TensorMap 
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
                 let shape = gradient.dims().to_vec();
                 let values = host_values(gradient);
-                self.tensors.insert(self.path.join("."), HostTensor { shape, values });
+                self.tensors
+                    .insert(self.path.join("."), HostTensor { shape, values });
             }
         }
     }
-    let mut reader = Reader { path: vec![], gradients, tensors: TensorMap::new() };
+    let mut reader = Reader {
+        path: vec![],
+        gradients,
+        tensors: TensorMap::new(),
+    };
     module.visit(&mut reader);
     reader.tensors
 }
@@ -114,7 +126,10 @@ pub fn global_norm<M: Module>(module: &M, gradients: &GradientsParams) -> f64 {
             }
         }
     }
-    let mut norm = Norm { gradients, squares: vec![] };
+    let mut norm = Norm {
+        gradients,
+        squares: vec![],
+    };
     module.visit(&mut norm);
     if norm.squares.is_empty() {
         return 0.0;
@@ -137,7 +152,11 @@ pub fn scale<M: Module>(module: &M, gradients: GradientsParams, factor: f64) -> 
             }
         }
     }
-    let mut scale = Scale { old: gradients, new: GradientsParams::new(), factor };
+    let mut scale = Scale {
+        old: gradients,
+        new: GradientsParams::new(),
+        factor,
+    };
     module.visit(&mut scale);
     scale.new
 }

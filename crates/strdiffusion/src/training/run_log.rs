@@ -30,7 +30,12 @@ impl RunLog {
         if !csv.is_file() {
             write_atomically(&csv, format!("{HEADER}\n").as_bytes())?;
         }
-        Ok(Self { run: run.to_path_buf(), file: append_to(&csv)?, csv, events: None })
+        Ok(Self {
+            run: run.to_path_buf(),
+            file: append_to(&csv)?,
+            csv,
+            events: None,
+        })
     }
 
     /// Logs what is worth logging of an event.
@@ -64,7 +69,12 @@ impl RunLog {
                     ],
                 )
             }
-            TrainEvent::Validated { stage, step, scores, .. } => {
+            TrainEvent::Validated {
+                stage,
+                step,
+                scores,
+                ..
+            } => {
                 let text = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
                 let (psnr, ssim) = (text(scores.psnr), text(scores.ssim));
                 self.row(&format!(
@@ -87,10 +97,16 @@ impl RunLog {
         let outdated = |row: &str| {
             let mut fields = row.split(',');
             fields.next() == Some(stage.name())
-                && fields.next().and_then(|f| f.parse().ok()).is_none_or(|row: usize| row > step)
+                && fields
+                    .next()
+                    .and_then(|f| f.parse().ok())
+                    .is_none_or(|row: usize| row > step)
         };
-        let mut kept: String =
-            text.lines().filter(|row| !outdated(row)).collect::<Vec<_>>().join("\n");
+        let mut kept: String = text
+            .lines()
+            .filter(|row| !outdated(row))
+            .collect::<Vec<_>>()
+            .join("\n");
         kept.push('\n');
         if kept != text {
             write_atomically(&self.csv, kept.as_bytes())?;
@@ -114,5 +130,8 @@ impl RunLog {
 }
 
 fn append_to(path: &Path) -> Result<File> {
-    OpenOptions::new().append(true).open(path).map_err(|error| Error::io(path, error))
+    OpenOptions::new()
+        .append(true)
+        .open(path)
+        .map_err(|error| Error::io(path, error))
 }

@@ -25,7 +25,9 @@ impl EventFile {
     /// If the folder cannot be written to.
     pub fn create(folder: &Path, first_step: usize) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let name = format!(
             "events.out.tfevents.{}.{:09}.strdiffusion",
             now.as_secs(),
@@ -58,7 +60,9 @@ impl EventFile {
     }
 
     fn write(&mut self, step: usize, what: &[u8]) -> Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let mut event = vec![1 << 3 | 1]; // field 1, 64 bits: wall_time
         event.extend(now.as_secs_f64().to_le_bytes());
         event.extend(varint(2, step as u64));
@@ -68,7 +72,9 @@ impl EventFile {
         record.extend(masked_crc(&length).to_le_bytes());
         record.extend(&event);
         record.extend(masked_crc(&event).to_le_bytes());
-        self.file.write_all(&record).map_err(|error| Error::io(&self.path, error))
+        self.file
+            .write_all(&record)
+            .map_err(|error| Error::io(&self.path, error))
     }
 }
 
@@ -97,7 +103,9 @@ fn push_varint(bytes: &mut Vec<u8>, mut value: u64) {
 
 /// CRC-32C, rotated and offset as the record format asks for.
 fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+    crc32c::crc32c(bytes)
+        .rotate_right(15)
+        .wrapping_add(0xa282_ead8)
 }
 
 #[cfg(test)]

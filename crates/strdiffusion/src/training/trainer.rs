@@ -159,7 +159,11 @@ impl Trainer {
         devices: &[Device],
     ) -> Result<(Self, Vec<(PathBuf, String)>)> {
         config.validate()?;
-        let held_out = if config.validation.every == 0 { 0 } else { config.validation.pictures };
+        let held_out = if config.validation.every == 0 {
+            0
+        } else {
+            config.validation.pictures
+        };
         let (all, skipped) = Dataset::new(&config, &data.photos, data.masks.clone())?;
         if all.len() <= held_out {
             return Err(Error::Training(format!(
@@ -226,7 +230,9 @@ impl Trainer {
     }
 
     fn file(&self, stage: Stage, suffix: &str) -> PathBuf {
-        self.run.join("checkpoints").join(format!("{}{suffix}.safetensors", stage.name()))
+        self.run
+            .join("checkpoints")
+            .join(format!("{}{suffix}.safetensors", stage.name()))
     }
 
     /// Takes the best networks of earlier stages into the model.
@@ -240,7 +246,12 @@ impl Trainer {
             } else {
                 continue;
             };
-            let Model { structure, texture, discriminator, .. } = self.model.clone();
+            let Model {
+                structure,
+                texture,
+                discriminator,
+                ..
+            } = self.model.clone();
             match stage {
                 Stage::Structure => {
                     self.model.structure = weights::apply(structure, tensors, &file)?;
@@ -269,16 +280,27 @@ impl Trainer {
         for &stage in stages {
             let ended = match stage {
                 Stage::Structure => {
-                    let network = self.model.config.structure.init(self.seed(stage), &self.devices[0])?;
+                    let network = self
+                        .model
+                        .config
+                        .structure
+                        .init(self.seed(stage), &self.devices[0])?;
                     self.stage(stage, network, until, on_event, &StructureTask)?
                 }
                 Stage::Texture => {
-                    let network = self.model.config.texture.init(self.seed(stage), &self.devices[0])?;
+                    let network = self
+                        .model
+                        .config
+                        .texture
+                        .init(self.seed(stage), &self.devices[0])?;
                     self.stage(stage, network, until, on_event, &TextureTask)?
                 }
                 Stage::Discriminator => {
-                    let network =
-                        self.model.config.discriminator.init(self.seed(stage), &self.devices[0])?;
+                    let network = self
+                        .model
+                        .config
+                        .discriminator
+                        .init(self.seed(stage), &self.devices[0])?;
                     self.stage(stage, network, until, on_event, &DiscriminatorTask)?
                 }
             };
@@ -292,7 +314,11 @@ impl Trainer {
     }
 
     fn seed(&self, stage: Stage) -> u64 {
-        self.config.run.seed.wrapping_mul(3).wrapping_add(stage as u64)
+        self.config
+            .run
+            .seed
+            .wrapping_mul(3)
+            .wrapping_add(stage as u64)
     }
 
     fn stage_config(&self, stage: Stage) -> &StageConfig {
@@ -314,7 +340,11 @@ impl Trainer {
         let config = self.stage_config(stage);
         let until = until.unwrap_or(config.steps);
         let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config)?;
-        let started = TrainEvent::Started { stage, step: state.progress.step, until };
+        let started = TrainEvent::Started {
+            stage,
+            step: state.progress.step,
+            until,
+        };
         if on_event(&started).is_break() {
             return Ok(Ended::Interrupted);
         }
@@ -441,7 +471,12 @@ impl Trainer {
             weights::write_safetensors(&self.file(stage, "-best"), &tensors, Storage::F32)?;
         }
         // A wish to stop is asked for again after the next step.
-        let _ = on_event(&TrainEvent::Validated { stage, step, scores: &scores, best });
+        let _ = on_event(&TrainEvent::Validated {
+            stage,
+            step,
+            scores: &scores,
+            best,
+        });
         Ok(())
     }
 }
@@ -484,7 +519,10 @@ impl Task<ConditionalUNet> for StructureTask {
         network: &ConditionalUNet,
         objective: &Objective,
     ) -> Result<(Scores, Option<Photo>)> {
-        let model = Model { structure: network.clone(), ..model.clone() };
+        let model = Model {
+            structure: network.clone(),
+            ..model.clone()
+        };
         let (scores, grid) = set.structure(&model, objective)?;
         Ok((scores, Some(grid)))
     }
@@ -503,8 +541,19 @@ impl Task<ConditionalUNet> for TextureTask {
         network: &ConditionalUNet,
         batch: &DeviceBatch,
     ) -> Tensor<1> {
-        let DeviceBatch { batch, times, noise, structure_noise } = batch;
-        objective.texture_loss(network, batch, times, noise.clone(), structure_noise.clone())
+        let DeviceBatch {
+            batch,
+            times,
+            noise,
+            structure_noise,
+        } = batch;
+        objective.texture_loss(
+            network,
+            batch,
+            times,
+            noise.clone(),
+            structure_noise.clone(),
+        )
     }
 
     fn validate(
@@ -514,7 +563,10 @@ impl Task<ConditionalUNet> for TextureTask {
         network: &ConditionalUNet,
         objective: &Objective,
     ) -> Result<(Scores, Option<Photo>)> {
-        let model = Model { texture: network.clone(), ..model.clone() };
+        let model = Model {
+            texture: network.clone(),
+            ..model.clone()
+        };
         let (scores, grid) = set.texture(&model, objective)?;
         Ok((scores, Some(grid)))
     }
@@ -529,8 +581,19 @@ impl Task<Discriminator> for DiscriminatorTask {
         network: &Discriminator,
         batch: &DeviceBatch,
     ) -> Tensor<1> {
-        let DeviceBatch { batch, times, noise, structure_noise } = batch;
-        objective.discriminator_loss(network, batch, times, noise.clone(), structure_noise.clone())
+        let DeviceBatch {
+            batch,
+            times,
+            noise,
+            structure_noise,
+        } = batch;
+        objective.discriminator_loss(
+            network,
+            batch,
+            times,
+            noise.clone(),
+            structure_noise.clone(),
+        )
     }
 
     fn validate(
@@ -541,7 +604,14 @@ impl Task<Discriminator> for DiscriminatorTask {
         objective: &Objective,
     ) -> Result<(Scores, Option<Photo>)> {
         let loss = set.loss(&model.device, |b| self.loss(objective, network, b));
-        Ok((Scores { loss, psnr: None, ssim: None }, None))
+        Ok((
+            Scores {
+                loss,
+                psnr: None,
+                ssim: None,
+            },
+            None,
+        ))
     }
 }
 
@@ -561,7 +631,12 @@ impl<M: Module> State<M> {
         let decay = config.run.ema_decay;
         if !file.is_file() {
             let ema = Ema::new(network.valid(), decay, 0);
-            return Ok(Self { network, ema, optimizer, progress: Progress::default() });
+            return Ok(Self {
+                network,
+                ema,
+                optimizer,
+                progress: Progress::default(),
+            });
         }
         let stored = checkpoint::load(file)?;
         let optimizer = optimizer
@@ -578,6 +653,12 @@ impl<M: Module> State<M> {
 
     fn save(&mut self, file: &Path) -> Result<()> {
         self.progress.ema_updates = self.ema.updates();
-        checkpoint::save(file, &self.network, &self.ema, &self.optimizer, &self.progress)
+        checkpoint::save(
+            file,
+            &self.network,
+            &self.ema,
+            &self.optimizer,
+            &self.progress,
+        )
     }
 }

@@ -53,8 +53,15 @@ impl ValidationSet {
         let samples = (0..dataset.len())
             .map(|i| dataset.sample_of(dataset.photo(i), &mut stream(seed, &[3, i as u64])))
             .collect::<Result<_>>()?;
-        let sampler = FastSampler { steps: sampler_steps, ..FastSampler::default() };
-        Ok(Self { samples, side, sampler })
+        let sampler = FastSampler {
+            steps: sampler_steps,
+            ..FastSampler::default()
+        };
+        Ok(Self {
+            samples,
+            side,
+            sampler,
+        })
     }
 
     /// Whether there is nothing to validate on.
@@ -83,9 +90,13 @@ impl ValidationSet {
         });
         let mut rows = Rows::new(self.side);
         for (part, conditions, mut noise) in self.parts(&model.device) {
-            let sampled =
-                fast::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
-            rows.add(part, 1, &host_values(sampled.clone()), &host_values(sampled))?;
+            let sampled = fast::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
+            rows.add(
+                part,
+                1,
+                &host_values(sampled.clone()),
+                &host_values(sampled),
+            )?;
         }
         rows.finish(loss)
     }
@@ -107,13 +118,18 @@ impl ValidationSet {
         let mut rows = Rows::new(self.side);
         for (part, conditions, mut noise) in self.parts(&model.device) {
             let mut last_structure = None;
-            let sampled =
-                fast::sample(model, &conditions, &self.sampler, &mut noise, &mut |event| {
+            let sampled = fast::sample(
+                model,
+                &conditions,
+                &self.sampler,
+                &mut noise,
+                &mut |event| {
                     if let crate::sampler::Event::Step { structure, .. } = event {
                         last_structure = Some((*structure).clone());
                     }
                     ControlFlow::Continue(())
-                })?;
+                },
+            )?;
             let structure = last_structure.unwrap_or_else(|| sampled.structure.clone());
             rows.add(
                 part,
@@ -129,17 +145,22 @@ impl ValidationSet {
         &'a self,
         device: &'a Device,
     ) -> impl Iterator<Item = (&'a [Sample], Conditions, SeededNoise)> {
-        self.samples.chunks(BATCH).enumerate().map(|(number, part)| {
-            let batch = DeviceBatch::new(part, self.side, device).batch;
-            let conditions = Conditions {
-                texture: batch.image * batch.mask.clone(),
-                gray: batch.gray * batch.mask.clone(),
-                edges: batch.edges,
-                mask: batch.mask,
-            };
-            let seeds: Vec<u64> = (0..part.len()).map(|i| (number * BATCH + i) as u64).collect();
-            (part, conditions, SeededNoise::new(&seeds))
-        })
+        self.samples
+            .chunks(BATCH)
+            .enumerate()
+            .map(|(number, part)| {
+                let batch = DeviceBatch::new(part, self.side, device).batch;
+                let conditions = Conditions {
+                    texture: batch.image * batch.mask.clone(),
+                    gray: batch.gray * batch.mask.clone(),
+                    edges: batch.edges,
+                    mask: batch.mask,
+                };
+                let seeds: Vec<u64> = (0..part.len())
+                    .map(|i| (number * BATCH + i) as u64)
+                    .collect();
+                (part, conditions, SeededNoise::new(&seeds))
+            })
     }
 }
 
@@ -155,7 +176,11 @@ const SHOWN: usize = 8;
 
 impl Rows {
     fn new(side: usize) -> Self {
-        Self { side, pixels: vec![], scores: vec![] }
+        Self {
+            side,
+            pixels: vec![],
+            scores: vec![],
+        }
     }
 
     /// `results` hold `channels` planes a picture: 1 to compare grayscale, 3 colour.
@@ -173,7 +198,11 @@ impl Rows {
                 .iter()
                 .map(|v| v.clamp(0.0, 1.0))
                 .collect();
-            let truth = if channels == 1 { &sample.gray } else { &sample.image };
+            let truth = if channels == 1 {
+                &sample.gray
+            } else {
+                &sample.image
+            };
             let planes = |data| Planes::new(data, channels, side, side);
             let (truth_planes, result_planes) = (planes(truth)?, planes(&result)?);
             let psnr = psnr_hole(&truth_planes, &result_planes, &sample.mask)?;
@@ -207,11 +236,15 @@ impl Rows {
     fn finish(self, loss: f64) -> Result<(Scores, Photo)> {
         let count = self.scores.len() as f64;
         let mean = |part: fn(&(f64, f64)) -> f64| self.scores.iter().map(part).sum::<f64>() / count;
-        let scores =
-            Scores { loss, psnr: Some(mean(|s| s.0)), ssim: Some(mean(|s| s.1)) };
+        let scores = Scores {
+            loss,
+            psnr: Some(mean(|s| s.0)),
+            ssim: Some(mean(|s| s.1)),
+        };
         let (width, height) = (4 * self.side, self.side * self.scores.len().min(SHOWN));
-        let planar: Vec<f32> =
-            (0..3).flat_map(|c| self.pixels.iter().map(move |p| p[c].clamp(0.0, 1.0))).collect();
+        let planar: Vec<f32> = (0..3)
+            .flat_map(|c| self.pixels.iter().map(move |p| p[c].clamp(0.0, 1.0)))
+            .collect();
         let grid = Photo::from_float_image(&FloatImage::from_vec(3, width, height, planar)?)?;
         Ok((scores, grid))
     }

@@ -110,7 +110,11 @@ impl<B: CpuGradients> Backward<B, 3> for ModulateSiluBackward {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [x, scale, shift] = inputs::<B, 3>(ops.state.0, ck);
-        hand_out::<B, 3>(ops.parents.map(|p| p.map(|p| p.id)), B::modulate_silu_grads(x, scale, shift, dy), grads);
+        hand_out::<B, 3>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            B::modulate_silu_grads(x, scale, shift, dy),
+            grads,
+        );
     }
 }
 
@@ -123,7 +127,11 @@ impl<B: CpuGradients> Backward<B, 1> for SiluBackward {
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [x] = inputs::<B, 1>(ops.state.0, ck);
-        hand_out::<B, 1>(ops.parents.map(|p| p.map(|p| p.id)), [B::silu_grad(x, dy)], grads);
+        hand_out::<B, 1>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            [B::silu_grad(x, dy)],
+            grads,
+        );
     }
 }
 
@@ -136,7 +144,11 @@ impl<B: CpuGradients> Backward<B, 2> for ChannelNormBackward {
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [x, gain] = inputs::<B, 2>(ops.state.0, ck);
-        hand_out::<B, 2>(ops.parents.map(|p| p.map(|p| p.id)), B::channel_norm_grads(x, gain, dy), grads);
+        hand_out::<B, 2>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            B::channel_norm_grads(x, gain, dy),
+            grads,
+        );
     }
 }
 
@@ -149,7 +161,11 @@ impl<B: CpuGradients> Backward<B, 3> for SpadeActivationBackward {
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
         let [x, gamma, beta] = inputs::<B, 3>(ops.state.0, ck);
-        hand_out::<B, 3>(ops.parents.map(|p| p.map(|p| p.id)), B::spade_activation_grads(x, gamma, beta, dy), grads);
+        hand_out::<B, 3>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            B::spade_activation_grads(x, gamma, beta, dy),
+            grads,
+        );
     }
 }
 
@@ -176,7 +192,11 @@ impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        hand_out::<B, 1>(ops.parents.map(|p| p.map(|p| p.id)), [B::nearest_double_grad(dy)], grads);
+        hand_out::<B, 1>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            [B::nearest_double_grad(dy)],
+            grads,
+        );
     }
 }
 
@@ -261,7 +281,13 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
     }
 
     fn channel_norm(x: FloatTensor<Self>, gain: FloatTensor<Self>) -> FloatTensor<Self> {
-        record!(ChannelNormBackward, C, [x, gain], (), B::channel_norm(x, gain))
+        record!(
+            ChannelNormBackward,
+            C,
+            [x, gain],
+            (),
+            B::channel_norm(x, gain)
+        )
     }
 
     fn spade_activation(
@@ -296,7 +322,11 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
     }
 
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        match NearestDoubleBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+        match NearestDoubleBackward
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful()
+        {
             OpsKind::Tracked(prep) => prep.finish((), B::nearest_double(x.into_primitive())),
             OpsKind::UnTracked(prep) => prep.finish(B::nearest_double(x.into_primitive())),
         }

@@ -13,7 +13,11 @@ use super::{CpuGradients, CpuOps, NORM_EPS, SLOPE};
 
 /// A tensor whose values stand in order; copies only if they do not.
 fn in_order(x: FlexTensor) -> FlexTensor {
-    if x.is_contiguous() { x } else { x.to_contiguous() }
+    if x.is_contiguous() {
+        x
+    } else {
+        x.to_contiguous()
+    }
 }
 
 /// The values of a tensor that is [`in_order`].
@@ -44,12 +48,21 @@ fn conv_shape(x: &FlexTensor, weight: &FlexTensor, stride: usize, padding: usize
 
 fn map_shape(x: &FlexTensor) -> MapShape {
     let [batch, channels, h, w] = dims(x);
-    MapShape { batch, channels, positions: h * w }
+    MapShape {
+        batch,
+        channels,
+        positions: h * w,
+    }
 }
 
 fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
     let [batch, channels, h, w] = dims(qkv);
-    AttentionShape { batch, heads, dim: channels / 3 / heads, positions: h * w }
+    AttentionShape {
+        batch,
+        heads,
+        dim: channels / 3 / heads,
+        positions: h * w,
+    }
 }
 
 /// Convolves with packed weights where they are kept, else packs them for this call.
@@ -64,7 +77,11 @@ fn convolve(
     let shape = conv_shape(&x, &weight, stride, padding);
     let [h, w] = shape.out_size();
     let mut y = vec![0.0; shape.output_len()];
-    let packed = if keep { packed::find_or_pack(&weight, &shape) } else { None };
+    let packed = if keep {
+        packed::find_or_pack(&weight, &shape)
+    } else {
+        None
+    };
     match packed {
         Some(packed) => {
             let size = [shape.batch, shape.height, shape.width];
@@ -105,7 +122,10 @@ impl CpuOps for Flex {
         keep: bool,
     ) -> FlexTensor {
         let bias = in_order(bias);
-        let epilogue = Epilogue { bias: Some(values(&bias)), ..Epilogue::default() };
+        let epilogue = Epilogue {
+            bias: Some(values(&bias)),
+            ..Epilogue::default()
+        };
         convolve(x, weight, [stride, padding], keep, &epilogue)
     }
 
@@ -127,8 +147,11 @@ impl CpuOps for Flex {
 
     fn conv_silu_add(x: FlexTensor, weight: FlexTensor, skip: FlexTensor) -> FlexTensor {
         let skip = in_order(skip);
-        let epilogue =
-            Epilogue { silu: true, residual: Some(values(&skip)), ..Epilogue::default() };
+        let epilogue = Epilogue {
+            silu: true,
+            residual: Some(values(&skip)),
+            ..Epilogue::default()
+        };
         convolve(x, weight, [1, 1], true, &epilogue)
     }
 
@@ -142,7 +165,9 @@ impl CpuOps for Flex {
 
     fn silu(x: FlexTensor) -> FlexTensor {
         let x = in_order(x);
-        like(&x, |y| kernels::modulate_silu(&map_shape(&x), values(&x), None, None, y))
+        like(&x, |y| {
+            kernels::modulate_silu(&map_shape(&x), values(&x), None, None, y)
+        })
     }
 
     fn channel_norm(x: FlexTensor, gain: FlexTensor) -> FlexTensor {
@@ -182,8 +207,7 @@ impl CpuOps for Flex {
         post_gain: FlexTensor,
         heads: usize,
     ) -> FlexTensor {
-        let [inputs @ .., out_bias] =
-            [x, pre_gain, qkv, out, post_gain, out_bias].map(in_order);
+        let [inputs @ .., out_bias] = [x, pre_gain, qkv, out, post_gain, out_bias].map(in_order);
         let [x, pre_gain, qkv, out, post_gain] = &inputs;
         let [_, inner, _, _] = dims(out);
         like(x, |y| {
@@ -226,7 +250,9 @@ impl CpuGradients for Flex {
     ) -> FlexTensor {
         let (x, dy) = (in_order(x), in_order(dy));
         let shape = conv_shape(&x, &weight, stride, padding);
-        like(&weight, |dw| kernels::conv2d_weight_grad(&shape, values(&x), values(&dy), dw))
+        like(&weight, |dw| {
+            kernels::conv2d_weight_grad(&shape, values(&x), values(&dy), dw)
+        })
     }
 
     fn conv2d_db(dy: FlexTensor) -> FlexTensor {
@@ -250,8 +276,11 @@ impl CpuGradients for Flex {
         let mut dscale = vec![0.0; s.batch * s.channels];
         let mut dshift = vec![0.0; s.batch * s.channels];
         let dx = like(&x, |dx| {
-            let grads =
-                ModulateGrads { dx, dscale: Some(&mut dscale), dshift: Some(&mut dshift) };
+            let grads = ModulateGrads {
+                dx,
+                dscale: Some(&mut dscale),
+                dshift: Some(&mut dshift),
+            };
             let (scale, shift) = (Some(values(&scale)), Some(values(&shift)));
             kernels::modulate_silu_backward(&s, values(&x), scale, shift, values(&dy), grads);
         });
@@ -262,7 +291,11 @@ impl CpuGradients for Flex {
     fn silu_grad(x: FlexTensor, dy: FlexTensor) -> FlexTensor {
         let (x, dy) = (in_order(x), in_order(dy));
         like(&x, |dx| {
-            let grads = ModulateGrads { dx, dscale: None, dshift: None };
+            let grads = ModulateGrads {
+                dx,
+                dscale: None,
+                dshift: None,
+            };
             let s = map_shape(&x);
             kernels::modulate_silu_backward(&s, values(&x), None, None, values(&dy), grads);
         })
@@ -289,7 +322,11 @@ impl CpuGradients for Flex {
         let s = map_shape(&x);
         let (mut dgamma, mut dbeta) = (vec![0.0; s.len()], vec![0.0; s.len()]);
         let dx = like(&x, |dx| {
-            let grads = SpadeGrads { dx, dgamma: &mut dgamma, dbeta: &mut dbeta };
+            let grads = SpadeGrads {
+                dx,
+                dgamma: &mut dgamma,
+                dbeta: &mut dbeta,
+            };
             let (x, gamma, beta) = (values(&x), values(&gamma), values(&beta));
             kernels::spade_backward(&s, x, gamma, beta, NORM_EPS, SLOPE, values(&dy), grads);
         });

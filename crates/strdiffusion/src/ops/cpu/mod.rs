@@ -116,10 +116,7 @@ trait CpuGradients: Backend {
         dy: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 3];
     /// The output, and what the gradient needs of the forward pass.
-    fn linear_attention_with_state(
-        qkv: FloatTensor<Self>,
-        heads: usize,
-    ) -> [FloatTensor<Self>; 2];
+    fn linear_attention_with_state(qkv: FloatTensor<Self>, heads: usize) -> [FloatTensor<Self>; 2];
     fn linear_attention_grad(
         qkv: FloatTensor<Self>,
         state: FloatTensor<Self>,
@@ -149,9 +146,7 @@ pub(super) fn conv2d(
     let keep = !x.is_autodiff();
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
-        Some(bias) => {
-            Dispatch::conv2d_bias(x, weight, bias.into_dispatch(), stride, padding, keep)
-        }
+        Some(bias) => Dispatch::conv2d_bias(x, weight, bias.into_dispatch(), stride, padding, keep),
         None => <Dispatch as CpuOps>::conv2d(x, weight, stride, padding, keep),
     })
 }
@@ -179,7 +174,10 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
 }
 
 pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::channel_norm(x.into_dispatch(), gain.into_dispatch()))
+    Tensor::from_dispatch(Dispatch::channel_norm(
+        x.into_dispatch(),
+        gain.into_dispatch(),
+    ))
 }
 
 pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
