@@ -16,7 +16,7 @@ use strdiffusion::training::trainer::TrainEvent;
 /// Shows a run's events.
 pub enum Display {
     /// Burn's dashboard.
-    Dashboard(Dashboard),
+    Dashboard(Box<Dashboard>),
     /// A line for each logged step.
     Lines(Lines),
 }
@@ -25,7 +25,7 @@ impl Display {
     /// The dashboard if stdout is a terminal.
     pub fn new(photos: usize) -> Self {
         if std::io::stdout().is_terminal() {
-            Self::Dashboard(Dashboard::new())
+            Self::Dashboard(Box::new(Dashboard::new()))
         } else {
             println!("training on {photos} photographs");
             Self::Lines(Lines::default())

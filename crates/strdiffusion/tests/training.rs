@@ -24,7 +24,9 @@ fn draw_photos(folder: &Path, count: usize) -> Vec<PathBuf> {
         });
         let picture = FloatImage::from_vec(3, side, side, values.collect()).unwrap();
         let photo = Photo::from_float_image(&picture).unwrap();
-        photo.save(folder.join(format!("photo-{number}.png"))).unwrap();
+        photo
+            .save(folder.join(format!("photo-{number}.png")))
+            .unwrap();
     }
     list_pictures(folder).unwrap()
 }
@@ -52,7 +54,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let bench = Self { photos: TempDir::new().unwrap(), runs: TempDir::new().unwrap() };
+        let bench = Self {
+            photos: TempDir::new().unwrap(),
+            runs: TempDir::new().unwrap(),
+        };
         draw_photos(bench.photos.path(), 7);
         bench
     }
@@ -63,14 +68,21 @@ impl Bench {
 
     fn trainer(&self, name: &str, config: TrainConfig, devices: usize) -> Trainer {
         let photos = list_pictures(self.photos.path()).unwrap();
-        let data = TrainingData { photos, masks: None };
+        let data = TrainingData {
+            photos,
+            masks: None,
+        };
         let devices = vec![Device::flex(); devices];
-        Trainer::new(config, &self.run(name), data, &devices).unwrap().0
+        Trainer::new(config, &self.run(name), data, &devices)
+            .unwrap()
+            .0
     }
 
     fn train(&self, name: &str, config: TrainConfig, stage: Stage, until: usize) -> Ended {
         let mut trainer = self.trainer(name, config, 1);
-        trainer.train(&[stage], Some(until), &mut |_| ControlFlow::Continue(())).unwrap()
+        trainer
+            .train(&[stage], Some(until), &mut |_| ControlFlow::Continue(()))
+            .unwrap()
     }
 
     fn checkpoint(&self, name: &str, stage: Stage) -> checkpoint::Checkpoint {
@@ -86,11 +98,21 @@ fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
         bench.train("straight", config(), stage, 20);
         bench.train("halves", config(), stage, 10);
         bench.train("halves", config(), stage, 20);
-        let (straight, halves) =
-            (bench.checkpoint("straight", stage), bench.checkpoint("halves", stage));
+        let (straight, halves) = (
+            bench.checkpoint("straight", stage),
+            bench.checkpoint("halves", stage),
+        );
         assert_eq!(straight.progress.step, 20);
-        assert!(straight.network == halves.network, "{}: weights differ", stage.name());
-        assert!(straight.ema == halves.ema, "{}: averages differ", stage.name());
+        assert!(
+            straight.network == halves.network,
+            "{}: weights differ",
+            stage.name()
+        );
+        assert!(
+            straight.ema == halves.ema,
+            "{}: averages differ",
+            stage.name()
+        );
     }
     assert!(bench.run("halves").join("model/config.json").is_file());
 }
@@ -114,7 +136,10 @@ fn a_run_that_dies_between_checkpoints_repeats_the_lost_steps() {
     assert!(died.is_err());
     assert_eq!(bench.checkpoint("killed", stage).progress.step, 5);
     bench.train("killed", config(), stage, 12);
-    let (straight, killed) = (bench.checkpoint("straight", stage), bench.checkpoint("killed", stage));
+    let (straight, killed) = (
+        bench.checkpoint("straight", stage),
+        bench.checkpoint("killed", stage),
+    );
     assert!(straight.network == killed.network);
 }
 
@@ -129,16 +154,20 @@ fn asking_to_stop_saves_first() {
         })
         .unwrap();
     assert_eq!(ended, Ended::Interrupted);
-    assert_eq!(bench.checkpoint("stopped", Stage::Structure).progress.step, 3);
+    assert_eq!(
+        bench.checkpoint("stopped", Stage::Structure).progress.step,
+        3
+    );
 }
 
 /// Largest difference of two checkpoints' weights, in learning rates: Adam moves each weight by
 /// about one learning rate a step.
 fn drift(a: &checkpoint::Checkpoint, b: &checkpoint::Checkpoint) -> f32 {
     let rate = config().texture.rate(0) as f32;
-    let pairs = a.network.iter().flat_map(|(name, tensor)| {
-        tensor.values.iter().zip(&b.network[name].values)
-    });
+    let pairs = a
+        .network
+        .iter()
+        .flat_map(|(name, tensor)| tensor.values.iter().zip(&b.network[name].values));
     pairs.fold(0f32, |worst, (a, b)| worst.max((a - b).abs())) / rate
 }
 
@@ -156,7 +185,9 @@ fn parts_and_devices_do_not_change_a_step() {
     for (name, accumulate, devices) in [("whole", 1, 1), ("parts", 2, 1), ("devices", 1, 2)] {
         let mut trainer = bench.trainer(name, sized(4, accumulate), devices);
         trainer
-            .train(&[Stage::Texture], Some(1), &mut |_| ControlFlow::Continue(()))
+            .train(&[Stage::Texture], Some(1), &mut |_| {
+                ControlFlow::Continue(())
+            })
             .unwrap();
     }
     let whole = bench.checkpoint("whole", Stage::Texture);
@@ -195,10 +226,15 @@ fn a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint() {
     config.run.checkpoint_every = 1000;
     let mut trainer = bench.trainer("broken", config, 1);
     let error = trainer
-        .train(&[Stage::Structure], Some(50), &mut |_| ControlFlow::Continue(()))
+        .train(&[Stage::Structure], Some(50), &mut |_| {
+            ControlFlow::Continue(())
+        })
         .unwrap_err()
         .to_string();
-    assert!(error.contains("structure step") && error.contains("norm"), "{error}");
+    assert!(
+        error.contains("structure step") && error.contains("norm"),
+        "{error}"
+    );
     assert!(bench.checkpoint("broken", Stage::Structure).network == before.network);
 }
 
@@ -207,7 +243,10 @@ fn files_that_do_not_decode_are_listed_and_skipped() {
     let bench = Bench::new();
     std::fs::write(bench.photos.path().join("broken.jpg"), b"not a picture").unwrap();
     let photos = list_pictures(bench.photos.path()).unwrap();
-    let data = TrainingData { photos, masks: None };
+    let data = TrainingData {
+        photos,
+        masks: None,
+    };
     let (trainer, skipped) =
         Trainer::new(config(), &bench.run("skipping"), data, &[Device::flex()]).unwrap();
     assert_eq!(trainer.photos(), 5); // 7 drawn, 2 kept out for validation
@@ -221,7 +260,15 @@ fn too_few_photographs_are_an_error_that_says_so() {
     let mut config = config();
     config.validation.pictures = 7;
     let photos = list_pictures(bench.photos.path()).unwrap();
-    let data = TrainingData { photos, masks: None };
-    let error = Trainer::new(config, &bench.run("few"), data, &[Device::flex()]).err().unwrap();
-    assert!(error.to_string().contains("7 photographs are too few"), "{error}");
+    let data = TrainingData {
+        photos,
+        masks: None,
+    };
+    let error = Trainer::new(config, &bench.run("few"), data, &[Device::flex()])
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("7 photographs are too few"),
+        "{error}"
+    );
 }

@@ -174,7 +174,8 @@ fn compare(
                 (norm - expected).abs() / expected.max(1e-12)
             }
         };
-        if !(relative <= worst.1) {
+        // Also where it is not a number.
+        if relative > worst.1 || relative.is_nan() {
             worst = (tensor.clone(), relative);
         }
     }

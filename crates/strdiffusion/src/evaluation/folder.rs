@@ -128,7 +128,7 @@ impl RunFolder {
     ) -> Result<String, EvaluationError> {
         let file = self.result_file(id);
         let bytes = picture.png()?;
-        mask.save(&self.mask_file(id))?;
+        mask.save(self.mask_file(id))?;
         write_file(&file, &bytes)?;
         Ok(sha256_hex(&bytes))
     }

@@ -148,7 +148,7 @@ pub fn write_inputs(
         let name = format!("{}.png", pair.id);
         let file = folder.join("inputs").join(&name);
         write_file(&file, &truth.png()?)?;
-        mask.save(&folder.join("masks").join(&name))?;
+        mask.save(folder.join("masks").join(&name))?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::LossWeights;
 use crate::sde::{Prediction, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
+use crate::weights::Storage;
 
 /// Named settings to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,22 @@ pub struct TrainConfig {
     pub discriminator: StageConfig,
     /// Validation.
     pub validation: ValidationConfig,
+    /// What the model folder says of itself, and how it stores numbers.
+    pub release: ReleaseConfig,
+}
+
+/// What the model folder says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReleaseConfig {
+    /// Licence of the weights.
+    pub licence: String,
+    /// Where they come from.
+    pub source: String,
+    /// "f32", or "f16" for half the size.
+    pub storage: Storage,
+    /// Steps of the sampler that the model is used with.
+    pub sampler_steps: usize,
 }
 
 /// Sizes of the networks.
@@ -273,6 +290,17 @@ impl Default for RunConfig {
     }
 }
 
+impl Default for ReleaseConfig {
+    fn default() -> Self {
+        Self {
+            licence: "unknown".into(),
+            source: "trained with strdiffusion".into(),
+            storage: Storage::F32,
+            sampler_steps: FastSampler::default().steps,
+        }
+    }
+}
+
 impl Default for ValidationConfig {
     fn default() -> Self {
         Self {
@@ -307,6 +335,7 @@ impl TrainConfig {
             texture: StageConfig::generator(400_000, 1e-4),
             discriminator: StageConfig::discriminator(100_000, 1e-4),
             validation: ValidationConfig::default(),
+            release: ReleaseConfig::default(),
         };
         match preset {
             Preset::Paper => paper,
@@ -478,14 +507,18 @@ impl TrainConfig {
             },
             sde: self.sde.clone(),
             prediction: self.networks.prediction,
-            sampling: FastSampler::default().into(),
+            sampling: FastSampler {
+                steps: self.release.sampler_steps,
+                ..FastSampler::default()
+            }
+            .into(),
             edges: EdgeConfig {
                 canny: Canny::with_sigma(self.edges.sigma),
                 source: EdgeSource::KnownRegion,
             },
             training_resolution: self.data.resolution,
-            licence: "unknown".into(),
-            source: "trained with strdiffusion".into(),
+            licence: self.release.licence.clone(),
+            source: self.release.source.clone(),
         }
     }
 }

@@ -305,7 +305,8 @@ impl Trainer {
                 }
             };
             self.gather_networks()?;
-            self.model.save(&self.run.join("model"), Storage::F32)?;
+            self.model
+                .save(&self.run.join("model"), self.config.release.storage)?;
             if ended == Ended::Interrupted {
                 return Ok(ended);
             }
