@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checkpoint;
+mod eval;
 mod import;
 mod inpaint;
 mod support;
