@@ -131,6 +131,8 @@ pub struct Dashboard {
     interrupter: Interrupter,
     ids: Vec<MetricId>,
     started: bool,
+    /// Whether Ctrl-C has been given back its meaning.
+    hears_ctrl_c: bool,
 }
 
 impl Dashboard {
@@ -159,6 +161,7 @@ impl Dashboard {
             interrupter,
             ids,
             started: false,
+            hears_ctrl_c: false,
         }
     }
 
@@ -171,7 +174,10 @@ impl Dashboard {
                     self.renderer.start(1, 1, None, Some("strdiffusion"));
                     self.started = true;
                 }
-                self.renderer.start_split(stage.name(), until);
+                // Burn knows the splits "train" and "valid" only.
+                self.renderer.start_split("train", until);
+                self.renderer
+                    .log_event_training(format!("{} from step {step}", stage.name()));
                 self.renderer.update_split(step);
             }
             TrainEvent::Stepped {
@@ -182,6 +188,7 @@ impl Dashboard {
                 steps_per_second,
                 ..
             } => {
+                self.listen_to_ctrl_c();
                 self.renderer.update_split(step);
                 let values = [loss, gradient_norm, learning_rate, steps_per_second];
                 for (i, value) in values.into_iter().enumerate() {
@@ -203,6 +210,24 @@ impl Dashboard {
                     .log_event_training(format!("{} saved at step {step}", stage.name()));
             }
             _ => {}
+        }
+    }
+
+    /// The dashboard puts the terminal into raw mode, in which Ctrl-C is a key like any other.
+    /// Here it shall save and stop, as it does without the dashboard.
+    fn listen_to_ctrl_c(&mut self) {
+        if std::mem::replace(&mut self.hears_ctrl_c, true) {
+            return;
+        }
+        #[cfg(unix)]
+        {
+            use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+            let stdin = std::io::stdin();
+            if let Ok(mut mode) = tcgetattr(&stdin) {
+                mode.local_modes |= LocalModes::ISIG;
+                // If the terminal refuses, `q` still stops the run.
+                let _ = tcsetattr(&stdin, OptionalActions::Now, &mode);
+            }
         }
     }
 

@@ -132,10 +132,7 @@ impl Train {
         let model = self.out.join("model");
         match outcome? {
             Ended::Finished => println!("done; the model is {}", model.display()),
-            Ended::Interrupted => {
-                println!("stopped, and saved; go on with --resume");
-                return Err(strdiffusion::Error::Cancelled.into());
-            }
+            Ended::Interrupted => println!("stopped, and saved; go on with --resume"),
         }
         Ok(())
     }
