@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use crate::report::Report;
 
 /// One recorded array.
 #[derive(Clone)]
@@ -130,4 +133,34 @@ pub fn title(path: &Path) -> String {
     let part = |p: Option<&std::ffi::OsStr>| p.unwrap_or_default().to_string_lossy().into_owned();
     let folder = part(path.parent().and_then(Path::file_name));
     format!("{folder}/{}", part(path.file_name()))
+}
+
+/// Runs `case` on every recording in `folder/kind/`, each with what `kind.json` beside it says of
+/// the recording; a recording that cannot be run counts as failed.
+pub fn for_each_with_settings(
+    folder: &Path,
+    kind: &str,
+    report: &mut Report,
+    case: impl Fn(&Path, &str, &Value, &mut Report) -> Result<(), String>,
+) {
+    let recordings = files(&folder.join(kind), ".safetensors");
+    if recordings.is_empty() {
+        return;
+    }
+    let settings = std::fs::read_to_string(folder.join(kind).join(format!("{kind}.json")))
+        .map_err(|error| error.to_string())
+        .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
+    for path in recordings {
+        let name = title(&path);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let outcome = settings.clone().and_then(|all| {
+            let settings = all
+                .get(stem.as_ref())
+                .ok_or_else(|| format!("{kind}.json says nothing about it"))?;
+            case(&path, &name, settings, report)
+        });
+        if let Err(error) = outcome {
+            report.broken(&name, &error);
+        }
+    }
 }

@@ -11,7 +11,7 @@ use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};
 use strdiffusion::training::optimizer::{Adam, gradients, to_host};
 use strdiffusion::weights::{TensorMap, collect, host_values};
 
-use crate::fixture::{Recording, files, title};
+use crate::fixture::{Recording, for_each_with_settings};
 use crate::report::{Report, max_abs, max_difference};
 
 const LOSS_TOLERANCE: f64 = 1e-5;
@@ -21,28 +21,9 @@ const GRADIENT_TOLERANCE: f64 = 1e-3;
 const AFTER_TOLERANCE: f64 = 2e-5;
 
 pub fn check(folder: &Path, device: &Device, report: &mut Report) {
-    let recordings = files(&folder.join("train"), ".safetensors");
-    if recordings.is_empty() {
-        return;
-    }
-    let settings = std::fs::read_to_string(folder.join("train/train.json"))
-        .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
-    for path in recordings {
-        let name = title(&path);
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let outcome = settings.clone().and_then(|all| {
-            let settings = all.get(&stem).ok_or("train.json says nothing about it")?;
-            step(folder, &path, &name, settings, device, report)
-        });
-        if let Err(error) = outcome {
-            report.broken(&name, &error);
-        }
-    }
+    for_each_with_settings(folder, "train", report, |path, name, settings, report| {
+        step(folder, path, name, settings, device, report)
+    });
 }
 
 /// What one step of a network gave, under the reference's names.

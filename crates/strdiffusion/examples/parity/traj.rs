@@ -14,35 +14,16 @@ use strdiffusion::sampler::{
 use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::weights::host_values;
 
-use crate::fixture::{Recording, files, title};
+use crate::fixture::{Recording, files, for_each_with_settings};
 use crate::report::{Report, max_difference};
 
 const STATE_TOLERANCE: f64 = 1e-3;
 const SCORE_TOLERANCE: f64 = 1e-6;
 
 pub fn check(folder: &Path, device: &Device, report: &mut Report) {
-    let recordings = files(&folder.join("traj"), ".safetensors");
-    if recordings.is_empty() {
-        return;
-    }
-    let settings = std::fs::read_to_string(folder.join("traj/traj.json"))
-        .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
-    for path in recordings {
-        let name = title(&path);
-        let stem = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let outcome = settings.clone().and_then(|all| {
-            let settings = all.get(&stem).ok_or("traj.json says nothing about it")?;
-            replay(folder, &path, &name, settings, device, report)
-        });
-        if let Err(error) = outcome {
-            report.broken(&name, &error);
-        }
-    }
+    for_each_with_settings(folder, "traj", report, |path, name, settings, report| {
+        replay(folder, path, name, settings, device, report)
+    });
 }
 
 fn number(settings: &Value, key: &str) -> Result<f64, String> {
