@@ -1,0 +1,1 @@
+//! strdiffusion for Python.
