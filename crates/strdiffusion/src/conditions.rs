@@ -1,12 +1,85 @@
 //! From photographs and masks to what the networks are conditioned on.
 
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
+use crate::blend;
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask};
-use crate::sampler::Conditions;
+use crate::sampler::{Conditions, luma};
 use crate::structure::{EdgeSource, edge_map, rgb_to_gray};
+
+/// What the networks are told of the hole and its surroundings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conditioning {
+    /// The paper's: the texture reverts to μ = image · m, zero in the hole, and a network reads
+    /// x_t − μ and μ.
+    #[default]
+    Paper,
+    /// In the hole μ goes on as the membrane (the harmonic function) through the known pixels, so
+    /// that the process starts from a smooth fill. Both networks also read the mask, and the
+    /// structure network the grayscale of μ: at t = T, where the paper's knows nothing but edges,
+    /// it knows how bright the surroundings are.
+    Membrane,
+}
+
+impl Conditioning {
+    /// Channels that the texture network reads beside y_t and μ.
+    pub fn texture_channels(self) -> usize {
+        match self {
+            Self::Paper => 0,
+            Self::Membrane => 1,
+        }
+    }
+
+    /// Channels that the structure network reads beside x_t and μ.
+    pub fn structure_channels(self) -> usize {
+        match self {
+            Self::Paper => 0,
+            Self::Membrane => 2,
+        }
+    }
+
+    /// What the texture of a picture reverts to; `known` is zero in the hole.
+    pub fn texture_mu(self, known: &FloatImage, mask: &Mask) -> FloatImage {
+        match self {
+            Self::Paper => known.clone(),
+            Self::Membrane => blend::continued(known, mask),
+        }
+    }
+
+    /// What the texture network reads beside y_t and μ, for a mask `[b, 1, h, w]`.
+    pub fn texture_context(self, mask: &Tensor<4>) -> Option<Tensor<4>> {
+        match self {
+            Self::Paper => None,
+            Self::Membrane => Some(mask.clone()),
+        }
+    }
+
+    /// What the structure network reads beside x_t and μ, for a mask `[b, 1, h, w]` and the
+    /// texture's μ `[b, 3, h, w]`.
+    pub fn structure_context(self, mask: &Tensor<4>, texture_mu: &Tensor<4>) -> Option<Tensor<4>> {
+        match self {
+            Self::Paper => None,
+            Self::Membrane => Some(Tensor::cat(vec![mask.clone(), luma(texture_mu.clone())], 1)),
+        }
+    }
+}
+
+/// From what to what the structure gets sparser, t = 0 to t = T.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StructureProcess {
+    /// The paper's: from grayscale to edges.
+    #[default]
+    GrayToEdges,
+    /// From grayscale to the known grayscale: no sparser. For experiments.
+    GrayToGray,
+    /// From edges to the known edges: sparse all along. For experiments.
+    EdgesToEdges,
+}
 
 /// One picture to be filled.
 #[derive(Debug, Clone)]
@@ -29,12 +102,18 @@ impl Conditions {
     ///
     /// # Errors
     /// If the batch is empty or its pictures, masks or drawings differ in size.
-    pub fn new(tasks: &[Task], edges: &EdgeConfig, device: &Device) -> Result<Self> {
+    pub fn new(
+        tasks: &[Task],
+        conditioning: Conditioning,
+        process: StructureProcess,
+        edges: &EdgeConfig,
+        device: &Device,
+    ) -> Result<Self> {
         let Some(first) = tasks.first() else {
             return Err(Error::Size("a batch needs at least one picture".into()));
         };
         let (width, height) = (first.image.width(), first.image.height());
-        let mut planes: [Vec<f32>; 4] = Default::default(); // mask, texture, gray, edges
+        let mut planes: [Vec<f32>; 4] = Default::default(); // mask, texture's μ, gray, edges
         for task in tasks {
             let size = [task.image.width(), task.image.height()];
             if size != [width, height] {
@@ -45,7 +124,10 @@ impl Conditions {
                 )));
             }
             task.mask.check_size(width, height, "the picture")?;
-            for (all, one) in planes.iter_mut().zip(task_planes(task, edges)?) {
+            for (all, one) in planes
+                .iter_mut()
+                .zip(task_planes(task, conditioning, edges)?)
+            {
                 all.extend(one);
             }
         }
@@ -54,17 +136,30 @@ impl Conditions {
             let data = TensorData::new(values, [tasks.len(), channels, height, width]);
             Tensor::from_data(data, device)
         };
+        let (mask, texture) = (tensor(mask, 1), tensor(texture, 3));
+        let (gray, edges) = (tensor(gray, 1), tensor(edges, 1));
+        let (gray, edges) = match process {
+            StructureProcess::GrayToEdges => (gray, edges),
+            StructureProcess::GrayToGray => (gray, luma(texture.clone())),
+            StructureProcess::EdgesToEdges => (edges.clone() * mask.clone(), edges),
+        };
         Ok(Self {
-            mask: tensor(mask, 1),
-            texture: tensor(texture, 3),
-            gray: tensor(gray, 1),
-            edges: tensor(edges, 1),
+            structure_context: conditioning.structure_context(&mask, &texture),
+            texture_context: conditioning.texture_context(&mask),
+            mask,
+            texture,
+            gray,
+            edges,
         })
     }
 }
 
-/// Mask, known texture, known gray and edges of one picture.
-fn task_planes(task: &Task, edges: &EdgeConfig) -> Result<[Vec<f32>; 4]> {
+/// Mask, the texture's μ, known gray and edges of one picture.
+fn task_planes(
+    task: &Task,
+    conditioning: Conditioning,
+    edges: &EdgeConfig,
+) -> Result<[Vec<f32>; 4]> {
     let keep: Vec<f32> = task
         .mask
         .keep()
@@ -100,7 +195,8 @@ fn task_planes(task: &Task, edges: &EdgeConfig) -> Result<[Vec<f32>; 4]> {
         }
     }
     let gray = gray.to_float_image().into_vec();
-    Ok([keep, known.into_vec(), gray, edge_values])
+    let mu = conditioning.texture_mu(&known, &task.mask);
+    Ok([keep, mu.into_vec(), gray, edge_values])
 }
 
 /// image · m.

@@ -229,7 +229,8 @@ impl Run<'_> {
         for (i, pair) in grid.windows(2).enumerate() {
             let (s, t) = (pair[0], pair[1]);
             let gap = Gap::new(sde, s, t);
-            let early = s >= early_end.max(1);
+            // No structure leads a texture that does not listen.
+            let early = s >= early_end.max(1) && self.model.texture.is_guided();
             let z_structure = self.draw_for(solver, 1)?;
             let z_texture = self.draw_for(solver, 3)?;
             let mut estimates = if early {
@@ -292,9 +293,14 @@ impl Run<'_> {
     fn structure_clean(&mut self, structure: &Process, s: usize) -> Tensor<4> {
         let (model, mask) = (self.model, &self.conditions.mask);
         let (x, mu) = (structure.state(), structure.mu.clone());
-        let output = model
-            .structure
-            .forward(x.clone(), mu.clone(), &[s as f32], None, ALIGNMENT);
+        let output = model.structure.forward(
+            x.clone(),
+            mu.clone(),
+            self.conditions.structure_context.clone(),
+            &[s as f32],
+            None,
+            ALIGNMENT,
+        );
         self.evaluations.structure += 1;
         let prediction = model.config.prediction;
         let estimated = model
@@ -333,8 +339,9 @@ impl Run<'_> {
         let output = model.texture.forward(
             y.clone(),
             mu.clone(),
+            self.conditions.texture_context.clone(),
             &[s as f32],
-            Some(guide.clone()),
+            model.texture.is_guided().then(|| guide.clone()),
             ALIGNMENT,
         );
         self.evaluations.texture += 1;

@@ -146,6 +146,7 @@ pub fn unet(path: &Path, device: &Device) -> Result<(ConditionalUNetConfig, Cond
     let [out_channels, ..] = shape_of(&tensors, "final_conv.weight", path)?;
     let config = ConditionalUNetConfig {
         in_channels: inputs / 2,
+        context_channels: 0,
         out_channels,
         width,
         depth: count_levels(&tensors),

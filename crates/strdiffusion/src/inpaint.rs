@@ -258,7 +258,13 @@ impl Inpainter {
                 .map(|drawn| mirror(drawn, wide, high)),
         };
         let edges = options.edges.unwrap_or(model.config.edges);
-        let conditions = Conditions::new(&[task], &edges, &model.device)?;
+        let conditions = Conditions::new(
+            &[task],
+            model.config.conditioning,
+            model.config.structure_process,
+            &edges,
+            &model.device,
+        )?;
         let sampler = options.sampler.unwrap_or(model.config.sampling);
         let mut noise = SeededNoise::new(&[seed_of_region(options.seed, region)]);
         let sampled = sampler.sample(model, &conditions, &mut noise, &mut |event| {

@@ -13,6 +13,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::{Conditioning, StructureProcess};
 use crate::error::{Error, Result};
 use crate::import;
 use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
@@ -57,6 +58,12 @@ pub struct ModelConfig {
     /// What texture and structure network predict.
     #[serde(default)]
     pub prediction: Prediction,
+    /// What the networks are told of the hole and its surroundings.
+    #[serde(default)]
+    pub conditioning: Conditioning,
+    /// From what to what the structure gets sparser.
+    #[serde(default)]
+    pub structure_process: StructureProcess,
     /// The sampler and its parameters.
     pub sampling: Sampler,
     /// How edges are found.
@@ -87,8 +94,23 @@ impl ModelConfig {
         self.discriminator.validate()?;
         self.sampling.validate()?;
         Sde::new(&self.sde)?;
-        if !self.texture.guided || self.texture.in_channels != 3 || self.texture.out_channels != 3 {
-            return complain("the texture network must be guided, with 3 channels in and out");
+        if self.texture.in_channels != 3 || self.texture.out_channels != 3 {
+            return complain("the texture network must have 3 channels in and out");
+        }
+        let (texture, structure) = (
+            self.conditioning.texture_channels(),
+            self.conditioning.structure_channels(),
+        );
+        if [
+            self.texture.context_channels,
+            self.structure.context_channels,
+        ] != [texture, structure]
+        {
+            return Err(Error::Config(format!(
+                "the networks' context_channels are {} (texture) and {} (structure), but this \
+                 conditioning needs {texture} and {structure}",
+                self.texture.context_channels, self.structure.context_channels
+            )));
         }
         if self.structure.guided
             || self.structure.in_channels != 1
@@ -195,6 +217,8 @@ impl Model {
             discriminator: discriminator_config,
             sde: settings.sde.clone(),
             prediction: Prediction::Noise,
+            conditioning: Conditioning::Paper,
+            structure_process: StructureProcess::GrayToEdges,
             sampling: settings.sampling,
             edges: settings.edges,
             training_resolution: settings.training_resolution,

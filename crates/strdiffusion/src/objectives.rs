@@ -10,6 +10,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
+use crate::conditions::Conditioning;
 use crate::networks::{ConditionalUNet, Discriminator, GuideAlignment};
 use crate::sde::{Prediction, Sde};
 
@@ -18,7 +19,9 @@ use crate::sde::{Prediction, Sde};
 pub struct Batch {
     /// The photograph, `[b, 3, h, w]` in [0, 1].
     pub image: Tensor<4>,
-    /// Its grayscale, `[b, 1, h, w]`.
+    /// What its texture reverts to (μ), `[b, 3, h, w]`; image · m in the paper.
+    pub mu: Tensor<4>,
+    /// Its grayscale, `[b, 1, h, w]`, or what else the structure process begins with.
     pub gray: Tensor<4>,
     /// The structure's condition, `[b, 1, h, w]`: edges · m, and edge hints in the hole if any.
     pub edges: Tensor<4>,
@@ -61,6 +64,8 @@ pub struct Objective<'a> {
     pub sde: &'a Sde,
     /// What the networks predict.
     pub prediction: Prediction,
+    /// What the networks read.
+    pub conditioning: Conditioning,
     /// Weights of known region and hole.
     pub weights: LossWeights,
 }
@@ -104,6 +109,7 @@ impl Objective<'_> {
             noised,
             batch.gray.clone(),
             batch.edges.clone(),
+            self.conditioning.structure_context(&batch.mask, &batch.mu),
             batch,
             times,
             None,
@@ -120,7 +126,7 @@ impl Objective<'_> {
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
-        let mu = batch.image.clone() * batch.mask.clone();
+        let mu = batch.mu.clone();
         let structure = self.noised(
             batch.gray.clone(),
             batch.edges.clone(),
@@ -134,6 +140,7 @@ impl Objective<'_> {
             noised,
             batch.image.clone(),
             mu,
+            self.conditioning.texture_context(&batch.mask),
             batch,
             times,
             guide,
@@ -147,6 +154,7 @@ impl Objective<'_> {
         noised: Noised,
         x0: Tensor<4>,
         mu: Tensor<4>,
+        context: Option<Tensor<4>>,
         batch: &Batch,
         times: &[usize],
         guide: Option<Tensor<4>>,
@@ -156,6 +164,7 @@ impl Objective<'_> {
         let output = network.forward(
             state.clone(),
             mu.clone(),
+            context,
             &network_times,
             guide,
             GuideAlignment::Padded,
@@ -182,8 +191,7 @@ impl Objective<'_> {
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
-        let mu = batch.image.clone() * batch.mask.clone();
-        let texture = self.noised(batch.image.clone(), mu, times, noise);
+        let texture = self.noised(batch.image.clone(), batch.mu.clone(), times, noise);
         let structure = self
             .noised(
                 batch.gray.clone(),

@@ -236,12 +236,17 @@ impl PaperSampler {
 pub struct Conditions {
     /// Mask m, `[b, 1, h, w]`: 1 = known, 0 = hole.
     pub mask: Tensor<4>,
-    /// Known texture, image · m, `[b, 3, h, w]` in [0, 1]: the texture's μ.
+    /// The texture's μ, `[b, 3, h, w]` in [0, 1]: the known pixels; in the hole zero or what the
+    /// model's [`Conditioning`](crate::conditions::Conditioning) says.
     pub texture: Tensor<4>,
     /// Known structure, gray · m, `[b, 1, h, w]`.
     pub gray: Tensor<4>,
     /// Edges · m (or edges drawn into the hole), `[b, 1, h, w]` in [0, 1]: the structure's μ.
     pub edges: Tensor<4>,
+    /// What else the texture network reads, `[b, _, h, w]`.
+    pub texture_context: Option<Tensor<4>>,
+    /// What else the structure network reads, `[b, _, h, w]`.
+    pub structure_context: Option<Tensor<4>>,
 }
 
 /// How often each network was evaluated (on a whole batch).
@@ -445,7 +450,10 @@ impl Run<'_> {
             self.conditions.edges.clone(),
         );
         let total = sde.steps();
-        let early_end = (settings.early_until * total as f64).floor().max(1.0) as usize;
+        let mut early_end = (settings.early_until * total as f64).floor().max(1.0) as usize;
+        if !self.model.texture.is_guided() {
+            early_end = total + 1; // no structure leads a texture that does not listen
+        }
 
         let mut texture = sde.start(mu_y.clone(), self.draw(3)?);
         let mut structure = sde.start(mu_x.clone(), self.draw(1)?);
@@ -649,6 +657,7 @@ impl Run<'_> {
         let output = model.structure.forward(
             x.clone(),
             mu.clone(),
+            self.conditions.structure_context.clone(),
             &[t as f32],
             None,
             self.switches.guide_alignment,
@@ -690,8 +699,9 @@ impl Run<'_> {
         let output = model.texture.forward(
             y.clone(),
             mu.clone(),
+            self.conditions.texture_context.clone(),
             &[t as f32],
-            Some(guide),
+            model.texture.is_guided().then_some(guide),
             self.switches.guide_alignment,
         );
         self.evaluations.texture += 1;

@@ -32,6 +32,8 @@ fn inpainter(depth: usize, training_resolution: usize) -> Inpainter {
             ..SdeConfig::default()
         },
         prediction: Default::default(),
+        conditioning: Default::default(),
+        structure_process: Default::default(),
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()

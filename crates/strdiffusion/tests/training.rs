@@ -9,6 +9,7 @@ use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Precision, Preset, TrainConfig};
 use strdiffusion::training::data::list_pictures;
+use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
 use tempfile::TempDir;
 
@@ -270,5 +271,64 @@ fn too_few_photographs_are_an_error_that_says_so() {
     assert!(
         error.to_string().contains("7 photographs are too few"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_run_that_starts_from_a_model_begins_with_its_weights_and_keeps_them() {
+    let bench = Bench::new();
+    bench.train("first", config(), Stage::Texture, 6);
+    let model = bench.run("first").join("model");
+    let mut tuned = config();
+    tuned.start_from(&model, &strdiffusion::model::read_config(&model).unwrap());
+    tuned.texture.learning_rate = 1e-12;
+    tuned.texture.warmup = 0;
+    bench.train("second", tuned.clone(), Stage::Texture, 1);
+    // Gone, but the run has its own copy.
+    std::fs::remove_dir_all(&model).unwrap();
+    bench.train("second", tuned, Stage::Texture, 2);
+    let (first, second) = (
+        bench.checkpoint("first", Stage::Texture).ema,
+        bench.checkpoint("second", Stage::Texture).network,
+    );
+    let best = bench
+        .run("first")
+        .join("checkpoints/texture-best.safetensors");
+    let first = match best.is_file() {
+        true => strdiffusion::weights::read_safetensors(&best).unwrap(),
+        false => first,
+    };
+    for (name, tensor) in &first {
+        // Power iteration moves the estimates of spectral norms, training steps move nothing else.
+        if name.contains("guide") {
+            continue;
+        }
+        let (a, b) = (&tensor.values, &second[name].values);
+        let apart = a
+            .iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
+        assert!(apart < 1e-6, "{name}: {apart}");
+    }
+}
+
+#[test]
+fn a_run_notices_that_its_photographs_have_changed() {
+    let bench = Bench::new();
+    let run = bench.run("noticed");
+    let folder = bench.photos.path();
+    let list = || list_pictures(folder).unwrap();
+    assert_eq!(photographs::remember(&run, &list()).unwrap(), None);
+    assert_eq!(photographs::remember(&run, &list()).unwrap(), None);
+    std::fs::rename(folder.join("photo-0.png"), folder.join("another.png")).unwrap();
+    std::fs::remove_file(folder.join("photo-1.png")).unwrap();
+    let changed = photographs::remember(&run, &list()).unwrap();
+    assert_eq!(
+        changed,
+        Some(Changed {
+            added: 1,
+            missing: 2
+        })
     );
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
+use strdiffusion::conditions::Conditioning;
 use strdiffusion::device::DeviceName;
 use strdiffusion::fast::FastSampler;
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
@@ -100,7 +101,7 @@ impl Bench {
             }
         }
         if self.wants("picture") {
-            let conditions = self.conditions(&device);
+            let conditions = self.conditions(model.config.conditioning, &device);
             let seeds: Vec<u64> = (0..self.batch as u64).collect();
             let start = Instant::now();
             let sampled = model.config.sampling.sample(
@@ -157,6 +158,8 @@ impl Bench {
             discriminator: DiscriminatorConfig::new(self.ngf),
             sde: SdeConfig::default(),
             prediction: Default::default(),
+            conditioning: Default::default(),
+            structure_process: Default::default(),
             sampling: Sampler::Fast(FastSampler::default()),
             edges: EdgeConfig::default(),
             training_resolution: self.size,
@@ -166,7 +169,7 @@ impl Bench {
     }
 
     /// Known everywhere but in a centred square.
-    fn conditions(&self, device: &Device) -> Conditions {
+    fn conditions(&self, conditioning: Conditioning, device: &Device) -> Conditions {
         use burn::tensor::Tensor;
         let plane = |channels, value: f32| {
             Tensor::<4>::full([self.batch, channels, self.size, self.size], value, device)
@@ -177,6 +180,8 @@ impl Bench {
             texture: plane(3, 0.5) * mask.clone(),
             gray: plane(1, 0.5) * mask.clone(),
             edges: plane(1, 0.0),
+            texture_context: conditioning.texture_context(&mask),
+            structure_context: conditioning.structure_context(&mask, &plane(3, 0.5)),
             mask,
         }
     }
@@ -187,18 +192,31 @@ impl Bench {
             texture,
             gray,
             edges,
-        } = self.conditions(device);
+            texture_context,
+            structure_context,
+        } = self.conditions(model.config.conditioning, device);
         let align = GuideAlignment::Padded;
         match kind {
             "texture" => {
-                let out =
-                    model
-                        .texture
-                        .forward(texture.clone(), texture, &[50.0], Some(gray), align);
-                host_values(out);
+                let guide = model.texture.is_guided().then_some(gray);
+                host_values(model.texture.forward(
+                    texture.clone(),
+                    texture,
+                    texture_context,
+                    &[50.0],
+                    guide,
+                    align,
+                ));
             }
             "structure" => {
-                host_values(model.structure.forward(gray, edges, &[50.0], None, align));
+                host_values(model.structure.forward(
+                    gray,
+                    edges,
+                    structure_context,
+                    &[50.0],
+                    None,
+                    align,
+                ));
             }
             _ => {
                 host_values(model.discriminator.forward(&[50.0], texture, mask));

@@ -7,9 +7,11 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
+use strdiffusion::model::read_config;
 use strdiffusion::picture::HolePolarity;
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::training::data::list_pictures;
+use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
 use strdiffusion::weights::write_atomically;
@@ -43,6 +45,9 @@ pub struct Train {
     /// Settings from a TOML file; RUN/config.toml of any run shows every one of them
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Start from the networks of this model folder, with its sizes, instead of fresh ones
+    #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
+    from: Option<PathBuf>,
     /// Which network to train
     #[arg(long, value_enum, default_value = "all")]
     stage: StageName,
@@ -106,9 +111,17 @@ impl Train {
             devices.push(name.open()?);
         }
         let interrupt = Interrupt::listen()?;
+        let changed = photographs::remember(&self.out, &photos)?;
         let data = TrainingData { photos, masks };
         let (mut trainer, skipped) = Trainer::new(config, &self.out, data, &devices)?;
         self.report_skipped(&skipped)?;
+        if let Some(Changed { added, missing }) = changed {
+            eprintln!(
+                "note: these are not the photographs that the run began with ({added} more, \
+                 {missing} missing or changed); it goes on with them, but not as if nothing had \
+                 happened"
+            );
+        }
         let text = trainer.config().to_toml();
         write_atomically(&self.out.join("config.toml"), text.as_bytes())?;
 
@@ -162,6 +175,9 @@ impl Train {
             (None, Some(PresetName::Paper)) => TrainConfig::preset(Preset::Paper),
             (None, Some(PresetName::Tiny) | None) => TrainConfig::preset(Preset::Tiny),
         };
+        if let Some(folder) = &self.from {
+            config.start_from(folder, &read_config(folder)?);
+        }
         if let Some(seed) = self.seed {
             config.run.seed = seed;
         }

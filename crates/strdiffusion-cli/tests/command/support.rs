@@ -38,6 +38,8 @@ pub fn tiny_model(steps: usize) -> Model {
             ..SdeConfig::default()
         },
         prediction: Default::default(),
+        conditioning: Default::default(),
+        structure_process: Default::default(),
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()

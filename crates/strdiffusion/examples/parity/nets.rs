@@ -133,6 +133,7 @@ fn forward_watched(
     Ok(network.forward_with(
         recording.tensor(&part("xt"), device)?,
         recording.tensor(&part("cond"), device)?,
+        None,
         &times(recording, &part("time"))?,
         guide,
         GuideAlignment::Stretched,

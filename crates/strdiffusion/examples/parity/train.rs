@@ -5,6 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
+use strdiffusion::conditions::Conditioning;
 use strdiffusion::import;
 use strdiffusion::objectives::{Batch, LossWeights, Objective};
 use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};
@@ -61,8 +62,10 @@ fn step(
     let device = device.clone().autodiff();
     let input = |part: &str| recording.tensor(part, &device);
     let mask = input("mask")?;
+    let image = input("GT")?;
     let batch = Batch {
-        image: input("GT")?,
+        mu: image.clone() * mask.clone(),
+        image,
         gray: input("gray")?,
         edges: input("edge")? * mask.clone(),
         mask,
@@ -72,6 +75,7 @@ fn step(
     let objective = Objective {
         sde: &sde,
         prediction: Prediction::Noise,
+        conditioning: Conditioning::Paper,
         weights: LossWeights::default(),
     };
 

@@ -111,6 +111,8 @@ fn replay(
         texture: input("GT")? * mask.clone(),
         gray: input("gray")? * mask.clone(),
         edges: input("edge")? * mask.clone(),
+        texture_context: None,
+        structure_context: None,
         mask,
     };
     let mut draws = vec![];

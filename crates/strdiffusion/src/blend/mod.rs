@@ -153,6 +153,27 @@ impl Window {
     }
 }
 
+/// The picture with its hole filled by the membrane through the known pixels around it. A picture
+/// without a known pixel stays as it is.
+///
+/// `picture` and `mask` must be of one size.
+pub fn continued(picture: &FloatImage, mask: &Mask) -> FloatImage {
+    let mut continued = picture.clone();
+    let (width, area) = (picture.width(), picture.width() * picture.height());
+    let cells: Vec<Cell> = mask
+        .keep()
+        .iter()
+        .map(|&keep| match keep {
+            0 => Cell::Free,
+            _ => Cell::Fixed,
+        })
+        .collect();
+    for plane in continued.data_mut().chunks_mut(area) {
+        solve(&cells, plane, width);
+    }
+    continued
+}
+
 /// Share of the correction at each free cell: 1 at the border, smoothly 0 from `radius` on.
 /// Distance is counted in steps to the four neighbours.
 fn fade(cells: &[Cell], width: usize, radius: usize) -> Vec<f32> {

@@ -35,7 +35,7 @@ impl ConditionalUNetConfig {
         let multiple = 1 << self.depth;
         let area = height.next_multiple_of(multiple) * width.next_multiple_of(multiple);
         let nf = self.width;
-        let mut total = area * conv([2 * self.in_channels, nf], 7);
+        let mut total = area * conv([self.input_channels(), nf], 7);
         for level in 0..self.depth {
             let (d, next) = (nf << level, nf << (level + 1));
             let here = area >> (2 * level);

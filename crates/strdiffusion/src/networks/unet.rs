@@ -33,6 +33,10 @@ pub struct ConditionalUNetConfig {
     pub width: usize,
     /// Number of levels; channels double at each.
     pub depth: usize,
+    /// Channels that the network reads beside state and condition; 0 in the paper. See
+    /// [`Conditioning`](crate::conditions::Conditioning).
+    #[serde(default)]
+    pub context_channels: usize,
     /// Whether the network is steered by a structure.
     pub guided: bool,
 }
@@ -45,6 +49,7 @@ impl ConditionalUNetConfig {
             out_channels: 3,
             width,
             depth,
+            context_channels: 0,
             guided: true,
         }
     }
@@ -56,6 +61,7 @@ impl ConditionalUNetConfig {
             out_channels: 1,
             width,
             depth,
+            context_channels: 0,
             guided: false,
         }
     }
@@ -133,7 +139,7 @@ impl ConditionalUNetConfig {
         let ups = ups.collect();
         let middle = width << self.depth;
         Ok(ConditionalUNet {
-            init_conv: Conv2dConfig::same([2 * self.in_channels, width], 7).init(rng, device),
+            init_conv: Conv2dConfig::same([self.input_channels(), width], 7).init(rng, device),
             time: TimeEmbedding::new(width, time_dim, rng, device),
             downs,
             mid_block1: ResBlock::new([middle, middle], time_dim, rng, device),
@@ -145,6 +151,11 @@ impl ConditionalUNetConfig {
                 .with_bias()
                 .init(rng, device),
         })
+    }
+
+    /// Channels of the first convolution: x_t − μ, μ and the context.
+    pub fn input_channels(&self) -> usize {
+        2 * self.in_channels + self.context_channels
     }
 
     /// Checks that pictures of `height` × `width` can pass: mirrored padding needs a picture
@@ -337,7 +348,8 @@ impl ConditionalUNet {
     /// The prediction for a state `[b, in, h, w]`.
     ///
     /// `times` holds one timestep for the whole batch or one for each picture; `guide` is the
-    /// structure `[b, 1, h', w']`, required if and only if the network is guided.
+    /// structure `[b, 1, h', w']`, required if and only if the network is guided, and `context` the
+    /// further channels that the network reads, if it reads any.
     ///
     /// # Panics
     /// If shapes disagree, if a side is too small for the depth (see
@@ -346,19 +358,26 @@ impl ConditionalUNet {
         &self,
         state: Tensor<4>,
         condition: Tensor<4>,
+        context: Option<Tensor<4>>,
         times: &[f32],
         guide: Option<Tensor<4>>,
         alignment: GuideAlignment,
     ) -> Tensor<4> {
-        self.forward_with(state, condition, times, guide, alignment, &mut |_, _| {})
+        let watch = &mut |_: &str, _: &Tensor<4>| {};
+        self.forward_with(state, condition, context, times, guide, alignment, watch)
     }
 
     /// As [`forward`](Self::forward), showing the output of every block to `watch` under the
     /// block's path, such as `downs.0.block1`.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "what the network reads, and an observer"
+    )]
     pub fn forward_with(
         &self,
         state: Tensor<4>,
         condition: Tensor<4>,
+        context: Option<Tensor<4>>,
         times: &[f32],
         guide: Option<Tensor<4>>,
         alignment: GuideAlignment,
@@ -366,7 +385,9 @@ impl ConditionalUNet {
     ) -> Tensor<4> {
         let [batch, _, height, width] = state.dims();
         let multiple = 1 << self.downs.len();
-        let input = Tensor::cat(vec![state - condition.clone(), condition], 1);
+        let mut input = vec![state - condition.clone(), condition];
+        input.extend(context);
+        let input = Tensor::cat(input, 1);
         let input = ops::reflect_pad_to_multiple(input, multiple);
         let guide = guide.map(|guide| match alignment {
             GuideAlignment::Padded => ops::reflect_pad_to_multiple(guide, multiple),

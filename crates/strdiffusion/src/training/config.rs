@@ -1,10 +1,11 @@
 //! Every knob of a training run, with its default, as one TOML file.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
+use crate::conditions::{Conditioning, StructureProcess};
 use crate::error::{Error, Result};
 use crate::fast::FastSampler;
 use crate::masks::ShapeKind;
@@ -82,6 +83,13 @@ pub struct NetworksConfig {
     pub discriminator_time_dim: usize,
     /// What the U-Nets predict: "noise" or "clean-difference".
     pub prediction: Prediction,
+    /// What the networks are told of the hole: "paper" or "membrane".
+    pub conditioning: Conditioning,
+    /// From what to what the structure gets sparser: "gray-to-edges"; for experiments
+    /// "gray-to-gray" and "edges-to-edges".
+    pub structure_process: StructureProcess,
+    /// Whether the structure guides the texture; false is IR-SDE, for experiments.
+    pub guided: bool,
 }
 
 /// Photographs and what is done to them.
@@ -133,6 +141,9 @@ pub struct EdgeTraining {
 pub struct RunConfig {
     /// Seed of everything random.
     pub seed: u64,
+    /// Model folder whose networks the run starts from; none: fresh ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_from: Option<PathBuf>,
     /// Pictures in a step.
     pub batch: usize,
     /// A step's pictures are taken in this many parts, one after the other, whose gradients are
@@ -150,6 +161,9 @@ pub struct RunConfig {
     pub ema_decay: f64,
     /// Weights of the masked L1 loss.
     pub loss: LossWeights,
+    /// How often late timesteps come up: t = 2 + (T − 1) · u^(1 / this), u uniform. 1 = all alike,
+    /// as in the paper; 3 puts seven of eight into the upper half, where a hole is decided.
+    pub time_bias: f64,
     /// Save a checkpoint every so many steps.
     pub checkpoint_every: usize,
     /// Log every so many steps.
@@ -235,6 +249,9 @@ impl Default for NetworksConfig {
             discriminator_width: 64,
             discriminator_time_dim: 256,
             prediction: Prediction::Noise,
+            conditioning: Conditioning::Paper,
+            structure_process: StructureProcess::GrayToEdges,
+            guided: true,
         }
     }
 }
@@ -276,6 +293,7 @@ impl Default for RunConfig {
     fn default() -> Self {
         Self {
             seed: 0,
+            start_from: None,
             batch: 16,
             accumulate: 4,
             precision: Precision::F32,
@@ -284,6 +302,7 @@ impl Default for RunConfig {
             clip_norm: 1.0,
             ema_decay: 0.999,
             loss: LossWeights::default(),
+            time_bias: 1.0,
             checkpoint_every: 1000,
             log_every: 50,
         }
@@ -344,6 +363,7 @@ impl TrainConfig {
                     width: 32,
                     discriminator_width: 32,
                     prediction: Prediction::CleanDifference,
+                    conditioning: Conditioning::Membrane,
                     ..paper.networks
                 },
                 data: DataConfig {
@@ -366,6 +386,8 @@ impl TrainConfig {
                     discriminator_width: 8,
                     discriminator_time_dim: 64,
                     prediction: Prediction::CleanDifference,
+                    conditioning: Conditioning::Membrane,
+                    ..paper.networks
                 },
                 data: DataConfig {
                     resolution: 64,
@@ -379,6 +401,7 @@ impl TrainConfig {
                 run: RunConfig {
                     batch: 8,
                     accumulate: 1,
+                    time_bias: 2.0,
                     ema_decay: 0.995,
                     checkpoint_every: 200,
                     log_every: 20,
@@ -427,6 +450,23 @@ impl TrainConfig {
         Ok(config)
     }
 
+    /// Starts from the networks of a model: its weights, sizes, process and edges.
+    pub fn start_from(&mut self, folder: &Path, model: &ModelConfig) {
+        self.run.start_from = Some(folder.to_path_buf());
+        self.networks = NetworksConfig {
+            width: model.texture.width,
+            depth: model.texture.depth,
+            discriminator_width: model.discriminator.width,
+            discriminator_time_dim: model.discriminator.time_dim,
+            prediction: model.prediction,
+            conditioning: model.conditioning,
+            structure_process: model.structure_process,
+            guided: model.texture.guided,
+        };
+        self.sde = model.sde.clone();
+        self.edges.sigma = model.edges.canny.sigma;
+    }
+
     /// The settings as TOML, every knob of them.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).expect("a config is plain data")
@@ -473,6 +513,12 @@ impl TrainConfig {
                 self.run.ema_decay
             ));
         }
+        if !(self.run.time_bias > 0.0 && self.run.time_bias.is_finite()) {
+            return complain(format!(
+                "run.time_bias is {}: it must be above 0",
+                self.run.time_bias
+            ));
+        }
         if self.data.threads == 0 {
             return complain("data.threads must be at least 1".into());
         }
@@ -496,10 +542,27 @@ impl TrainConfig {
 
     /// The model that this run makes.
     pub fn model_config(&self) -> ModelConfig {
+        let NetworksConfig {
+            width,
+            depth,
+            conditioning,
+            structure_process,
+            guided,
+            ..
+        } = self.networks;
         ModelConfig {
             format: FORMAT,
-            texture: ConditionalUNetConfig::texture(self.networks.width, self.networks.depth),
-            structure: ConditionalUNetConfig::structure(self.networks.width, self.networks.depth),
+            texture: ConditionalUNetConfig {
+                context_channels: conditioning.texture_channels(),
+                guided,
+                ..ConditionalUNetConfig::texture(width, depth)
+            },
+            structure: ConditionalUNetConfig {
+                context_channels: conditioning.structure_channels(),
+                ..ConditionalUNetConfig::structure(width, depth)
+            },
+            conditioning,
+            structure_process,
             discriminator: DiscriminatorConfig {
                 in_channels: 4,
                 width: self.networks.discriminator_width,

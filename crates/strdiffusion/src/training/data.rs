@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::config::TrainConfig;
-use crate::conditions::hide_hole;
+use crate::conditions::{StructureProcess, hide_hole};
 use crate::error::{Error, Result};
 use crate::masks::MaskGenerator;
 use crate::picture::{Filter, FloatImage, HolePolarity, Mask, Photo};
@@ -90,9 +90,11 @@ struct Cache {
 pub struct Sample {
     /// RGB.
     pub image: Vec<f32>,
-    /// Grayscale.
+    /// What its texture reverts to, RGB.
+    pub mu: Vec<f32>,
+    /// What the structure process begins with.
     pub gray: Vec<f32>,
-    /// The structure's condition.
+    /// What it reverts to.
     pub edges: Vec<f32>,
     /// 1 = known.
     pub mask: Vec<f32>,
@@ -240,7 +242,18 @@ impl Dataset {
         let side = self.config.data.resolution;
         let image = self.crop(&*self.decode(photo)?, rng)?;
         let mask = self.mask(rng)?;
-        let (gray, edges) = self.structure(&image, &mask, rng)?;
+        let networks = &self.config.networks;
+        let known = hide_hole(&image, &mask);
+        let mu = networks.conditioning.texture_mu(&known, &mask);
+        let (gray, edges) = match networks.structure_process {
+            StructureProcess::GrayToEdges => self.structure(&image, &mask, rng)?,
+            StructureProcess::GrayToGray => (gray_values(&image)?, gray_values(&mu)?),
+            StructureProcess::EdgesToEdges => {
+                let (_, edges) = self.structure(&image, &mask, rng)?;
+                let truth = self.canny().edges(&rgb_to_gray(&image)?, None)?;
+                (truth.into_iter().map(f32::from).collect(), edges)
+            }
+        };
         let normal = |rng: &mut ChaCha8Rng, channels: usize| -> Vec<f32> {
             (0..channels * side * side)
                 .map(|_| StandardNormal.sample(rng))
@@ -248,10 +261,11 @@ impl Dataset {
         };
         Ok(Sample {
             image: image.into_vec(),
+            mu: mu.into_vec(),
             gray,
             edges,
             mask: mask.keep().iter().map(|&keep| f32::from(keep)).collect(),
-            time: rng.random_range(2..=self.config.sde.steps),
+            time: self.time(rng),
             noise: normal(rng, 3),
             structure_noise: normal(rng, 1),
         })
@@ -289,6 +303,20 @@ impl Dataset {
         Ok(turned(crop, mirror, turns))
     }
 
+    fn time(&self, rng: &mut ChaCha8Rng) -> usize {
+        let last = self.config.sde.steps;
+        let bias = self.config.run.time_bias;
+        if bias == 1.0 {
+            return rng.random_range(2..=last);
+        }
+        let late = rng.random::<f64>().powf(bias.recip());
+        2 + (((last - 1) as f64 * late) as usize).min(last - 2)
+    }
+
+    fn canny(&self) -> Canny {
+        Canny::with_sigma(self.config.edges.sigma)
+    }
+
     fn mask(&self, rng: &mut ChaCha8Rng) -> Result<Mask> {
         let side = self.config.data.resolution;
         match &self.masks {
@@ -316,7 +344,7 @@ impl Dataset {
         mask: &Mask,
         rng: &mut ChaCha8Rng,
     ) -> Result<(Vec<f32>, Vec<f32>)> {
-        let canny = Canny::with_sigma(self.config.edges.sigma);
+        let canny = self.canny();
         let known = rgb_to_gray(&hide_hole(image, mask))?;
         let mut edges = edge_map(&known, mask, EdgeSource::KnownRegion, &canny)?.into_vec();
         let gray = rgb_to_gray(image)?;
@@ -334,6 +362,10 @@ impl Dataset {
         }
         Ok((gray.to_float_image().into_vec(), edges))
     }
+}
+
+fn gray_values(picture: &FloatImage) -> Result<Vec<f32>> {
+    Ok(rgb_to_gray(picture)?.to_float_image().into_vec())
 }
 
 /// Mirrors left to right, then turns by quarter turns.

@@ -103,6 +103,7 @@ impl DeviceBatch {
         Self {
             batch: Batch {
                 image: tensor(3, |s| &s.image),
+                mu: tensor(3, |s| &s.mu),
                 gray: tensor(1, |s| &s.gray),
                 edges: tensor(1, |s| &s.edges),
                 mask: tensor(1, |s| &s.mask),
@@ -118,6 +119,7 @@ impl DeviceBatch {
         Self {
             batch: Batch {
                 image: self.batch.image.cast(dtype),
+                mu: self.batch.mu.cast(dtype),
                 gray: self.batch.gray.cast(dtype),
                 edges: self.batch.edges.cast(dtype),
                 mask: self.batch.mask.cast(dtype),

@@ -11,6 +11,7 @@ pub mod ema;
 pub mod gradients;
 pub mod loader;
 pub mod optimizer;
+pub mod photographs;
 pub mod run_log;
 pub mod tensorboard;
 pub mod trainer;

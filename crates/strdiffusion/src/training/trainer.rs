@@ -7,6 +7,7 @@
 //! RUN/checkpoints/STAGE-best.safetensors   the best moving average by validation
 //! RUN/validation/STAGE-STEP.png    masked input, structure, result, truth
 //! RUN/model/                       a model of the best moving averages so far
+//! RUN/start/                       the model that the run started from, if from one
 //! ```
 
 use std::ops::ControlFlow;
@@ -201,7 +202,10 @@ impl Trainer {
             .without_autodiff();
         let checkpoints = run.join("checkpoints");
         std::fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, error))?;
-        let model = Model::init(config.model_config(), config.run.seed, &first)?;
+        let model = match &config.run.start_from {
+            None => Model::init(config.model_config(), config.run.seed, &first)?,
+            Some(folder) => start_from(folder, run, &config, &first)?,
+        };
         let mut trainer = Self {
             run: run.to_path_buf(),
             dataset: Arc::new(dataset),
@@ -280,28 +284,22 @@ impl Trainer {
         for &stage in stages {
             let ended = match stage {
                 Stage::Structure => {
-                    let network = self
-                        .model
-                        .config
-                        .structure
-                        .init(self.seed(stage), &self.devices[0])?;
-                    self.stage(stage, network, until, on_event, &StructureTask)?
+                    let config = &self.model.config.structure;
+                    let fresh = config.init(self.seed(stage), &self.devices[0])?;
+                    let fresh = self.begin_with(fresh, &self.model.structure)?;
+                    self.stage(stage, fresh, until, on_event, &StructureTask)?
                 }
                 Stage::Texture => {
-                    let network = self
-                        .model
-                        .config
-                        .texture
-                        .init(self.seed(stage), &self.devices[0])?;
-                    self.stage(stage, network, until, on_event, &TextureTask)?
+                    let config = &self.model.config.texture;
+                    let fresh = config.init(self.seed(stage), &self.devices[0])?;
+                    let fresh = self.begin_with(fresh, &self.model.texture)?;
+                    self.stage(stage, fresh, until, on_event, &TextureTask)?
                 }
                 Stage::Discriminator => {
-                    let network = self
-                        .model
-                        .config
-                        .discriminator
-                        .init(self.seed(stage), &self.devices[0])?;
-                    self.stage(stage, network, until, on_event, &DiscriminatorTask)?
+                    let config = &self.model.config.discriminator;
+                    let fresh = config.init(self.seed(stage), &self.devices[0])?;
+                    let fresh = self.begin_with(fresh, &self.model.discriminator)?;
+                    self.stage(stage, fresh, until, on_event, &DiscriminatorTask)?
                 }
             };
             self.gather_networks()?;
@@ -320,6 +318,14 @@ impl Trainer {
             .seed
             .wrapping_mul(3)
             .wrapping_add(stage as u64)
+    }
+
+    /// The fresh network, with the weights of the model that the run starts from, if there is one.
+    fn begin_with<M: Module>(&self, fresh: M, model: &M) -> Result<M> {
+        match &self.config.run.start_from {
+            None => Ok(fresh),
+            Some(folder) => weights::apply(fresh, weights::collect(model), folder),
+        }
     }
 
     fn stage_config(&self, stage: Stage) -> &StageConfig {
@@ -363,6 +369,7 @@ impl Trainer {
         let objective = Objective {
             sde: &self.model.sde,
             prediction: self.config.networks.prediction,
+            conditioning: self.config.networks.conditioning,
             weights: run.loss,
         };
         let mut loader = Loader::start(
@@ -614,6 +621,33 @@ impl Task<Discriminator> for DiscriminatorTask {
             None,
         ))
     }
+}
+
+/// The model that a run starts from, if its networks are the run's. The run keeps a copy, so that
+/// it can go on elsewhere.
+fn start_from(folder: &Path, run: &Path, config: &TrainConfig, device: &Device) -> Result<Model> {
+    let copy = run.join("start");
+    let mut model = if copy.is_dir() {
+        Model::load(&copy, device)?
+    } else {
+        let model = Model::load(folder, device)?;
+        model.save(&copy, Storage::F32)?;
+        model
+    };
+    let wanted = config.model_config();
+    let same = (&model.config.texture, &model.config.structure)
+        == (&wanted.texture, &wanted.structure)
+        && model.config.discriminator == wanted.discriminator;
+    if !same {
+        return Err(Error::model(
+            folder,
+            "its networks are of other sizes than the run's; start from a model of the same sizes, \
+             or change [networks]",
+        ));
+    }
+    model.sde = crate::sde::Sde::new(&wanted.sde)?;
+    model.config = wanted;
+    Ok(model)
 }
 
 /// A network in training.

@@ -89,7 +89,7 @@ impl ValidationSet {
             objective.structure_loss(&model.structure, &b.batch, &b.times, noise)
         });
         let mut rows = Rows::new(self.side);
-        for (part, conditions, mut noise) in self.parts(&model.device) {
+        for (part, conditions, mut noise) in self.parts(model) {
             let sampled = fast::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
             rows.add(
                 part,
@@ -116,7 +116,7 @@ impl ValidationSet {
             )
         });
         let mut rows = Rows::new(self.side);
-        for (part, conditions, mut noise) in self.parts(&model.device) {
+        for (part, conditions, mut noise) in self.parts(model) {
             let mut last_structure = None;
             let sampled = fast::sample(
                 model,
@@ -143,15 +143,18 @@ impl ValidationSet {
 
     fn parts<'a>(
         &'a self,
-        device: &'a Device,
+        model: &'a Model,
     ) -> impl Iterator<Item = (&'a [Sample], Conditions, SeededNoise)> {
         self.samples
             .chunks(BATCH)
             .enumerate()
             .map(|(number, part)| {
-                let batch = DeviceBatch::new(part, self.side, device).batch;
+                let batch = DeviceBatch::new(part, self.side, &model.device).batch;
+                let conditioning = model.config.conditioning;
                 let conditions = Conditions {
-                    texture: batch.image * batch.mask.clone(),
+                    structure_context: conditioning.structure_context(&batch.mask, &batch.mu),
+                    texture_context: conditioning.texture_context(&batch.mask),
+                    texture: batch.mu,
                     gray: batch.gray * batch.mask.clone(),
                     edges: batch.edges,
                     mask: batch.mask,

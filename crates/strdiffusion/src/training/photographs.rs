@@ -1,0 +1,50 @@
+//! Which photographs a run began with, so that it can say when they are others.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::weights::write_atomically;
+
+/// How today's photographs differ from those that the run began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Changed {
+    /// There now, but not then.
+    pub added: usize,
+    /// There then, but not now, or of another length in bytes.
+    pub missing: usize,
+}
+
+/// Writes `RUN/photographs.txt` where it is not there yet, and compares with it where it is.
+///
+/// A photograph is known by its name and length, not by its folder: a run may go on on another
+/// machine.
+///
+/// # Errors
+/// If the list or a photograph cannot be read, or the list cannot be written.
+pub fn remember(run: &Path, photos: &[PathBuf]) -> Result<Option<Changed>> {
+    let now = photos
+        .iter()
+        .map(|photo| {
+            let length = std::fs::metadata(photo)
+                .map_err(|error| Error::io(photo, error))?
+                .len();
+            let name = photo.file_name().unwrap_or_default().to_string_lossy();
+            Ok(format!("{length} {name}"))
+        })
+        .collect::<Result<BTreeSet<String>>>()?;
+    let list = run.join("photographs.txt");
+    if !list.is_file() {
+        std::fs::create_dir_all(run).map_err(|error| Error::io(run, error))?;
+        let lines: String = now.iter().map(|line| format!("{line}\n")).collect();
+        write_atomically(&list, lines.as_bytes())?;
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&list).map_err(|error| Error::io(&list, error))?;
+    let then: BTreeSet<String> = text.lines().map(str::to_owned).collect();
+    let changed = Changed {
+        added: now.difference(&then).count(),
+        missing: then.difference(&now).count(),
+    };
+    Ok(Some(changed).filter(|changed| changed.added + changed.missing > 0))
+}
