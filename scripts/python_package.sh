@@ -31,6 +31,15 @@ python=$environment/bin/python
     'maturin>=1.9,<2' 'mypy>=1.11' 'numpy>=1.23' 'pillow>=10.1' 'pytest>=7'
 
 # With the workspace's features, what a build of the workspace has compiled is used again.
+features() {
+    cargo tree --edges normal,build --prefix none --format '{p} {f}' "$@" | sed 's/ (\*)$//' | sort -u
+}
+differing=$(comm -13 <(features --workspace) \
+    <(features --package strdiffusion-python --features beside-workspace) |
+    sed -n '/^strdiffusion-python /!s/ .*//p' | paste -sd' ')
+[ -z "$differing" ] ||
+    echo "note: crates with other features than in the workspace, so much is compiled twice; add" \
+        "theirs to beside-workspace in $crate/Cargo.toml: $differing" >&2
 rm -rf "$target/wheels"
 "$environment/bin/maturin" build --release --features beside-workspace --interpreter "$python" \
     --manifest-path "$crate/Cargo.toml" --target-dir "$target" --out "$target/wheels"
