@@ -1,1 +1,26 @@
-//! strdiffusion for Python.
+//! The native half of the Python package `strdiffusion`.
+//!
+//! Pictures cross over as bytes with a size, so neither NumPy nor Pillow is needed to build or to
+//! import it; the Python half, in `python/strdiffusion`, turns both into such bytes and back.
+
+mod failure;
+mod inpainter;
+mod pixels;
+mod sampler_choice;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::failure::Cancelled;
+    #[pymodule_export]
+    use crate::inpainter::Inpainter;
+    #[pymodule_export]
+    use crate::pixels::find_known;
+
+    /// Version of the package.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals, reason = "Python's name for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,13 @@
+"""Fill holes in photographs by structure-guided diffusion (StrDiffusion, CVPR 2024).
+
+>>> from PIL import Image
+>>> import strdiffusion
+>>> inpainter = strdiffusion.Inpainter()
+>>> filled = inpainter.inpaint(Image.open("photo.jpg"), Image.open("mask.png"), seed=7)
+>>> filled.save("filled.png")
+"""
+
+from ._inpainter import Inpainter, default_model, inpaint
+from ._native import Cancelled, __version__
+
+__all__ = ["Cancelled", "Inpainter", "__version__", "default_model", "inpaint"]

@@ -1,0 +1,172 @@
+"""The front door: load a model, fill a hole."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from . import _native
+from ._pictures import read_image, read_mask
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    Picture = TypeVar("Picture", NDArray[Any], Image.Image)
+    Mask = NDArray[np.bool_] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]] | Image.Image
+
+SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
+Progress = Callable[[int, int], Any]
+
+_VARIABLE = "STRDIFFUSION_MODEL"
+_PACKAGED = Path(__file__).parent / "default_model"
+
+
+def default_model() -> Path:
+    """The model folder that is used when none is named.
+
+    That of the environment variable ``STRDIFFUSION_MODEL``, else the one inside this package.
+
+    Raises:
+        FileNotFoundError: if the package was built without a model and the variable is not set.
+    """
+    if folder := os.environ.get(_VARIABLE):
+        return Path(folder)
+    if not (_PACKAGED / "config.json").is_file():
+        raise FileNotFoundError(
+            f"this package was built without a model; name a model folder, or set {_VARIABLE}"
+        )
+    return _PACKAGED
+
+
+class Inpainter:
+    """A model that is ready to fill images. Threads may share one.
+
+    Args:
+        model: a model folder; none: see :func:`default_model`.
+        device: ``"auto"``, ``"cpu"``, or where the package was built for it ``"cuda"``,
+            ``"cuda:1"``, ``"vulkan"``, ``"vulkan:1"`` or ``"metal"``.
+
+    Raises:
+        FileNotFoundError: if the folder or one of its files is missing.
+        ValueError: if a file is not what it should be, or the device's name is not known.
+        RuntimeError: if this package or this machine does not have the device.
+    """
+
+    def __init__(
+        self, model: str | PathLike[str] | None = None, device: str = "auto"
+    ) -> None:
+        self._model = Path(default_model() if model is None else model)
+        self._native = _native.Inpainter(os.fspath(self._model), device)
+
+    @property
+    def model(self) -> Path:
+        """The model's folder."""
+        return self._model
+
+    @property
+    def device(self) -> str:
+        """Where the networks run; never ``"auto"``."""
+        return self._native.device
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's settings, as in its ``config.json``; a copy."""
+        config: dict[str, Any] = json.loads(self._native.config)
+        return config
+
+    def __repr__(self) -> str:
+        return f"Inpainter({os.fspath(self._model)!r}, device={self.device!r})"
+
+    def inpaint(
+        self,
+        image: Picture,
+        mask: Mask | None = None,
+        *,
+        seed: int = 0,
+        steps: int | None = None,
+        sampler: SamplerName | None = None,
+        resampling: bool | int | Mapping[str, int] | None = None,
+        structure: Mask | None = None,
+        scale: Literal["auto", "native"] = "auto",
+        progress: Progress | None = None,
+    ) -> Picture:
+        """Fill the hole of an image of any size.
+
+        What the image holds in the hole is never read. Other Python threads run meanwhile.
+
+        Args:
+            image: a NumPy array ``H×W``, ``H×W×1`` (gray), ``H×W×2`` (gray, alpha), ``H×W×3``
+                (RGB) or ``H×W×4`` (RGBA) of uint8, uint16 or floats in [0, 1]; or a PIL image of
+                mode L, LA, RGB, RGBA or I;16.
+            mask: of the image's height and width; white is the hole, gray is cut at one half.
+                As an array also bool (True = hole) or 0 and 1 (1 = hole). None: the image's
+                transparent pixels are the hole.
+            seed: the same seed, device and version give the same result; 0 to 2⁶⁴ − 1.
+            steps: steps of a few-step sampler; None: the model's own.
+            sampler: ``"paper"`` (every step, with adaptive resampling) or one of a few steps;
+                None: the model's own.
+            resampling: for the paper's sampler True, False or a dict of ``u_max``, ``u_min``,
+                ``jump`` and ``re``; for a few-step sampler False or a number of rounds.
+            structure: a drawing of the image's height and width; bright lines are the edges that
+                the hole shall have.
+            scale: ``"auto"``: large images hole by hole at the model's resolution; ``"native"``:
+                as a whole.
+            progress: called as ``progress(done, total)`` after each step; if it returns False,
+                the fill is cancelled.
+
+        Returns:
+            A new image of the input's type, dtype and mode. Known pixels are as they were, bit
+            for bit; filled pixels are opaque.
+
+        Raises:
+            ValueError: if image, mask and settings do not fit together, or nothing is known.
+            TypeError: if one of them is of a type that cannot be read.
+            Cancelled: if ``progress`` returned False. What it raises is passed on.
+        """
+        seed = operator.index(seed)
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed}: it must be 0 to 2**64 - 1")
+        if steps is not None and (steps := operator.index(steps)) < 1:
+            raise ValueError(f"steps is {steps}: it must be at least 1")
+        if progress is not None and not callable(progress):
+            raise TypeError("progress must be callable, as progress(done, total)")
+        source = read_image(image)
+        hole = None if mask is None else read_mask(mask, "mask")
+        known = _native.find_known(source.pixels, hole)
+        source.check(known)
+        filled = self._native.fill(
+            source.pixels,
+            known,
+            structure=None if structure is None else read_mask(structure, "structure"),
+            seed=seed,
+            scale=scale,
+            sampler=sampler,
+            steps=steps,
+            resampling=resampling,
+            progress=progress,
+        )
+        result: Picture = source.restore(filled, known)
+        return result
+
+
+def inpaint(
+    image: Picture,
+    mask: Mask | None = None,
+    *,
+    model: str | PathLike[str] | None = None,
+    device: str = "auto",
+    **options: Any,
+) -> Picture:
+    """Fill the hole of one image; for several, load an :class:`Inpainter` once.
+
+    Takes what :class:`Inpainter` and :meth:`Inpainter.inpaint` take.
+    """
+    return Inpainter(model, device).inpaint(image, mask, **options)

@@ -1,0 +1,213 @@
+"""NumPy arrays and PIL images as bytes with a size, and back.
+
+Neither library is imported before the caller has used it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+class Pixels(NamedTuple):
+    """Interleaved samples, row by row."""
+
+    data: bytes
+    width: int
+    height: int
+    channels: int
+    """1 gray, 2 gray and alpha, 3 RGB, 4 RGBA."""
+    bits: int
+    """Bits a sample: 8, or 16 in little-endian order."""
+
+
+class Source(Protocol):
+    """An image that can be filled."""
+
+    pixels: Pixels
+
+    def check(self, known: bytes) -> None:
+        """Refuses known pixels that the networks cannot use."""
+
+    def restore(self, filled: bytearray, known: bytes) -> Any:
+        """The filled pixels as an image of the caller's kind."""
+
+
+def read_image(image: Any) -> Source:
+    """The source of an image."""
+    if _is_pil(image):
+        return _PilSource(image)
+    array = _array(image, "image")
+    if array.dtype.kind == "f":
+        return _FloatSource(array)
+    return _IntegerSource(array)
+
+
+def read_mask(mask: Any, what: str) -> Pixels:
+    """A mask or a drawing; ``what`` names it in errors."""
+    if _is_pil(mask):
+        return _mask_of_pil(mask, what)
+    array = _array(mask, what)
+    kind = array.dtype.kind
+    if kind == "f":
+        return _pixels(_to_16_bit(array), what)
+    if kind in "iu" and array.size:
+        array = _narrow(array)
+        kind = "b" if array.max() == 1 and array.min() >= 0 else kind
+        half = {"u1": 128, "u2": 32768}.get(array.dtype.str[1:], 0)
+        if kind != "b" and 0 < array.max() < half:
+            raise ValueError(
+                f"{what}: the largest value is {array.max()}, less than half of the range; use "
+                f"bool, as with {what} > 0, or 0 and 1, or 0 and 255"
+            )
+    return _pixels(array.astype("u1") * 255 if kind == "b" else array, what)
+
+
+def _narrow(array: NDArray[Any]) -> NDArray[Any]:
+    """Integers that uint8 holds, as uint8: the default dtype of 0 and 255 is int64."""
+    if array.dtype.str[1:] not in ("u1", "u2") and 0 <= array.min() and array.max() <= 255:
+        return array.astype("u1")
+    return array
+
+
+def _is_pil(image: Any) -> bool:
+    module = sys.modules.get("PIL.Image")
+    return module is not None and isinstance(image, module.Image)
+
+
+# --- NumPy -----------------------------------------------------------------------------------
+
+
+def _array(value: Any, what: str) -> NDArray[Any]:
+    if hasattr(value, "__array__"):
+        import numpy
+
+        array: NDArray[Any] = numpy.asarray(value)
+        return array
+    hint = "; open it first" if isinstance(value, (str, bytes, os.PathLike)) else ""
+    raise TypeError(
+        f"{what} must be a NumPy array or a PIL image, not {type(value).__name__}{hint}"
+    )
+
+
+def _pixels(array: NDArray[Any], what: str) -> Pixels:
+    """The samples of an array of 8- or 16-bit unsigned integers."""
+    if array.ndim == 2:
+        channels = 1
+    elif array.ndim == 3 and 1 <= array.shape[2] <= 4:
+        channels = array.shape[2]
+    else:
+        raise ValueError(
+            f"{what}: an array of shape {array.shape} is not supported; its shape must be "
+            "(height, width) or (height, width, 1 to 4 channels)"
+        )
+    bits = {"u1": 8, "u2": 16}.get(array.dtype.str[1:])
+    if bits is None:
+        raise ValueError(
+            f"{what}: the dtype {array.dtype} is not supported; use uint8, uint16, or floats in "
+            "[0, 1]" + (", or bool for a mask" if what == "image" else ", or bool")
+        )
+    height, width = array.shape[:2]
+    little_endian = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return Pixels(little_endian.tobytes(), width, height, channels, bits)
+
+
+def _to_16_bit(array: NDArray[Any]) -> NDArray[np.uint16]:
+    """Floats in [0, 1] as 16-bit samples; NaN as 0."""
+    import numpy
+
+    precise = array.astype(numpy.result_type(array.dtype, numpy.float32))
+    unit = numpy.clip(numpy.nan_to_num(precise, nan=0.0), 0.0, 1.0)
+    samples: NDArray[np.uint16] = numpy.rint(unit * 65535).astype("<u2")
+    return samples
+
+
+class _IntegerSource:
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.pixels = _pixels(array, "image")
+        self._like = array
+
+    def check(self, known: bytes) -> None:
+        pass
+
+    def restore(self, filled: bytearray, known: bytes) -> NDArray[Any]:
+        import numpy
+
+        samples = numpy.frombuffer(filled, dtype=self._like.dtype.newbyteorder("<"))
+        return samples.reshape(self._like.shape).astype(self._like.dtype, copy=False)
+
+
+class _FloatSource:
+    """Networks see 16 bits of each sample; known samples come back as they were."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.pixels = _pixels(_to_16_bit(array), "image")
+        self._array = array
+
+    def _where(self, known: bytes, value: int) -> NDArray[np.bool_]:
+        import numpy
+
+        flags = numpy.frombuffer(known, dtype=numpy.uint8).reshape(self._array.shape[:2])
+        found: NDArray[np.bool_] = flags == value
+        return found
+
+    def check(self, known: bytes) -> None:
+        samples = self._array[self._where(known, 1)]
+        wrong = samples[~((samples >= 0) & (samples <= 1))]
+        if wrong.size:
+            raise ValueError(
+                f"image: floats must be in [0, 1], but a known pixel holds {wrong[0]:g}; scale "
+                "them, or use uint8 or uint16"
+            )
+
+    def restore(self, filled: bytearray, known: bytes) -> NDArray[Any]:
+        import numpy
+
+        samples = numpy.frombuffer(filled, dtype="<u2").reshape(self._array.shape)
+        hole = self._where(known, 0)
+        result: NDArray[Any] = self._array.copy()
+        result[hole] = samples[hole] / 65535
+        return result
+
+
+# --- Pillow ----------------------------------------------------------------------------------
+
+# Channels and bits of each mode whose pixels can be filled as they are.
+_MODES = {"L": (1, 8), "LA": (2, 8), "RGB": (3, 8), "RGBA": (4, 8), "I;16": (1, 16)}
+
+
+def _pixels_of_pil(image: Image.Image, what: str) -> Pixels:
+    if image.mode not in _MODES:
+        raise ValueError(
+            f"{what}: the mode {image.mode} is not supported; convert it to one of "
+            f"{', '.join(_MODES)}, as with {what}.convert(\"RGB\")"
+        )
+    channels, bits = _MODES[image.mode]
+    data = image.tobytes()
+    return Pixels(data, image.width, image.height, channels, bits)
+
+
+def _mask_of_pil(mask: Image.Image, what: str) -> Pixels:
+    plain = {"1": "L", "P": "RGBA"}.get(mask.mode)
+    return _pixels_of_pil(mask if plain is None else mask.convert(plain), what)
+
+
+class _PilSource:
+    def __init__(self, image: Image.Image) -> None:
+        self.pixels = _pixels_of_pil(image, "image")
+        self._image = image
+
+    def check(self, known: bytes) -> None:
+        pass
+
+    def restore(self, filled: bytearray, known: bytes) -> Image.Image:
+        # A copy keeps what belongs to the image, such as its colour profile.
+        result = self._image.copy()
+        result.frombytes(bytes(filled))
+        return result

@@ -1,0 +1,35 @@
+//! The library's errors as Python's exceptions.
+
+use std::io::ErrorKind;
+
+use pyo3::exceptions::{PyException, PyFileNotFoundError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::{PyErr, create_exception};
+use strdiffusion::Error;
+use strdiffusion::picture::PictureError;
+
+create_exception!(
+    strdiffusion,
+    Cancelled,
+    PyException,
+    "The progress callback returned False; nothing was filled."
+);
+
+/// The exception of an error: `Cancelled`; `FileNotFoundError` and `OSError` for files;
+/// `ValueError` where the caller's input is at fault; else `RuntimeError`.
+pub fn exception(error: impl Into<Error>) -> PyErr {
+    let error = error.into();
+    let text = error.to_string();
+    match &error {
+        Error::Cancelled => Cancelled::new_err("cancelled: progress returned False"),
+        Error::Model { path, .. } if !path.exists() => PyFileNotFoundError::new_err(text),
+        Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {
+            PyFileNotFoundError::new_err(text)
+        }
+        Error::Io { .. } => PyOSError::new_err(text),
+        Error::Device(_) => PyRuntimeError::new_err(text),
+        // Buffers come from the caller here.
+        Error::Picture(PictureError::BufferLength { .. }) => PyValueError::new_err(text),
+        error if error.is_users_fault() => PyValueError::new_err(text),
+        _ => PyRuntimeError::new_err(text),
+    }
+}

@@ -1,0 +1,130 @@
+//! A model that Python code fills pictures with.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyByteArray;
+use strdiffusion::device::DeviceName;
+use strdiffusion::picture::Mask;
+use strdiffusion::{Error, FillOptions, Scale};
+
+use crate::failure::exception;
+use crate::pixels::{Pixels, bytes_of};
+use crate::sampler_choice::{ResamplingChoice, SamplerChoice};
+
+/// A model, loaded on a device. Threads may share it.
+#[pyclass(frozen, module = "strdiffusion._native")]
+pub struct Inpainter {
+    inner: strdiffusion::Inpainter,
+    /// The model's config as JSON.
+    #[pyo3(get)]
+    config: String,
+    /// The device's name, never `auto`.
+    #[pyo3(get)]
+    device: String,
+}
+
+#[pymethods]
+impl Inpainter {
+    /// Reads a model folder.
+    #[new]
+    fn new(py: Python, model: PathBuf, device: &str) -> PyResult<Self> {
+        let name: DeviceName = device
+            .parse()
+            .map_err(|error: Error| PyValueError::new_err(error.to_string()))?;
+        let loaded = py.detach(|| -> strdiffusion::Result<_> {
+            let (name, device) = name.resolve()?;
+            Ok((name, strdiffusion::Inpainter::load(&model, &device)?))
+        });
+        let (name, inner) = loaded.map_err(exception)?;
+        let config = serde_json::to_string(&inner.model().config)
+            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        Ok(Self {
+            inner,
+            config,
+            device: name.to_string(),
+        })
+    }
+
+    /// The image with its hole filled, as bytes of its own kind. `known` is what `find_known`
+    /// gives. Other threads run meanwhile.
+    #[pyo3(signature = (image, known, *, structure, seed, scale, sampler, steps, resampling, progress))]
+    #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn fill<'py>(
+        &self,
+        py: Python<'py>,
+        image: Pixels,
+        known: PyBackedBytes,
+        structure: Option<Pixels>,
+        seed: u64,
+        scale: &str,
+        sampler: Option<String>,
+        steps: Option<usize>,
+        resampling: Option<ResamplingChoice>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyByteArray>> {
+        let choice = SamplerChoice {
+            name: sampler,
+            steps,
+            resampling,
+        };
+        let mut options = FillOptions {
+            seed,
+            scale: match scale {
+                "auto" => Scale::Auto,
+                "native" => Scale::Native,
+                _ => {
+                    return Err(PyValueError::new_err(format!(
+                        "scale {scale:?} is not known: use \"auto\" or \"native\""
+                    )));
+                }
+            },
+            sampler: Some(choice.apply(self.inner.model().config.sampling)?),
+            ..FillOptions::default()
+        };
+        let filled = py.detach(|| {
+            let photo = image.to_photo()?;
+            let known = Mask::from_keep(photo.width(), photo.height(), known.to_vec())
+                .map_err(exception)?;
+            options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
+            let mut raised = None;
+            let filled = self.inner.fill(&photo, &known, &options, &mut |event| {
+                // None: the interpreter is shutting down under a daemon thread.
+                match Python::try_attach(|py| report(py, progress.as_ref(), event.steps())) {
+                    Some(Ok(flow)) => flow,
+                    Some(Err(error)) => {
+                        raised = Some(error);
+                        ControlFlow::Break(())
+                    }
+                    None => ControlFlow::Break(()),
+                }
+            });
+            match raised {
+                Some(error) => Err(error),
+                None => Ok(bytes_of(&filled.map_err(exception)?.photo)),
+            }
+        })?;
+        Ok(PyByteArray::new(py, &filled))
+    }
+}
+
+/// Lets Ctrl-C through, and tells the caller how far the fill is.
+fn report(
+    py: Python,
+    progress: Option<&Py<PyAny>>,
+    steps: Option<(usize, usize)>,
+) -> PyResult<ControlFlow<()>> {
+    py.check_signals()?;
+    let (Some(progress), Some(steps)) = (progress, steps) else {
+        return Ok(ControlFlow::Continue(()));
+    };
+    let answer = progress.bind(py).call1(steps)?;
+    // Only a False cancels: a callback without a return statement returns None.
+    Ok(match answer.extract::<bool>() {
+        Ok(false) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    })
+}

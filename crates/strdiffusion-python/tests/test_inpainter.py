@@ -1,0 +1,128 @@
+"""Models, settings and errors."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import strdiffusion
+
+
+def test_the_package_brings_a_model(inpainter):
+    assert inpainter.model == strdiffusion.default_model()
+    assert inpainter.model.parent.name == "strdiffusion"
+    assert inpainter.device == "cpu"
+    assert inpainter.config["format"] == 1
+    assert inpainter.config["training_resolution"] > 0
+    assert re.fullmatch(r"\d+\.\d+\.\d+", strdiffusion.__version__)
+
+
+def test_the_environment_names_a_model(monkeypatch, tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(strdiffusion.default_model(), copy)
+    monkeypatch.setenv("STRDIFFUSION_MODEL", str(copy))
+    assert strdiffusion.Inpainter().model == copy
+    assert strdiffusion.Inpainter(strdiffusion.default_model()).config
+
+
+def test_one_call_does_it_all(inpainter, picture, hole):
+    once = strdiffusion.inpaint(picture, hole, model=inpainter.model, device="cpu", seed=4)
+    assert np.array_equal(once, inpainter.inpaint(picture, hole, seed=4))
+
+
+def test_a_missing_model_or_file_is_not_found(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: no such model folder"):
+        strdiffusion.Inpainter(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="not a model folder"):
+        strdiffusion.Inpainter(str(tmp_path))
+    shutil.copytree(strdiffusion.default_model(), tmp_path / "model")
+    (tmp_path / "model/texture.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="texture.safetensors"):
+        strdiffusion.Inpainter(tmp_path / "model")
+
+
+def test_a_damaged_model_names_its_file(tmp_path):
+    shutil.copytree(strdiffusion.default_model(), tmp_path / "model")
+    (tmp_path / "model/texture.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match="texture.safetensors"):
+        strdiffusion.Inpainter(tmp_path / "model")
+
+
+def test_a_device_that_is_not_there():
+    with pytest.raises(ValueError, match='device "abacus" is not known'):
+        strdiffusion.Inpainter(device="abacus")
+    with pytest.raises(RuntimeError, match="metal"):
+        strdiffusion.Inpainter(device="metal")
+
+
+def test_samplers_and_resampling(inpainter, picture, hole):
+    small, mask = picture[:32, :32], hole[:32, :32]
+    for options in [
+        dict(steps=1),
+        dict(sampler="euler", steps=2),
+        dict(sampler="posterior", steps=2),
+        dict(sampler="fast", steps=3, resampling=1),
+        dict(sampler="fast", resampling=False),
+        dict(scale="native"),
+    ]:
+        filled = inpainter.inpaint(small, mask, **options)
+        assert np.array_equal(filled[~mask], small[~mask]), options
+    steps = []
+    inpainter.inpaint(
+        small,
+        mask,
+        resampling={"u_max": 2, "jump": 50},
+        progress=lambda done, total: steps.append(total),
+    )
+    assert set(steps) == {inpainter.config["sde"]["steps"]}, "a dict asks for the paper's sampler"
+
+
+@pytest.mark.parametrize(
+    "options, error, text",
+    [
+        (dict(seed=-1), ValueError, "seed is -1"),
+        (dict(seed=2**64), ValueError, "it must be 0 to"),
+        (dict(seed=1.5), TypeError, "integer"),
+        (dict(steps=0), ValueError, "at least 1"),
+        (dict(sampler="magic"), ValueError, 'sampler "magic" is not known'),
+        (dict(scale="huge"), ValueError, 'scale "huge" is not known'),
+        (dict(sampler="paper", steps=4), ValueError, "steps does not go with the paper's"),
+        (dict(sampler="fast", resampling=True), ValueError, "few-step sampler takes"),
+        (dict(sampler="paper", resampling=3), ValueError, "few-step samplers"),
+        (dict(resampling={"umax": 3}), ValueError, 'no parameter "umax"'),
+        (dict(resampling={"u_max": 0}), ValueError, "u_max 0"),
+        (dict(resampling="often"), TypeError, "resampling must be"),
+        (dict(progress=3), TypeError, "progress must be callable"),
+        (dict(structure=np.ones((48, 56), bool)), ValueError, "bright means edge"),
+        (dict(structure=np.zeros((4, 4), bool)), ValueError, "give both the same size"),
+    ],
+)
+def test_settings_that_cannot_be(inpainter, picture, hole, options, error, text):
+    with pytest.raises(error, match=text):
+        inpainter.inpaint(picture, hole, **options)
+
+
+@pytest.mark.parametrize(
+    "change, error, text",
+    [
+        (lambda p, h: (p, h.T), ValueError, "the mask is 48x56 pixels but the image is 56x48"),
+        (lambda p, h: (p, np.ones_like(h)), ValueError, "covers the whole picture"),
+        (lambda p, h: (p, h * np.uint8(5)), ValueError, "mask: the largest value is 5"),
+        (lambda p, h: (p, h.astype(complex)), ValueError, "mask: the dtype complex128"),
+        (lambda p, h: (p, h * -1), ValueError, "mask: the dtype int64"),
+        (lambda p, h: (p, None), ValueError, "no transparent pixels"),
+        (lambda p, h: (p.astype(int), h), ValueError, "image: the dtype int64"),
+        (lambda p, h: (p > 9, h), ValueError, "image: the dtype bool"),
+        (lambda p, h: (p.transpose(2, 0, 1), h), ValueError, r"shape \(3, 48, 56\)"),
+        (lambda p, h: (p[:0], h[:0]), ValueError, "empty"),
+        (lambda p, h: (p.astype(float), h), ValueError, r"in \[0, 1\], but a known pixel holds"),
+        (lambda p, h: (np.where(h[..., None], 0, np.nan) + p / 255, h), ValueError, "holds nan"),
+        (lambda p, h: ("photo.jpg", h), TypeError, "not str; open it first"),
+        (lambda p, h: (p.tolist(), h), TypeError, "not list"),
+        (lambda p, h: (p, [[0, 1]]), TypeError, "mask must be"),
+    ],
+)
+def test_pictures_that_cannot_be(inpainter, picture, hole, change, error, text):
+    with pytest.raises(error, match=text):
+        inpainter.inpaint(*change(picture, hole))
