@@ -251,6 +251,8 @@ impl Run<'_> {
 
             let phase = if early { Phase::Early } else { Phase::Late };
             let (y, x) = (texture.state(), structure.state());
+            let estimate = texture.previous.as_ref().map(|(clean, _)| clean.clone());
+            let clean = texture.mu.clone() + estimate.expect("a step leaves its estimate");
             let evaluations = self.evaluations;
             self.tell(&Event::Step {
                 t: s,
@@ -259,6 +261,7 @@ impl Run<'_> {
                 phase,
                 texture: &y,
                 structure: &x,
+                clean: &clean,
                 evaluations,
             })?;
         }

@@ -12,6 +12,7 @@ pub mod conditions;
 pub mod device;
 pub mod error;
 pub mod evaluation;
+pub mod experiment;
 pub mod fast;
 pub mod import;
 pub mod inpaint;

@@ -95,6 +95,9 @@ pub enum Better {
     Higher,
     /// The lower: the reference.
     Lower,
+    /// The newer pair, whatever the scores: as many rounds each time, as in RePaint. Nothing is
+    /// scored.
+    Newest,
 }
 
 /// What becomes of a pair that lost before round `u_min`.
@@ -302,6 +305,8 @@ pub enum Event<'a> {
         texture: &'a Tensor<4>,
         /// Structure `[b, 1, h, w]`; in the late stage the guide.
         structure: &'a Tensor<4>,
+        /// The texture's estimate ŷ_0 of its clean end, `[b, 3, h, w]`.
+        clean: &'a Tensor<4>,
         /// Network evaluations so far.
         evaluations: Evaluations,
     },
@@ -477,7 +482,7 @@ impl Run<'_> {
             texture = pair.texture.state();
             clean = pair.clean.clone();
             structure = self.paste_structure(pair.structure.state(), t - 1, ahead.as_ref())?;
-            self.report_step(t, Phase::Early, &texture, &structure)?;
+            self.report_step(t, Phase::Early, &texture, &structure, &clean)?;
         }
         for t in (1..early_end).rev() {
             let guide = match self.switches.late_guide {
@@ -495,7 +500,7 @@ impl Run<'_> {
             if self.switches.late_guide == LateGuide::ChannelMean {
                 structure = guide.clone();
             }
-            self.report_step(t, Phase::Late, &texture, &guide)?;
+            self.report_step(t, Phase::Late, &texture, &guide, &clean)?;
         }
         Ok(Sampled {
             texture,
@@ -581,6 +586,7 @@ impl Run<'_> {
         let wins = |new: f32, old: f32| match self.switches.better {
             Better::Higher => new > old,
             Better::Lower => new < old,
+            Better::Newest => true,
         };
         (0..scores.len())
             .map(|i| match self.switches.rejected {
@@ -730,6 +736,9 @@ impl Run<'_> {
     }
 
     fn score(&mut self, pair: &Pair, t: usize, round: usize) -> Result<Vec<f32>> {
+        if self.switches.better == Better::Newest {
+            return Ok(vec![0.0; self.active.len()]);
+        }
         let texture = match self.switches.discriminator_view {
             DiscriminatorView::Whole => pair.texture.state(),
             DiscriminatorView::Known => pair.texture.state() * self.conditions.mask.clone(),
@@ -769,6 +778,7 @@ impl Run<'_> {
         phase: Phase,
         texture: &Tensor<4>,
         structure: &Tensor<4>,
+        clean: &Tensor<4>,
     ) -> Result<()> {
         let total = self.model.sde.steps();
         self.tell(&Event::Step {
@@ -778,6 +788,7 @@ impl Run<'_> {
             phase,
             texture,
             structure,
+            clean,
             evaluations: self.evaluations,
         })
     }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod eval;
+mod experiment;
 mod import;
 mod info;
 mod inpaint;
@@ -16,6 +17,7 @@ pub enum Command {
     Inpaint(inpaint::Inpaint),
     Train(train::Train),
     Eval(eval::Eval),
+    Experiment(experiment::Experiment),
     Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
@@ -32,6 +34,7 @@ impl Command {
             Self::Inpaint(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Eval(command) => command.run(),
+            Self::Experiment(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),

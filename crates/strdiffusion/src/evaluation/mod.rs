@@ -37,7 +37,7 @@ pub use pairing::{MaskSource, Pair, Pairing, PairingOptions, PairingRule};
 pub use picture::Picture;
 pub use report::{FidReport, ReportInput, peak_resident_bytes, write_report};
 pub use row::Row;
-pub use run::{Failure, MakeMask, Outcome, Progress, evaluate, write_inputs};
+pub use run::{Failure, MakeMask, Outcome, Progress, evaluate, prepared_pair, write_inputs};
 pub use score::{PerceptualDistance, Scorer};
 pub use settings::{Metric, Settings, parse_metrics};
 pub use summary::{GroupSummary, Statistic, Summary};

@@ -84,9 +84,7 @@ pub fn evaluate(
             resumed += 1;
         } else {
             let work = || -> Result<Row, EvaluationError> {
-                let truth = Picture::open(&pairing.images.join(&pair.image))?;
-                let truth = truth.prepared(settings.size);
-                let mask = prepare_mask(pairing, pair, &truth, make_mask)?;
+                let (truth, mask) = prepared_pair(pairing, pair, settings.size, make_mask)?;
                 match finished {
                     Some(row) => rescore(folder, row, &truth, &mask, scorer),
                     None => fill_and_score(folder, settings, pair, &truth, &mask, fill, scorer),
@@ -143,14 +141,28 @@ pub fn write_inputs(
     }
     write_file(&folder.join("pairs.csv"), pairing.to_csv().as_bytes())?;
     for pair in &pairing.pairs {
-        let truth = Picture::open(&pairing.images.join(&pair.image))?.prepared(settings.size);
-        let mask = prepare_mask(pairing, pair, &truth, make_mask)?;
+        let (truth, mask) = prepared_pair(pairing, pair, settings.size, make_mask)?;
         let name = format!("{}.png", pair.id);
         let file = folder.join("inputs").join(&name);
         write_file(&file, &truth.png()?)?;
         mask.save(folder.join("masks").join(&name))?;
     }
     Ok(())
+}
+
+/// A pair's picture and mask as an evaluation scores them.
+///
+/// # Errors
+/// When the picture cannot be read, or the mask cannot be made.
+pub fn prepared_pair(
+    pairing: &Pairing,
+    pair: &Pair,
+    size: Option<u32>,
+    make_mask: &mut MakeMask<'_>,
+) -> Result<(Picture, Mask), EvaluationError> {
+    let truth = Picture::open(&pairing.images.join(&pair.image))?.prepared(size);
+    let mask = prepare_mask(pairing, pair, &truth, make_mask)?;
+    Ok((truth, mask))
 }
 
 fn is_complete(row: &Row, scorer: &Scorer<'_>) -> bool {

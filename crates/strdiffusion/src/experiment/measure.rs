@@ -1,0 +1,185 @@
+//! Quality and cost of a model with a sampler, in the hole, against the truth.
+
+use std::ops::{ControlFlow, RangeInclusive};
+use std::path::Path;
+use std::time::Instant;
+
+use crate::conditions::Task;
+use crate::error::{Error, Result};
+use crate::evaluation::{Pairing, PairingOptions, Picture, prepared_pair};
+use crate::metrics::{Planes, psnr_hole, ssim};
+use crate::model::Model;
+use crate::noise::SeededNoise;
+use crate::picture::{FloatImage, Mask};
+use crate::sampler::{Conditions, Evaluations, Event};
+use crate::sampling::Sampler;
+use crate::structure::rgb_to_gray;
+use crate::weights::host_values;
+
+/// Pictures that pass through the networks together.
+const BATCH: usize = 10;
+
+/// A picture whose truth is known, and its hole.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// RGB, `[3, side, side]` in [0, 1].
+    pub truth: FloatImage,
+    /// 1 = known.
+    pub mask: Mask,
+}
+
+/// Pairs photographs with irregular masks, as an evaluation does, and takes the first `count` whose
+/// hole covers a share in `ratio`, cropped and scaled to `side` × `side`.
+///
+/// # Errors
+/// If a folder or picture cannot be read, or too few masks have such a hole.
+pub fn cases(
+    images: &Path,
+    masks: &Path,
+    side: usize,
+    count: usize,
+    ratio: RangeInclusive<f64>,
+) -> Result<Vec<Case>> {
+    let pairing = Pairing::from_folders(images, masks, &PairingOptions::default())?;
+    let no_generator = &mut |_, _, _| Err("a mask file was expected".to_owned());
+    let mut cases = vec![];
+    for pair in &pairing.pairs {
+        let (truth, mask) = prepared_pair(&pairing, pair, Some(side as u32), no_generator)?;
+        if ratio.contains(&mask.hole_fraction()) {
+            let truth = FloatImage::from_vec(3, side, side, truth.planar())?;
+            cases.push(Case { truth, mask });
+        }
+        if cases.len() == count {
+            return Ok(cases);
+        }
+    }
+    Err(Error::Config(format!(
+        "only {} of {} photographs meet a mask whose hole covers {} to {} of the picture, but \
+         {count} pictures were asked for; ask for fewer",
+        cases.len(),
+        pairing.pairs.len(),
+        ratio.start(),
+        ratio.end()
+    )))
+}
+
+/// What a sampler achieved, means over pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Measured {
+    /// Pictures.
+    pub pictures: usize,
+    /// In the hole, dB.
+    pub psnr: f64,
+    /// In the hole.
+    pub ssim: f64,
+    /// For each picture, in batches of up to ten.
+    pub seconds: f64,
+    /// Of each network, for a batch.
+    pub evaluations: Evaluations,
+}
+
+/// Settings of a measurement.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Protocol {
+    /// Picture i draws its noise from `seed` + i.
+    pub seed: u64,
+    /// Draw the truth's own edges into the hole, as a person would who knows what was there.
+    pub draw_true_edges: bool,
+}
+
+/// Called with the pictures of a batch and each event of their sampling.
+pub type Watch<'a> = dyn FnMut(&[Case], &Event) -> ControlFlow<()> + 'a;
+
+/// Fills every picture and compares it with the truth.
+///
+/// # Errors
+/// As [`Sampler::sample`].
+pub fn measure(
+    model: &Model,
+    sampler: &Sampler,
+    cases: &[Case],
+    protocol: Protocol,
+    watch: &mut Watch,
+) -> Result<Measured> {
+    let config = &model.config;
+    let mut sums = Measured::default();
+    let start = Instant::now();
+    let mut batches = 0;
+    for (number, batch) in cases.chunks(BATCH).enumerate() {
+        let tasks = batch
+            .iter()
+            .map(|case| task(case, model, protocol))
+            .collect::<Result<Vec<_>>>()?;
+        let conditions = Conditions::new(
+            &tasks,
+            config.conditioning,
+            config.structure_process,
+            &config.edges,
+            &model.device,
+        )?;
+        let first = protocol.seed + (number * BATCH) as u64;
+        let seeds: Vec<u64> = (first..first + batch.len() as u64).collect();
+        let mut noise = SeededNoise::new(&seeds);
+        let sampled = sampler.sample(model, &conditions, &mut noise, &mut |event| {
+            watch(batch, event)
+        })?;
+        let values = host_values(sampled.composite(&conditions));
+        for (case, values) in batch.iter().zip(values.chunks(values.len() / batch.len())) {
+            let (psnr, ssim) = score(case, values)?;
+            sums.psnr += psnr;
+            sums.ssim += ssim;
+        }
+        batches += 1;
+        sums.evaluations.texture += sampled.evaluations.texture;
+        sums.evaluations.structure += sampled.evaluations.structure;
+        sums.evaluations.discriminator += sampled.evaluations.discriminator;
+    }
+    let count = cases.len() as f64;
+    let each = |total: usize| total.div_ceil(batches.max(1));
+    Ok(Measured {
+        pictures: cases.len(),
+        psnr: sums.psnr / count,
+        ssim: sums.ssim / count,
+        seconds: start.elapsed().as_secs_f64() / count,
+        evaluations: Evaluations {
+            texture: each(sums.evaluations.texture),
+            structure: each(sums.evaluations.structure),
+            discriminator: each(sums.evaluations.discriminator),
+        },
+    })
+}
+
+fn task(case: &Case, model: &Model, protocol: Protocol) -> Result<Task> {
+    let drawn_edges = match protocol.draw_true_edges {
+        false => None,
+        true => {
+            let (width, height) = (case.truth.width(), case.truth.height());
+            let gray = rgb_to_gray(&case.truth)?;
+            let edges = model.config.edges.canny.edges(&gray, None)?;
+            let edges = edges.into_iter().map(f32::from).collect();
+            Some(FloatImage::from_vec(1, width, height, edges)?)
+        }
+    };
+    Ok(Task {
+        image: case.truth.clone(),
+        mask: case.mask.clone(),
+        drawn_edges,
+    })
+}
+
+/// PSNR and SSIM in the hole of planar values, rounded to the 8 bits of a picture file.
+fn score(case: &Case, values: &[f32]) -> Result<(f64, f64)> {
+    let (width, height) = (case.truth.width(), case.truth.height());
+    let result = Picture::from_planar(values, width as u32, height as u32)
+        .ok_or_else(|| Error::Config("the model's output holds values that are no numbers".into()))?
+        .planar();
+    let keep: Vec<f32> = case.mask.keep().iter().map(|&k| f32::from(k)).collect();
+    let truth = Planes::new(case.truth.data(), 3, height, width)?;
+    let result = Planes::new(&result, 3, height, width)?;
+    // A perfect hole counts as 60 dB, so that the mean stays finite.
+    let psnr = psnr_hole(&truth, &result, &keep)?.map_or(60.0, |psnr| psnr.min(60.0));
+    Ok((
+        psnr,
+        ssim(&truth, &result, Some(&keep))?.hole.unwrap_or(1.0),
+    ))
+}

@@ -1,0 +1,13 @@
+//! Experiments: the paper's claims under one budget, and what quality costs.
+//!
+//! - [`measure`]: a model and a sampler on a set of pictures with known truth.
+//! - [`claims`]: the arms of the paper's comparison, how each is trained and sampled.
+//! - [`discrepancy`]: the gap between known region and hole along the way.
+//! - [`cost`]: quality against network evaluations, for every sampler.
+//! - [`plot`]: curves as SVG.
+
+pub mod claims;
+pub mod cost;
+pub mod discrepancy;
+pub mod measure;
+pub mod plot;
