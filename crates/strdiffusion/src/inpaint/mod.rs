@@ -20,6 +20,7 @@
 mod batch;
 mod job;
 mod mirror;
+mod provenance;
 
 use std::ops::ControlFlow;
 use std::path::Path;
