@@ -28,15 +28,27 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 
 use crate::error::Result;
-use crate::model::{EdgeConfig, Model};
+use crate::model::{EdgeConfig, Model, ModelConfig};
 use crate::picture::{FloatImage, Mask, Photo};
 use crate::sampler::{Evaluations, Event};
 use crate::sampling::Sampler;
 use crate::weights::host_values;
 use job::Job;
 
-/// The batch limit of an [`Inpainter`] that was not given another.
-pub const DEFAULT_BATCH_LIMIT: usize = 8;
+/// Most pictures that pass through the networks together where no other limit was set.
+const MOST_TOGETHER: usize = 8;
+/// Pixels times channels of the first level that pass through the networks together where no
+/// other limit was set: one picture of full-size networks (256×256, nf 64), which takes gigabytes.
+const VALUES_TOGETHER: usize = 256 * 256 * 64;
+
+/// The batch limit for networks of one size.
+fn default_batch_limit(config: &ModelConfig) -> usize {
+    let side = config.training_resolution;
+    let values = side
+        .saturating_mul(side)
+        .saturating_mul(config.texture.width.max(config.structure.width));
+    (VALUES_TOGETHER / values.max(1)).clamp(1, MOST_TOGETHER)
+}
 
 /// At which scale the networks look at a photograph.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,9 +174,9 @@ impl Inpainter {
     pub fn from_model(model: Model) -> Self {
         let shortest_side = (1..).find(|&side| model.check_size(side, side).is_ok());
         Self {
+            batch_limit: default_batch_limit(&model.config),
             model,
             shortest_side: shortest_side.expect("a large picture always passes"),
-            batch_limit: DEFAULT_BATCH_LIMIT,
         }
     }
 
@@ -175,7 +187,8 @@ impl Inpainter {
 
     /// The same inpainter with another bound on the pictures that pass through the networks
     /// together: at most `limit` of the model's training resolution, fewer of larger ones, and
-    /// always at least one. Memory grows with it; results do not change.
+    /// always at least one. Memory grows with it; results do not change. Unless set, up to 8,
+    /// fewer for large networks.
     #[must_use]
     pub fn with_batch_limit(self, limit: usize) -> Self {
         Self {
@@ -227,7 +240,8 @@ impl Inpainter {
     /// see of them has the same size: photographs of one size, or crops of large photographs of
     /// any size. The first regions of all requests are filled first, then the second ones, and so
     /// on. Each picture's noise comes from its own seed, so its fill is the one that
-    /// [`Self::fill`] gives, whatever it is batched with.
+    /// [`Self::fill`] gives, whatever it is batched with: bit for bit on the CPU, while other
+    /// devices may round differently in batches of another size.
     ///
     /// An invalid request fails alone. `on_progress` is called with the request's number and its
     /// own events, as if it were alone; [`ControlFlow::Break`] cancels that request and no other.

@@ -13,7 +13,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::device::DeviceName;
-use strdiffusion::inpaint::DEFAULT_BATCH_LIMIT;
 
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
@@ -75,9 +74,10 @@ pub struct Inpaint {
     /// a folder in it, named by its number
     #[arg(long, value_name = "DIR", conflicts_with = "images")]
     frames: Option<PathBuf>,
-    /// Pictures that pass through the networks together at most; memory grows with it
-    #[arg(long, value_name = "N", default_value_t = BATCH)]
-    batch: NonZeroUsize,
+    /// Pictures that pass through the networks together at most; memory grows with it [default: up
+    /// to 8, fewer for large networks]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
     /// Progress and results as JSON, one object per line on stdout
     #[arg(long)]
     json: bool,
@@ -114,8 +114,6 @@ const EXAMPLES: &str = "Examples:
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png -n 4
                                                           filled-1.png to filled-4.png
   strdiffusion inpaint --images photos/ --masks masks/ --out filled/";
-
-const BATCH: NonZeroUsize = NonZeroUsize::new(DEFAULT_BATCH_LIMIT).unwrap();
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ScaleName {

@@ -33,7 +33,10 @@ impl Studio {
     pub fn open(args: &Inpaint) -> Result<Self> {
         let folder = default_model::choose(args.model.clone())?;
         let (device, opened) = args.device.resolve()?;
-        let inpainter = Inpainter::load(&folder, &opened)?.with_batch_limit(args.batch.get());
+        let mut inpainter = Inpainter::load(&folder, &opened)?;
+        if let Some(limit) = args.batch {
+            inpainter = inpainter.with_batch_limit(limit.get());
+        }
         tracing::info!(model = %folder.display(), device = %device, "model loaded");
         let sampler = args.sampler.apply(inpainter.model().config.sampling)?;
         Ok(Self {
