@@ -29,12 +29,17 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {}", one_line(&told(&error)));
+            eprintln!("error: {}", text_of(&error));
             ExitCode::from(exit_code(&error))
         }
         // The hook has said what happened.
         Err(_) => ExitCode::from(1),
     }
+}
+
+/// An error in one line.
+pub fn text_of(error: &anyhow::Error) -> String {
+    one_line(&told(error))
 }
 
 /// The error and its causes. Many of our messages end in their cause already; it is told once.

@@ -9,6 +9,15 @@ use strdiffusion::sampler::{Event, Phase};
 
 use crate::terminal;
 
+/// Work that is shown as one of several equal parts.
+pub struct Part {
+    /// From 0.
+    pub number: usize,
+    pub count: usize,
+    /// What it is, for people; may be empty.
+    pub text: String,
+}
+
 /// Who reads the progress.
 pub enum Reporter {
     /// A person at a terminal (nothing is shown where stderr is none).
@@ -35,16 +44,24 @@ impl Reporter {
         Self::Bar(ProgressBar::new(0).with_style(style))
     }
 
-    /// Shows an event.
-    pub fn show(&self, progress: &Progress) {
+    /// Shows an event of a part of the work. A program is told the fields of `tags`, too.
+    pub fn show(&self, progress: &Progress, part: &Part, tags: &Value) {
         match self {
-            Self::Json => terminal::say(event_as_json(progress)),
+            Self::Json => {
+                let mut line = event_as_json(progress);
+                merge(&mut line, tags);
+                terminal::say(line);
+            }
             Self::Bar(bar) => {
                 if let Some((done, total)) = progress.steps() {
-                    bar.set_length(total as u64);
-                    bar.set_position(done as u64);
+                    bar.set_length((part.count * total) as u64);
+                    bar.set_position((part.number * total + done) as u64);
                 }
-                bar.set_message(phase(progress));
+                let phase = phase(progress);
+                bar.set_message(match part.text.as_str() {
+                    "" => phase,
+                    text => format!("{text}: {phase}"),
+                });
             }
         }
     }
@@ -57,14 +74,11 @@ impl Reporter {
         }
     }
 
-    /// Ends the work: the bar goes, and the result is printed.
-    pub fn finish(&self, text: &str, result: Value) {
+    /// Prints a result: text for people, an object for programs.
+    pub fn say(&self, text: &str, result: Value) {
         match self {
             Self::Json => terminal::say(result),
-            Self::Bar(bar) => {
-                bar.finish_and_clear();
-                terminal::say(text);
-            }
+            Self::Bar(bar) => bar.suspend(|| terminal::say(text)),
         }
     }
 
@@ -73,6 +87,13 @@ impl Reporter {
         if let Self::Bar(bar) = self {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// Adds the fields of another object to a line.
+pub fn merge(line: &mut Value, fields: &Value) {
+    for (key, value) in fields.as_object().into_iter().flatten() {
+        line[key] = value.clone();
     }
 }
 

@@ -12,3 +12,8 @@ pub fn say(line: impl Display) {
 pub fn note(line: impl Display) {
     let _ = writeln!(std::io::stderr().lock(), "note: {line}");
 }
+
+/// Writes what failed, while the rest went on, to stderr.
+pub fn failure(line: impl Display) {
+    let _ = writeln!(std::io::stderr().lock(), "failed: {line}");
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blend;
 use crate::error::{Error, Result};
-use crate::model::EdgeConfig;
+use crate::model::{EdgeConfig, ModelConfig};
 use crate::picture::{FloatImage, Mask};
 use crate::sampler::{Conditions, luma};
 use crate::structure::{EdgeSource, edge_map, rgb_to_gray};
@@ -95,7 +95,8 @@ pub struct Task {
 }
 
 impl Conditions {
-    /// Conditions of a batch of pictures of one size.
+    /// Conditions of a batch of pictures of one size, as a model's networks expect them; `edges`
+    /// says how edges are found.
     ///
     /// Hole pixels are set to zero before anything else looks at the picture, so nothing that
     /// they held can matter.
@@ -104,11 +105,11 @@ impl Conditions {
     /// If the batch is empty or its pictures, masks or drawings differ in size.
     pub fn new(
         tasks: &[Task],
-        conditioning: Conditioning,
-        process: StructureProcess,
+        model: &ModelConfig,
         edges: &EdgeConfig,
         device: &Device,
     ) -> Result<Self> {
+        let conditioning = model.conditioning;
         let Some(first) = tasks.first() else {
             return Err(Error::Size("a batch needs at least one picture".into()));
         };
@@ -138,7 +139,7 @@ impl Conditions {
         };
         let (mask, texture) = (tensor(mask, 1), tensor(texture, 3));
         let (gray, edges) = (tensor(gray, 1), tensor(edges, 1));
-        let (gray, edges) = match process {
+        let (gray, edges) = match model.structure_process {
             StructureProcess::GrayToEdges => (gray, edges),
             StructureProcess::GrayToGray => (gray, luma(texture.clone())),
             StructureProcess::EdgesToEdges => (edges.clone() * mask.clone(), edges),

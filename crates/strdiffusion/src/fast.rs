@@ -372,19 +372,25 @@ impl Run<'_> {
         let sde = &self.model.sde;
         let gap = Gap::new(sde, s, t);
         let mut best = self.score(texture, &estimates, s, 0)?;
+        // A picture that lost a round has no more rounds, whatever its batch does.
+        let mut active = vec![true; best.len()];
         for round in 1..=self.settings.resampling_rounds {
             let stepped =
                 structure.step(&estimates.structure, gap, self.settings.solver, z.clone());
             let mut candidate = structure.clone();
-            candidate.u = solvers::renoise(sde, stepped, t, s, self.draw(1)?);
+            candidate.u = solvers::renoise(sde, stepped, t, s, self.draw_where(&active, 1)?);
             let tried = self.early_estimates(&candidate, texture, s)?;
             let scores = self.score(texture, &tried, s, round)?;
             let wins: Vec<bool> = scores
                 .iter()
                 .zip(&best)
-                .map(|(new, old)| new > old)
+                .zip(&active)
+                .map(|((new, old), &active)| active && new > old)
                 .collect();
             for (picture, &won) in wins.iter().enumerate() {
+                if !active[picture] {
+                    continue;
+                }
                 let verdict = if won {
                     Verdict::Accepted
                 } else {
@@ -417,6 +423,7 @@ impl Run<'_> {
             for (best, new) in best.iter_mut().zip(scores) {
                 *best = best.max(new);
             }
+            active = wins;
         }
         Ok(estimates)
     }
@@ -455,10 +462,20 @@ impl Run<'_> {
     }
 
     fn draw(&mut self, channels: usize) -> Result<Tensor<4>> {
+        let [batch, ..] = self.conditions.mask.dims();
+        self.draw_where(&vec![true; batch], channels)
+    }
+
+    /// Noise for the active pictures and zeros for the others, whose streams stay where they are.
+    fn draw_where(&mut self, active: &[bool], channels: usize) -> Result<Tensor<4>> {
         let [batch, _, height, width] = self.conditions.mask.dims();
         let mut values = Vec::with_capacity(batch * channels * height * width);
-        for picture in 0..batch {
-            values.extend(self.noise.normal(picture, [channels, height, width])?);
+        for (picture, &active) in active.iter().enumerate() {
+            if active {
+                values.extend(self.noise.normal(picture, [channels, height, width])?);
+            } else {
+                values.resize(values.len() + channels * height * width, 0.0);
+            }
         }
         let data = TensorData::new(values, [batch, channels, height, width]);
         Ok(Tensor::from_data(data, &self.conditions.mask.device()))

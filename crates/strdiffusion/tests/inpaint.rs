@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use strdiffusion::fast::{FastSampler, Solver};
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use strdiffusion::picture::{FloatImage, Mask, Photo};
 use strdiffusion::sampler::{Event, PaperSampler, Resampling};
 use strdiffusion::sde::SdeConfig;
-use strdiffusion::{Device, Error, FillOptions, Filled, Inpainter, Scale};
+use strdiffusion::{Device, Error, FillOptions, FillRequest, Filled, Inpainter, Scale};
 
 const T: usize = 4;
 
@@ -232,4 +233,167 @@ fn the_callback_cancels_at_once() {
     });
     assert!(matches!(result.unwrap_err(), Error::Cancelled));
     assert_eq!(steps, 2);
+}
+
+/// A tiny model that samples in a few steps, with resampling and noise.
+fn few_steps() -> FillOptions {
+    FillOptions {
+        sampler: Some(
+            FastSampler {
+                steps: 3,
+                solver: Solver::Posterior,
+                resampling_rounds: 3,
+                ..FastSampler::default()
+            }
+            .into(),
+        ),
+        ..FillOptions::default()
+    }
+}
+
+/// Photographs of several sizes, each with holes of its own: whole ones, and some of one region
+/// and of several.
+fn requests(options: &FillOptions) -> Vec<FillRequest> {
+    let sizes = [
+        (30, 20),
+        (90, 70),
+        (30, 20),
+        (64, 100),
+        (30, 20),
+        (20, 30),
+        (90, 70),
+    ];
+    let request = |(number, &(width, height)): (usize, &(usize, usize))| {
+        let holes = [
+            (5, 4, 6 + number, 5),
+            (width - 9, height - 7, 4, 6),
+            (width / 2, 3, 3, 3),
+        ];
+        let holes = &holes[..1 + number % 3];
+        let mask = mask(width, height, |x, y| {
+            let inside = |&(left, top, w, h): &(usize, usize, usize, usize)| {
+                (left..left + w).contains(&x) && (top..top + h).contains(&y)
+            };
+            holes.iter().any(inside)
+        });
+        FillRequest {
+            photo: photo(width, height, &mask, 0.0),
+            mask,
+            options: FillOptions {
+                seed: number as u64 / 2,
+                ..options.clone()
+            },
+        }
+    };
+    sizes.iter().enumerate().map(request).collect()
+}
+
+#[test]
+fn a_fill_does_not_depend_on_what_it_was_batched_with() {
+    for options in [FillOptions::default(), few_steps()] {
+        let inpainter = inpainter(2, 32).with_batch_limit(3);
+        let requests = requests(&options);
+        let mut steps = vec![0; requests.len()];
+        let together = inpainter.fill_batch(&requests, &mut |number, progress| {
+            if let Some((texture, structure)) = progress.states() {
+                assert_eq!((texture.channels(), structure.channels()), (3, 1));
+                steps[number] += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        for (number, (request, filled)) in requests.iter().zip(together).enumerate() {
+            let filled = filled.unwrap();
+            let mut alone_steps = 0;
+            let alone = inpainter.fill(&request.photo, &request.mask, &request.options, &mut |p| {
+                alone_steps += usize::from(p.states().is_some());
+                ControlFlow::Continue(())
+            });
+            let alone = alone.unwrap();
+            assert!(bytes(&filled.photo) == bytes(&alone.photo), "{number}");
+            assert_eq!(filled.regions, alone.regions);
+            assert_eq!(filled.hole_fraction, alone.hole_fraction);
+            assert_eq!(steps[number], alone_steps);
+            assert_known_pixels_stay(&request.photo, &filled.photo, &request.mask);
+        }
+    }
+}
+
+#[test]
+fn pictures_of_one_size_pass_through_the_networks_together() {
+    let inpainter = inpainter(1, 32).with_batch_limit(2);
+    let mask = mask(20, 20, |x, y| x > 12 && y > 12);
+    let request = |seed| FillRequest {
+        photo: photo(20, 20, &mask, 0.0),
+        mask: mask.clone(),
+        options: FillOptions {
+            seed,
+            ..few_steps()
+        },
+    };
+    // One after the other where batches hold one picture, else step by step in turns.
+    let order = |inpainter: &Inpainter| {
+        let mut order = vec![];
+        let requests: Vec<FillRequest> = (0..3).map(request).collect();
+        let results = inpainter.fill_batch(&requests, &mut |number, progress| {
+            if progress.steps().is_some() {
+                order.push(number);
+            }
+            ControlFlow::Continue(())
+        });
+        assert!(results.iter().all(Result::is_ok));
+        order
+    };
+    assert_eq!(order(&inpainter), [0, 1, 0, 1, 0, 1, 2, 2, 2]);
+    let single = inpainter.with_batch_limit(1);
+    assert_eq!(order(&single), [0, 0, 0, 1, 1, 1, 2, 2, 2]);
+}
+
+#[test]
+fn one_request_of_a_batch_fails_or_is_cancelled_alone() {
+    let inpainter = inpainter(2, 32);
+    let mut requests = requests(&FillOptions::default());
+    let (width, height) = (30, 20);
+    requests[0].mask = mask(width, height, |_, _| true);
+    requests[3].mask = Mask::all_known(width, height);
+    requests[5].options.sampler = Some(
+        FastSampler {
+            steps: 0,
+            ..FastSampler::default()
+        }
+        .into(),
+    );
+    let results = inpainter.fill_batch(&requests, &mut |number, progress| {
+        assert!(![0, 3, 5].contains(&number));
+        match (number, progress.steps()) {
+            (1, Some((2, _))) => ControlFlow::Break(()),
+            (1, Some((done, _))) => {
+                assert!(done < 2, "a cancelled request is told no more");
+                ControlFlow::Continue(())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    assert!(matches!(results[0], Err(Error::FullMask)));
+    assert!(matches!(results[1], Err(Error::Cancelled)));
+    assert!(results[3].as_ref().unwrap_err().is_users_fault());
+    assert!(matches!(results[5], Err(Error::Config(_))));
+    for number in [2, 4, 6] {
+        let FillRequest {
+            photo,
+            mask,
+            options,
+        } = &requests[number];
+        let alone = fill(&inpainter, photo, mask, options);
+        let together = results[number].as_ref().unwrap();
+        assert!(bytes(&together.photo) == bytes(&alone.photo), "{number}");
+    }
+    let all = inpainter.fill_batch(&requests, &mut |_, _| ControlFlow::Break(()));
+    for number in [1, 2, 4, 6] {
+        assert!(matches!(all[number], Err(Error::Cancelled)), "{number}");
+    }
+    assert!(
+        inpainter
+            .fill_batch(&[], &mut |_, _| ControlFlow::Continue(()))
+            .is_empty()
+    );
 }

@@ -480,3 +480,70 @@ fn resizing_is_antialiased_keeps_flat_pictures_flat_and_stays_in_range() {
         assert_eq!(stripes.resize(64, 64, filter), stripes);
     }
 }
+
+#[test]
+fn text_in_a_png_changes_nothing_but_the_text() {
+    let text = [
+        ("Software", "strdiffusion".to_string()),
+        ("strdiffusion-model", "Größe".to_string()),
+    ];
+    for picture in pictures() {
+        let mut bytes = vec![];
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        encoder.set_icc_profile(b"a profile".to_vec()).unwrap();
+        let kind = picture.color();
+        encoder
+            .write_image(picture.as_bytes(), W, H, kind.into())
+            .unwrap();
+        let photo = Photo::from_bytes(&bytes, "p.png", &Limits::default()).unwrap();
+        let with_text = photo.encode_png_with_text(&text).unwrap();
+        let again = Photo::from_bytes(&with_text, "q.png", &Limits::default()).unwrap();
+        assert_eq!(again.image(), &picture, "{kind:?}");
+        assert_eq!(again.icc_profile(), Some(&b"a profile"[..]));
+
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&with_text))
+            .read_info()
+            .unwrap();
+        reader.finish().unwrap();
+        let info = reader.info();
+        let latin = &info.uncompressed_latin1_text[0];
+        assert_eq!(
+            (&*latin.keyword, &*latin.text),
+            ("Software", "strdiffusion")
+        );
+        let unicode = &info.utf8_text[0];
+        assert_eq!(unicode.keyword, "strdiffusion-model");
+        assert_eq!(unicode.get_text().unwrap(), "Größe");
+
+        let plain = photo.encode(OutputFormat::Png).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("text.png");
+        photo.save_with_text(&file, &text).unwrap();
+        assert!(fs::read(&file).unwrap() == with_text && with_text != plain);
+    }
+    let photo = Photo::from_image(pictures().remove(0)).unwrap();
+    let bad = [("", "an empty keyword".to_string())];
+    assert!(photo.encode_png_with_text(&bad).is_err());
+}
+
+#[test]
+fn the_size_of_a_file_is_that_of_the_upright_photo() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lying.png");
+    // Little-endian TIFF with one entry: tag 0x0112 (orientation), SHORT, 1 value, 6 = to be
+    // turned by 90 degrees clockwise (Exif 2.3, 4.6.4 A).
+    let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    let mut bytes = vec![];
+    let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+    encoder.set_exif_metadata(exif).unwrap();
+    let gray = vec![7; (W * H) as usize];
+    encoder
+        .write_image(&gray, W, H, image::ExtendedColorType::L8)
+        .unwrap();
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(
+        Photo::size_of_file(&file).unwrap(),
+        [H as usize, W as usize]
+    );
+    assert!(Photo::size_of_file(folder.path().join("missing.png")).is_err());
+}

@@ -3,6 +3,7 @@
 mod bad_input;
 mod checkpoint;
 mod eval;
+mod folder;
 mod import;
 mod inpaint;
 mod support;

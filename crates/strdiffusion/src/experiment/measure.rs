@@ -110,13 +110,7 @@ pub fn measure(
             .iter()
             .map(|case| task(case, model, protocol))
             .collect::<Result<Vec<_>>>()?;
-        let conditions = Conditions::new(
-            &tasks,
-            config.conditioning,
-            config.structure_process,
-            &config.edges,
-            &model.device,
-        )?;
+        let conditions = Conditions::new(&tasks, config, &config.edges, &model.device)?;
         let first = protocol.seed + (number * BATCH) as u64;
         let seeds: Vec<u64> = (first..first + batch.len() as u64).collect();
         let mut noise = SeededNoise::new(&seeds);

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Seek, SeekFrom};
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
 
 use super::error::one_line;
@@ -10,6 +11,30 @@ use super::jpeg_end::reaches_end;
 use super::{Limits, Photo, PictureError};
 
 impl Photo {
+    /// Width and height of a picture file as [`Self::open`] would give them, from its header
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`], where the header shows what is wrong.
+    pub fn size_of_file(path: impl AsRef<Path>) -> Result<[usize; 2], PictureError> {
+        let path = path.as_ref();
+        let from_read = |e: io::Error| PictureError::from_read(path, e);
+        let reader = ImageReader::open(path)
+            .and_then(ImageReader::with_guessed_format)
+            .map_err(from_read)?;
+        let mut decoder = reader.into_decoder().map_err(|e| decode_error(e, path))?;
+        let (width, height) = decoder.dimensions();
+        let orientation = decoder.orientation().map_err(|e| decode_error(e, path))?;
+        let size = [width as usize, height as usize];
+        Ok(match orientation {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => [size[1], size[0]],
+            _ => size,
+        })
+    }
+
     /// Decodes a stream; `path` stands for it in errors.
     pub(super) fn read(
         mut stream: impl BufRead + Seek,

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use image::codecs::bmp::BmpEncoder;
 use image::codecs::jpeg::JpegEncoder;
-use image::codecs::png::PngEncoder;
 use image::codecs::tiff::TiffEncoder;
 use image::codecs::webp::WebPEncoder;
 use image::{DynamicImage, ImageEncoder, ImageError};
@@ -28,7 +27,7 @@ impl Photo {
         let image = representable(&self.image, format);
         let image = image.as_ref().unwrap_or(&self.image);
         let written = match format {
-            OutputFormat::Png => self.write_with(PngEncoder::new(out), image),
+            OutputFormat::Png => return self.encode_png(out, path, &[]),
             OutputFormat::Jpeg => {
                 self.write_with(JpegEncoder::new_with_quality(out, JPEG_QUALITY), image)
             }

@@ -6,6 +6,7 @@
 
 mod decode;
 mod encode;
+mod encode_png;
 mod error;
 mod float_image;
 mod jpeg_end;

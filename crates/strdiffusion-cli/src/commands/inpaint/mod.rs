@@ -1,0 +1,134 @@
+//! `strdiffusion inpaint`: photographs with their holes filled.
+
+mod candidates;
+mod folder;
+mod listing;
+mod one;
+mod sources;
+mod studio;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use strdiffusion::device::DeviceName;
+
+use crate::failure::user_error;
+use crate::sampler_options::SamplerChoice;
+use sources::Hole;
+
+/// Fill the hole of a photograph, or of every photograph of a folder
+///
+/// Known pixels come back bit for bit (in lossless formats). What the photograph holds inside the
+/// hole is never read. A PNG holds the seed, the settings and the model that filled it as text.
+#[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Inpaint {
+    /// Photograph: PNG, JPEG, WebP, TIFF or BMP
+    #[arg(required_unless_present = "images", conflicts_with = "images")]
+    photo: Option<PathBuf>,
+    /// Mask of the photograph's size [default: the photograph's transparent pixels are the hole]
+    #[arg(short, long, group = "hole_source")]
+    mask: Option<PathBuf>,
+    /// Filled photograph; the extension decides the format
+    #[arg(
+        short,
+        long,
+        value_name = "OUT",
+        required_unless_present = "images",
+        conflicts_with = "images"
+    )]
+    output: Option<PathBuf>,
+    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Another seed gives another fill; the same seed gives the same one
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Fill K times, with the seeds from --seed on, and write OUT-1.png, OUT-2.png and so on
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "K",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=10_000)
+    )]
+    candidates: u32,
+    /// auto, cpu, cuda[:i], vulkan[:i] or metal
+    #[arg(long, default_value = "auto")]
+    device: DeviceName,
+    /// Which pixels of the mask are the hole; gray is cut at one half
+    #[arg(long, value_enum, default_value = "white", requires = "hole_source")]
+    hole: Hole,
+    /// Resize a mask of another size to the photograph's, each pixel from the nearest one
+    #[arg(long, requires = "hole_source")]
+    fit_mask: bool,
+    /// Drawing of the photograph's size: bright lines are the edges that the hole shall have
+    #[arg(long, value_name = "DRAWING", conflicts_with = "images")]
+    structure: Option<PathBuf>,
+    /// auto: large photographs hole by hole at the model's resolution; native: as a whole
+    #[arg(long, value_enum, default_value = "auto")]
+    scale: ScaleName,
+    /// Folder for the texture and structure states along the way; with several candidates each has
+    /// a folder in it, named by its number
+    #[arg(long, value_name = "DIR", conflicts_with = "images")]
+    frames: Option<PathBuf>,
+    /// Pictures that pass through the networks together at most; memory grows with it [default: up
+    /// to 8, fewer for large networks]
+    #[arg(long, value_name = "N")]
+    batch: Option<NonZeroUsize>,
+    /// Progress and results as JSON, one object per line on stdout
+    #[arg(long)]
+    json: bool,
+    /// Folder whose photographs are filled instead of one; its subfolders are left alone
+    #[arg(long, value_name = "DIR", requires = "out", help_heading = "Folders")]
+    images: Option<PathBuf>,
+    /// Folder of masks, each named as its photograph but for the extension; a photograph without
+    /// one needs transparent pixels
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "images",
+        group = "hole_source",
+        help_heading = "Folders"
+    )]
+    masks: Option<PathBuf>,
+    /// Folder for the filled photographs, under their own names. What is there already is not done
+    /// again, so an interrupted run goes on where it stopped
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "images",
+        help_heading = "Folders"
+    )]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    sampler: SamplerChoice,
+}
+
+const EXAMPLES: &str = "Examples:
+  strdiffusion inpaint photo.jpg --mask mask.png -o filled.png
+  strdiffusion inpaint cutout.png -o filled.png           the transparent pixels are the hole
+  strdiffusion inpaint photo.jpg --mask mask.png -o filled.png --seed 7 --frames steps/
+  strdiffusion inpaint photo.jpg --mask mask.png -o filled.png -n 4
+                                                          filled-1.png to filled-4.png
+  strdiffusion inpaint --images photos/ --masks masks/ --out filled/";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ScaleName {
+    Auto,
+    Native,
+}
+
+impl Inpaint {
+    pub fn run(self) -> Result<()> {
+        match (&self.photo, &self.output, &self.images, &self.out) {
+            (Some(photo), Some(output), None, _) => one::run(&self, photo, output),
+            (_, _, Some(images), Some(out)) => folder::run(&self, images, out),
+            _ => Err(user_error(
+                "name a photograph and an output with -o, or folders with --images and --out",
+            )),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! One photograph, filled once or several times.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use strdiffusion::picture::{FloatImage, Mask, Photo, check_output};
+use strdiffusion::{Error, FillOptions, FillRequest, Filled, Progress};
+
+use super::Inpaint;
+use super::candidates::{Candidate, candidates};
+use super::sources::{Source, read_drawing};
+use super::studio::{Report, Studio};
+use crate::failure::user_error;
+use crate::frames::Frames;
+use crate::interrupt::Interrupt;
+use crate::progress::{Part, Reporter, merge};
+
+/// Fills the photograph.
+///
+/// # Errors
+/// If an input is at fault, or the user cancels.
+pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
+    let start = Instant::now();
+    let interrupt = Interrupt::listen()?;
+    let reporter = Reporter::new(args.json);
+
+    // All that can be wrong with the files is said before time is spent on the networks.
+    let wanted = candidates(output, args.seed, args.candidates)?;
+    for candidate in &wanted {
+        check_output(&candidate.output)?;
+        check_overwrites_no_input(args, &candidate.output)?;
+    }
+    let photo = Photo::open(photo_path)?;
+    let source = Source {
+        photo: photo_path,
+        mask: args.mask.as_deref(),
+        hole: args.hole,
+        fit_mask: args.fit_mask,
+    };
+    let mask = source.read_mask(&photo)?;
+    let drawing = args.structure.as_deref();
+    let drawn_edges = drawing.map(|path| read_drawing(path, &photo)).transpose()?;
+    photo.check_fits(output, Some(&mask))?;
+    if let Some(note) = lost_depth(&photo, output)? {
+        reporter.note(&note);
+    }
+    let work = Work {
+        args,
+        reporter: &reporter,
+        interrupt: &interrupt,
+        start,
+        photo,
+        mask,
+        drawn_edges,
+    };
+    if work.mask.is_empty() {
+        reporter.note(&source.why_empty());
+        for candidate in &wanted {
+            work.photo.save(&candidate.output)?;
+            work.say(candidate, None);
+        }
+        return Ok(());
+    }
+    let studio = Studio::open(args)?;
+    let frames = frames(args, &wanted)?;
+    let result = work.fill_all(&studio, &wanted, &frames);
+    reporter.clear();
+    result
+}
+
+struct Work<'a> {
+    args: &'a Inpaint,
+    reporter: &'a Reporter,
+    interrupt: &'a Interrupt,
+    start: Instant,
+    photo: Photo,
+    mask: Mask,
+    drawn_edges: Option<FloatImage>,
+}
+
+impl Work<'_> {
+    fn options(&self, studio: &Studio, candidate: &Candidate) -> FillOptions {
+        FillOptions {
+            drawn_edges: self.drawn_edges.clone(),
+            ..studio.options(candidate.seed)
+        }
+    }
+
+    /// Fills and writes all candidates, as many at once as memory allows.
+    fn fill_all(&self, studio: &Studio, wanted: &[Candidate], frames: &[Frames]) -> Result<()> {
+        let at_once = studio.at_once(self.photo.width() * self.photo.height());
+        let parts: Vec<&[Candidate]> = wanted.chunks(at_once).collect();
+        for (number, part) in parts.iter().enumerate() {
+            let filled = self.fill(studio, part, [number, parts.len()], frames)?;
+            let mut unwritten = None;
+            for (candidate, filled) in part.iter().zip(filled) {
+                match filled {
+                    Ok(filled) => {
+                        let options = self.options(studio, candidate);
+                        studio.save(&filled, &options, &candidate.output)?;
+                        self.say(candidate, Some((studio, &filled)));
+                    }
+                    Err(Error::Cancelled) => unwritten = unwritten.or(Some(candidate)),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if let Some(candidate) = unwritten {
+                let context = format!("{} was not written", candidate.output.display());
+                return Err(Error::Cancelled).context(context);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills some of the candidates together, showing what happens.
+    fn fill(
+        &self,
+        studio: &Studio,
+        part: &[Candidate],
+        [number, count]: [usize; 2],
+        frames: &[Frames],
+    ) -> Result<Vec<strdiffusion::Result<Filled>>> {
+        let shown = Part {
+            number,
+            count,
+            text: match (self.args.candidates, part) {
+                (1, _) => String::new(),
+                (all, [one]) => format!("candidate {} of {all}", one.number),
+                (all, [first, .., last]) => {
+                    format!("candidates {} to {} of {all}", first.number, last.number)
+                }
+                (_, []) => return Ok(vec![]),
+            },
+        };
+        let mut failed = None;
+        let mut on_progress = |which: usize, progress: &Progress| {
+            let candidate = &part[which];
+            self.reporter.show(progress, &shown, &self.tags(candidate));
+            tracing::debug!(seed = candidate.seed, event = ?progress.steps(), "progress");
+            if let Some(frames) = frames.get(candidate.number as usize - 1)
+                && let Err(error) = frames.write(progress)
+            {
+                failed = Some(error);
+            }
+            if failed.is_some() || self.interrupt.is_asked() {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let filled = if let [only] = part {
+            // No copy of a photograph that may be large.
+            let options = self.options(studio, only);
+            let mut on_progress = |progress: &Progress| on_progress(0, progress);
+            let inpainter = &studio.inpainter;
+            vec![inpainter.fill(&self.photo, &self.mask, &options, &mut on_progress)]
+        } else {
+            let requests: Vec<FillRequest> = part
+                .iter()
+                .map(|candidate| FillRequest {
+                    photo: self.photo.clone(),
+                    mask: self.mask.clone(),
+                    options: self.options(studio, candidate),
+                })
+                .collect();
+            studio.inpainter.fill_batch(&requests, &mut on_progress)
+        };
+        match failed {
+            Some(error) => Err(error.into()),
+            None => Ok(filled),
+        }
+    }
+
+    /// Says that a candidate is written.
+    fn say(&self, candidate: &Candidate, filled: Option<(&Studio, &Filled)>) {
+        let report = Report {
+            output: &candidate.output,
+            seed: candidate.seed,
+            size: [self.photo.width(), self.photo.height()],
+            filled,
+            start: self.start,
+        };
+        let mut line = report.to_json();
+        merge(&mut line, &self.tags(candidate));
+        self.reporter.say(&report.to_text(), line);
+    }
+
+    /// What a program is told of the candidate that a line is about.
+    fn tags(&self, candidate: &Candidate) -> Value {
+        match self.args.candidates {
+            1 => json!({}),
+            _ => json!({"candidate": candidate.number}),
+        }
+    }
+}
+
+/// A note for a photograph of 16 bits whose output holds 8.
+///
+/// # Errors
+/// If the output's extension is none that is known.
+pub fn lost_depth(photo: &Photo, output: &Path) -> Result<Option<String>> {
+    let lost =
+        photo.bit_depth() == 16 && !strdiffusion::picture::output_format(output)?.holds_16_bit();
+    Ok(lost.then(|| {
+        format!(
+            "{}: this format holds 8 bits, so the photo's 16 bits are rounded; .png and .tif keep \
+             them",
+            output.display()
+        )
+    }))
+}
+
+/// The folders for the states along the way: one for a single candidate, else one for each, named
+/// by its number.
+fn frames(args: &Inpaint, wanted: &[Candidate]) -> Result<Vec<Frames>> {
+    let Some(folder) = &args.frames else {
+        return Ok(vec![]);
+    };
+    if wanted.len() == 1 {
+        return Ok(vec![Frames::in_folder(folder)?]);
+    }
+    let frames = wanted
+        .iter()
+        .map(|candidate| Frames::in_folder(&folder.join(candidate.number.to_string())));
+    Ok(frames.collect::<strdiffusion::Result<_>>()?)
+}
+
+/// The output's name must not be that of a file that the user still needs.
+fn check_overwrites_no_input(args: &Inpaint, output: &Path) -> Result<()> {
+    let Ok(there) = output.canonicalize() else {
+        return Ok(());
+    };
+    let inputs = [&args.photo, &args.mask, &args.structure];
+    for input in inputs.into_iter().flatten() {
+        if input.canonicalize().is_ok_and(|input| input == there) {
+            return Err(user_error(format!(
+                "{}: the output would overwrite an input; choose another name",
+                output.display()
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! One photograph on its way: its regions, what the networks see of each, and how their fill comes
+//! back.
+
+use super::mirror::{mirror, mirror_mask};
+use super::{FillOptions, Filled, Inpainter, Scale};
+use crate::blend::Blend;
+use crate::conditions::Task;
+use crate::error::{Error, Result};
+use crate::model::EdgeConfig;
+use crate::picture::{FloatImage, Mask, Photo};
+use crate::region::{self, Crop, RegionOptions};
+use crate::sampler::Evaluations;
+use crate::sampling::Sampler;
+
+/// A photograph that is being filled, region after region. Later regions see earlier fills as
+/// known.
+pub(super) struct Job<'a> {
+    options: &'a FillOptions,
+    filled: Filled,
+    /// What is not filled yet.
+    unknown: Mask,
+    regions: Regions,
+}
+
+enum Regions {
+    /// The photograph as a whole, at its own scale.
+    Whole,
+    /// Crops at the model's resolution; none where there is no hole.
+    Crops(Vec<Crop>),
+}
+
+/// What must agree for pictures to pass through the networks together.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) struct Fit {
+    pub sampler: Sampler,
+    pub edges: EdgeConfig,
+    /// Width and height that the networks see.
+    pub size: [usize; 2],
+}
+
+impl<'a> Job<'a> {
+    /// Checks the request and plans its regions.
+    pub fn new(
+        inpainter: &Inpainter,
+        photo: &Photo,
+        mask: &Mask,
+        options: &'a FillOptions,
+    ) -> Result<Self> {
+        let (width, height) = (photo.width(), photo.height());
+        mask.check_size(width, height, &photo.name())?;
+        if let Some(drawn) = &options.drawn_edges {
+            check_drawing(drawn, width, height)?;
+        }
+        if mask.is_full() {
+            return Err(Error::FullMask);
+        }
+        let resolution = inpainter.model.config.training_resolution;
+        let regions = if mask.is_empty() {
+            Regions::Crops(vec![])
+        } else if options.scale == Scale::Native || width.max(height) <= resolution {
+            Regions::Whole
+        } else {
+            let settings = RegionOptions {
+                model_side: resolution.max(16),
+                ..RegionOptions::default()
+            };
+            let crops = region::plan(mask, &settings);
+            Regions::Crops(crops.map_err(|error| Error::Config(error.to_string()))?)
+        };
+        if !mask.is_empty()
+            && let Some(sampler) = &options.sampler
+        {
+            sampler.validate()?;
+        }
+        Ok(Self {
+            options,
+            filled: Filled {
+                photo: photo.clone(),
+                hole_fraction: mask.hole_fraction(),
+                regions: match &regions {
+                    Regions::Whole => 1,
+                    Regions::Crops(crops) => crops.len(),
+                },
+                evaluations: Evaluations::default(),
+            },
+            unknown: mask.clone(),
+            regions,
+        })
+    }
+
+    pub fn regions(&self) -> usize {
+        self.filled.regions
+    }
+
+    /// Width and height of a region at the model's scale.
+    pub fn size(&self, region: usize) -> [usize; 2] {
+        match &self.regions {
+            Regions::Whole => [self.filled.photo.width(), self.filled.photo.height()],
+            Regions::Crops(crops) => [crops[region].model_width, crops[region].model_height],
+        }
+    }
+
+    /// With which others a region may pass through the networks.
+    pub fn fit(&self, inpainter: &Inpainter, region: usize) -> Fit {
+        let config = &inpainter.model.config;
+        Fit {
+            sampler: self.options.sampler.unwrap_or(config.sampling),
+            edges: self.options.edges.unwrap_or(config.edges),
+            size: self.size(region).map(|s| s.max(inpainter.shortest_side)),
+        }
+    }
+
+    /// Each region draws from a stream of its own, so its fill does not depend on how many draws
+    /// the regions before it took. The first has the caller's seed.
+    pub fn seed(&self, region: usize) -> u64 {
+        const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / φ, odd: no two regions share a seed
+        let seed = self.options.seed;
+        seed.wrapping_add(GOLDEN.wrapping_mul(region as u64))
+    }
+
+    /// What the networks see of a region, extended by its mirror image to `width` × `height`.
+    pub fn task(&self, region: usize, [width, height]: [usize; 2]) -> Result<Task> {
+        let drawn = self.options.drawn_edges.as_ref();
+        let (image, mask, drawn) = match &self.regions {
+            Regions::Whole => {
+                let image = self.filled.photo.to_rgb_f32();
+                (image, self.unknown.clone(), drawn.cloned())
+            }
+            Regions::Crops(crops) => {
+                let crop = &crops[region];
+                let (image, mask) = crop.model_input(&self.filled.photo, &self.unknown)?;
+                let drawn = drawn.map(|drawn| edges_within(drawn, crop)).transpose()?;
+                (image, mask, drawn)
+            }
+        };
+        Ok(Task {
+            image: mirror(&image, width, height),
+            mask: mirror_mask(&mask, width, height)?,
+            drawn_edges: drawn.map(|drawn| mirror(&drawn, width, height)),
+        })
+    }
+
+    /// Sets a region's fill into the photograph. `texture` is the networks' own output, perhaps
+    /// with mirror images at the right and below.
+    pub fn take(
+        &mut self,
+        region: usize,
+        texture: &FloatImage,
+        evaluations: Evaluations,
+    ) -> Result<()> {
+        let [width, height] = self.size(region);
+        let texture = texture.crop(0, 0, width, height);
+        match &self.regions {
+            Regions::Whole => self
+                .filled
+                .photo
+                .paste_hole(0, 0, &texture, &self.unknown)?,
+            Regions::Crops(crops) => crops[region].paste(
+                &mut self.filled.photo,
+                &mut self.unknown,
+                &texture,
+                Blend::Membrane,
+            )?,
+        }
+        let total = &mut self.filled.evaluations;
+        total.texture += evaluations.texture;
+        total.structure += evaluations.structure;
+        total.discriminator += evaluations.discriminator;
+        Ok(())
+    }
+
+    pub fn into_filled(self) -> Filled {
+        self.filled
+    }
+}
+
+fn check_drawing(drawn: &FloatImage, width: usize, height: usize) -> Result<()> {
+    if [drawn.channels(), drawn.width(), drawn.height()] == [1, width, height] {
+        return Ok(());
+    }
+    Err(Error::Size(format!(
+        "the drawn structure is {}×{} pixels but the photograph is {width}×{height}; give both \
+         the same size",
+        drawn.width(),
+        drawn.height()
+    )))
+}
+
+/// The part of a drawing that a crop's model sees. A line stays a line however much the crop is
+/// scaled down.
+fn edges_within(drawn: &FloatImage, crop: &Crop) -> Result<FloatImage> {
+    let part = drawn.crop(crop.x, crop.y, crop.width, crop.height);
+    if crop.is_native() {
+        return Ok(part);
+    }
+    let blank = part
+        .data()
+        .iter()
+        .map(|&edge| u8::from(edge < 0.5))
+        .collect();
+    let lines = Mask::from_keep(crop.width, crop.height, blank)?
+        .fit_covering(crop.model_width, crop.model_height)?;
+    let edges = lines
+        .keep()
+        .iter()
+        .map(|&blank| f32::from(1 - blank))
+        .collect();
+    Ok(FloatImage::from_vec(
+        1,
+        crop.model_width,
+        crop.model_height,
+        edges,
+    )?)
+}
