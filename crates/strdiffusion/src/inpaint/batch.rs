@@ -174,6 +174,7 @@ fn share(event: &Event, picture: usize, tell: &mut dyn FnMut(&Event)) {
             phase,
             texture,
             structure,
+            clean,
             evaluations,
         } => tell(&Event::Step {
             t: *t,
@@ -182,6 +183,7 @@ fn share(event: &Event, picture: usize, tell: &mut dyn FnMut(&Event)) {
             phase: *phase,
             texture: &(*texture).clone().narrow(0, picture, 1),
             structure: &(*structure).clone().narrow(0, picture, 1),
+            clean: &(*clean).clone().narrow(0, picture, 1),
             evaluations: *evaluations,
         }),
         Event::Scored { t, round, scores } => tell(&Event::Scored {
