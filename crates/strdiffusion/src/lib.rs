@@ -37,3 +37,4 @@ pub mod weights;
 pub use burn::tensor::Device;
 pub use error::{Error, Result};
 pub use inpaint::{FillOptions, Filled, Inpainter, Progress, Scale};
+pub use strdiffusion_kernels::Recycler;
