@@ -22,6 +22,9 @@ const SHAPES: &[Row] = &[
     (2, 16, 70, 66, 16, 3, 1, 1),
     (1, 12, 1, 40, 7, 3, 1, 1),
     (1, 12, 40, 1, 7, 3, 1, 1),
+    // many channels at few positions: weights streamed
+    (1, 260, 9, 14, 264, 3, 1, 1),
+    (3, 420, 4, 5, 390, 3, 1, 1),
     // few input channels: no Winograd
     (2, 1, 16, 20, 16, 3, 1, 1),
     (1, 3, 9, 9, 5, 3, 1, 1),

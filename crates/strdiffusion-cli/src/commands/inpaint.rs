@@ -44,6 +44,9 @@ pub struct Inpaint {
     /// auto, cpu, cuda[:i], vulkan[:i] or metal
     #[arg(long, default_value = "auto")]
     device: DeviceName,
+    /// CPU: 3×3 convolutions with a third of the rounding error, slower
+    #[arg(long)]
+    precise: bool,
     /// Which pixels of the mask are the hole; gray is cut at one half
     #[arg(long, value_enum, default_value = "white", requires = "mask")]
     hole: Hole,
@@ -86,6 +89,7 @@ enum ScaleName {
 impl Inpaint {
     pub fn run(self) -> Result<()> {
         let start = Instant::now();
+        strdiffusion::ops::set_precise(self.precise);
         let interrupt = Interrupt::listen()?;
         let reporter = Reporter::new(self.json);
 

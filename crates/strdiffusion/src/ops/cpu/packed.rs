@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
-use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision};
+use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision, prefers_plain_weights};
 
 /// 4 GB: room for both full-size networks of width 32, or one of width 64.
 const DEFAULT_BUDGET: usize = 4 << 30;
@@ -69,14 +69,14 @@ fn held(cache: &[Entry]) -> usize {
     cache.iter().map(|entry| entry.packed.bytes()).sum()
 }
 
-/// The packed form of `weight`, or `None` where there is no room for it.
+/// The packed form of `weight`, or `None` where there is no room for it or it would be slower.
 pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<PackedConv>> {
     let budget = BUDGET.load(Ordering::Relaxed);
-    if budget == 0 {
+    let precision = precision();
+    if budget == 0 || prefers_plain_weights(shape, precision) {
         return None;
     }
     let values: &[f32] = weight.as_slice()?;
-    let precision = precision();
     let matches = |entry: &Entry| {
         let held: Option<&[f32]> = entry.weight.as_slice();
         held.is_some_and(|held| std::ptr::eq(held, values))
