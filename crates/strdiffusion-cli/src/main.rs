@@ -14,7 +14,12 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use strdiffusion::Recycler;
 use tracing_subscriber::EnvFilter;
+
+/// Networks free and ask for the same large blocks all the time.
+#[global_allocator]
+static ALLOCATOR: Recycler = Recycler;
 
 /// Fill holes in photographs with structure-guided diffusion.
 #[derive(Parser)]

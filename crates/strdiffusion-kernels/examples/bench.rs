@@ -1,12 +1,15 @@
 //! Times the kernels on the network's shapes: `cargo run --release --example bench [FILTER]
-//! [--cpu | --best]`.
+//! [--cpu | --best] [--quick]`.
 //! Medians in ms and GFLOP/s of the direct convolution, on all threads; with `--cpu`, the time that
 //! one thread has spent computing (Linux), which other programs disturb less; with `--best`, the best
-//! of more runs instead of the median.
+//! of more runs instead of the median; with `--quick`, convolutions with packed weights only.
 
 use std::sync::OnceLock;
 use std::time::Instant;
 use strdiffusion_kernels::*;
+
+#[global_allocator]
+static ALLOCATOR: Recycler = Recycler;
 
 #[derive(Clone, Copy, PartialEq)]
 enum How {
@@ -70,10 +73,12 @@ fn numbers(n: usize) -> Vec<f32> {
 fn main() {
     let mut filter = String::new();
     let mut how = How::Median;
+    let mut quick = false;
     for arg in std::env::args().skip(1) {
         match arg.as_str() {
             "--cpu" => how = How::Cpu,
             "--best" => how = How::Best,
+            "--quick" => quick = true,
             _ => filter = arg,
         }
     }
@@ -92,6 +97,9 @@ fn main() {
         (1, 256, 64, 256, 3, 1, 1),
         (1, 512, 32, 512, 3, 1, 1),
         (1, 1024, 16, 1024, 3, 1, 1),
+        (1, 1024, 32, 1024, 3, 1, 1),
+        (1, 1536, 32, 1024, 3, 1, 1),
+        (1, 384, 128, 256, 3, 1, 1),
         (1, 6, 256, 64, 7, 1, 3),
         (1, 64, 256, 128, 4, 2, 1),
         (1, 256, 64, 512, 4, 2, 1),
@@ -131,6 +139,16 @@ fn main() {
         let fast = PackedConv::new(&shape, &w, Precision::Fast);
         let precise = PackedConv::new(&shape, &w, Precision::Precise);
         let packed = measure(how, || fast.forward(size, &x, &none, &mut y));
+        if quick {
+            let plain = measure(how, || {
+                conv2d(&shape, &x, &w, &none, Precision::Fast, &mut y)
+            });
+            println!(
+                "{name:32} {packed:8.2} {:8.0} {plain:8.2}",
+                shape.flops() / packed / 1e6
+            );
+            continue;
+        }
         let fused = measure(how, || fast.forward(size, &x, &full, &mut y));
         let exact = measure(how, || precise.forward(size, &x, &none, &mut y));
         let forward = measure(how, || {

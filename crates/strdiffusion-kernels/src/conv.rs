@@ -115,15 +115,7 @@ fn pack(isa: Isa, s: &Conv2dShape, method: Method, w: &[f32], u: &mut [f32]) {
     }
 }
 
-fn run(
-    isa: Isa,
-    s: &Conv2dShape,
-    method: Method,
-    x: &[f32],
-    u: &[f32],
-    epilogue: &Epilogue,
-    y: &mut [f32],
-) {
+fn check_lengths(s: &Conv2dShape, x: &[f32], y: &[f32]) {
     assert_eq!(
         x.len(),
         s.input_len(),
@@ -134,10 +126,31 @@ fn run(
         s.output_len(),
         "the output's length does not fit {s:?}"
     );
+}
+
+fn run(
+    isa: Isa,
+    s: &Conv2dShape,
+    method: Method,
+    x: &[f32],
+    u: &[f32],
+    epilogue: &Epilogue,
+    y: &mut [f32],
+) {
+    check_lengths(s, x, y);
     let raw = epilogue.raw(s.batch, s.out_channels, y.len());
     match method {
         Method::Winograd(p) => winograd::conv(isa, p, geometry(s), x, u, y, raw),
         Method::Taps => taps::conv(isa, &forward_taps(s), x, u, y, raw),
+    }
+}
+
+/// Whether [`conv2d`] with plain weights is quicker for this shape than [`PackedConv`]: where there
+/// are many channels and few positions, reading transformed weights takes longer than making them.
+pub fn prefers_plain_weights(s: &Conv2dShape, precision: Precision) -> bool {
+    match Method::of(s, s.in_channels, precision) {
+        Method::Winograd(p) => winograd::pays_to_stream(Isa::current(), p, &geometry(s)),
+        Method::Taps => false,
     }
 }
 
@@ -150,7 +163,7 @@ pub(crate) fn packed_floats(s: &Conv2dShape, precision: Precision) -> usize {
 ///
 /// `x` is `[batch, in, h, w]`, `w` is `[out, in, kh, kw]`, `y` is `[batch, out, oh, ow]`, all
 /// contiguous. The weights are packed anew at each call: for weights that stay, see
-/// [`PackedConv`].
+/// [`PackedConv`] and [`prefers_plain_weights`].
 ///
 /// # Panics
 /// If a slice's length does not fit the shape.
@@ -169,6 +182,17 @@ pub fn conv2d(
     );
     let isa = Isa::current();
     let method = Method::of(s, s.in_channels, precision);
+    if let Method::Winograd(p) = method
+        && winograd::pays_to_stream(isa, p, &geometry(s))
+    {
+        check_lengths(s, x, y);
+        let source = Source {
+            w,
+            transposed: false,
+        };
+        let raw = epilogue.raw(s.batch, s.out_channels, y.len());
+        return winograd::conv_streamed(isa, p, geometry(s), source, x, y, raw);
+    }
     workspace::with(Slot::Weights, packed_len(isa, s, method), |u| {
         pack(isa, s, method, w, u);
         run(isa, s, method, x, u, epilogue, y);

@@ -44,26 +44,23 @@ pub fn conv2d_input_grad(
     if let Method::Winograd(p) = Method::of(s, s.out_channels, precision) {
         // It is a 3×3 convolution too, with the kernels turned and the channels exchanged.
         let (inputs, outputs) = (s.out_channels, s.in_channels);
+        let g = Geometry {
+            batch: s.batch,
+            inputs,
+            outputs,
+            h: s.height,
+            w: s.width,
+        };
+        let source = Source {
+            w,
+            transposed: true,
+        };
+        if winograd::pays_to_stream(isa, p, &g) {
+            return winograd::conv_streamed(isa, p, g, source, dy, dx, none);
+        }
         let len = winograd::packed_len(isa, p, inputs, outputs);
         return workspace::with(Slot::Weights, len, |u| {
-            winograd::pack(
-                isa,
-                p,
-                Source {
-                    w,
-                    transposed: true,
-                },
-                inputs,
-                outputs,
-                u,
-            );
-            let g = Geometry {
-                batch: s.batch,
-                inputs,
-                outputs,
-                h: s.height,
-                w: s.width,
-            };
+            winograd::pack(isa, p, source, inputs, outputs, u);
             winograd::conv(isa, p, g, dy, u, dx, none);
         });
     }

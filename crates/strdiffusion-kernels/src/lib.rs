@@ -11,7 +11,8 @@
 //! Each kernel is written once over a small vector abstraction and built for AVX-512, AVX2 with
 //! FMA, NEON and ordinary code; the CPU decides at run time ([`Isa`]). Threads come from a pool of
 //! this crate ([`set_num_threads`]). Results do not depend on the number of threads. Scratch
-//! memory is kept from call to call ([`release_workspace`]).
+//! memory is kept from call to call ([`release_workspace`]); a program that also wants its tensors'
+//! memory kept makes [`Recycler`] its global allocator.
 
 #![warn(missing_docs)]
 // Loops over lanes, points and register tiles read best with their indices.
@@ -28,6 +29,7 @@ mod norm;
 mod pointwise;
 mod pool;
 mod raw;
+mod recycler;
 mod shape;
 mod simd;
 mod taps;
@@ -36,7 +38,7 @@ mod workspace;
 
 pub use attention::{AttentionShape, linear_attention, linear_attention_backward};
 pub use attention_block::{AttentionWeights, attention_block};
-pub use conv::{PackedConv, conv2d};
+pub use conv::{PackedConv, conv2d, prefers_plain_weights};
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
@@ -45,5 +47,6 @@ pub use pointwise::{
     upsample_nearest2_backward,
 };
 pub use pool::{num_threads, set_num_threads};
+pub use recycler::{Recycler, release_recycled, unfilled};
 pub use shape::{Conv2dShape, Epilogue, Precision};
 pub use workspace::release_workspace;

@@ -120,10 +120,12 @@ impl Precision {
     }
 }
 
-/// What follows a convolution, in this order: `+ bias`, `· (1 + scale) + shift`, SiLU,
+/// What follows a convolution, in this order: `· gain`, `+ bias`, `· (1 + scale) + shift`, SiLU,
 /// `+ residual`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue<'a> {
+    /// One factor for all: convolving with `gain` times the weights.
+    pub gain: Option<f32>,
     /// `[out_channels]`.
     pub bias: Option<&'a [f32]>,
     /// `[batch, out_channels]`.
@@ -152,6 +154,7 @@ impl Epilogue<'_> {
             None => std::ptr::null(),
         };
         crate::kernels::rows::RawEpilogue {
+            gain: self.gain.unwrap_or(1.0),
             bias: take("bias", self.bias, channels),
             scale: take("scale", self.scale, batch * channels),
             shift: take("shift", self.shift, batch * channels),

@@ -4,9 +4,13 @@
 //! input channels are transformed into V; then for each group of outputs the products of all
 //! points are computed into a buffer that stays in cache and are transformed straight to NCHW.
 //! With many blocks each thread takes whole blocks; with few, the threads share one V and divide
-//! first the input channels, then the outputs.
+//! first the input channels, then the outputs; with very few, transformed weights are not kept at
+//! all (`streamed`).
 
+mod streamed;
 mod weight_grad;
+
+pub(crate) use streamed::{conv_streamed, pays_to_stream};
 pub(crate) use weight_grad::weight_grad;
 
 use crate::Isa;
@@ -52,6 +56,17 @@ pub(crate) enum Transform {
     F23,
 }
 
+impl Source<'_> {
+    /// Floats from one output, and from one input, to the next.
+    fn steps(&self, inputs: usize, outputs: usize) -> (usize, usize) {
+        if self.transposed {
+            (9, outputs * 9)
+        } else {
+            (inputs * 9, 9)
+        }
+    }
+}
+
 fn algorithm(k: &'static Kernels, p: Transform) -> &'static WinogradKernels {
     match p {
         Transform::F43 => &k.f43,
@@ -80,11 +95,7 @@ pub(crate) fn pack(
     assert_eq!(source.w.len(), inputs * outputs * 9);
     assert_eq!(u.len(), packed_len(isa, p, inputs, outputs));
     let panel = f.a * f.a * inputs * k.mr;
-    let (out_step, in_step) = if source.transposed {
-        (9, outputs * 9)
-    } else {
-        (inputs * 9, 9)
-    };
+    let (out_step, in_step) = source.steps(inputs, outputs);
     let (w, u) = (Shared::of(source.w), Shared::of_mut(u));
     parallel_for(outputs.div_ceil(k.mr), |b| {
         // SAFETY: the lengths are asserted above; each item writes its own panel; `isa` was found
@@ -266,7 +277,7 @@ impl Call<'_> {
         let c0 = group * self.group;
         let count = self.group.min(self.g.outputs - c0);
         let tiles = plan.tiles.len();
-        let m_step = self.group * tiles + SKEW;
+        let m_step = self.m_step(tiles);
         workspace::with(Slot::Product, self.points() * m_step, |m| {
             let steps = self.points() * tiles.div_ceil(k.nr) * count.div_ceil(k.mr);
             let residual = self.epilogue.residual;
@@ -274,51 +285,91 @@ impl Call<'_> {
                 self.rows_ahead(plan, [c0, count], self.y.get(), steps, true),
                 self.rows_ahead(plan, [c0, count], residual, steps, false),
             ];
-            for point in 0..self.points() {
-                for t in (0..tiles).step_by(k.nr) {
-                    for c in (0..count).step_by(k.mr) {
-                        ahead.iter_mut().for_each(Ahead::step);
-                        let panel = (c0 + c) / k.mr * self.points() + point;
-                        let narrow = tiles - t < k.nr;
-                        let run = if narrow { k.gemm_narrow } else { k.gemm };
-                        let columns = if narrow { k.lanes } else { k.nr };
-                        let mut at = t;
-                        while at < tiles.min(t + k.nr) {
-                            // SAFETY: U holds a panel of inputs · MR floats for each point and
-                            // MR outputs (asserted in `conv`); V holds inputs rows of NR floats
-                            // for each group of NR tiles; the products have room for `group`
-                            // rows (a multiple of MR) of `tiles` floats for each point.
-                            unsafe {
-                                run(&Gemm {
-                                    k: inputs,
-                                    u: self.u.get().add(panel * inputs * k.mr),
-                                    v: v.add(point * self.v_step() + t * inputs + (at - t)),
-                                    v_step: k.nr,
-                                    out: m.as_mut_ptr().add(point * m_step + c * tiles + at),
-                                    out_step: tiles,
-                                    accumulate: false,
-                                });
-                            }
-                            at += columns;
+            // SAFETY: U holds a panel of inputs · MR floats for each point and MR outputs
+            // (asserted in `conv`), and the products have room for `group` rows (a multiple of
+            // MR) of `tiles` floats for each point.
+            unsafe {
+                let u = self.u.get().add(c0 * self.points() * inputs);
+                self.products(tiles, count, u, v, [0, inputs], m, &mut ahead);
+            }
+            self.write(plan, m, [c0, count]);
+        });
+    }
+
+    /// Floats between the points of a group's products.
+    fn m_step(&self, tiles: usize) -> usize {
+        self.group * tiles + SKEW
+    }
+
+    /// M (+)= U · V over the input channels k0..k1, for `count` outputs.
+    ///
+    /// # Safety
+    /// `u` covers `[count / MR][point][k1 − k0][MR]`, `v` the block's V, and `m` the products of
+    /// `group` outputs.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "three matrices and their extents"
+    )]
+    unsafe fn products(
+        &self,
+        tiles: usize,
+        count: usize,
+        u: *const f32,
+        v: *const f32,
+        [k0, k1]: [usize; 2],
+        m: &mut [f32],
+        ahead: &mut [Ahead; 2],
+    ) {
+        let (k, inputs, points) = (self.k, self.g.inputs, self.points());
+        let m_step = self.m_step(tiles);
+        assert!(m.len() >= points * m_step);
+        for point in 0..points {
+            for t in (0..tiles).step_by(k.nr) {
+                for c in (0..count).step_by(k.mr) {
+                    ahead.iter_mut().for_each(Ahead::step);
+                    let panel = c / k.mr * points + point;
+                    let narrow = tiles - t < k.nr;
+                    let run = if narrow { k.gemm_narrow } else { k.gemm };
+                    let columns = if narrow { k.lanes } else { k.nr };
+                    let mut at = t;
+                    while at < tiles.min(t + k.nr) {
+                        // SAFETY: the contract; V holds inputs rows of NR floats for each group
+                        // of NR tiles, and M whole groups of MR rows.
+                        unsafe {
+                            run(&Gemm {
+                                k: k1 - k0,
+                                u: u.add(panel * (k1 - k0) * k.mr),
+                                v: v.add(point * self.v_step() + t * inputs + k0 * k.nr + (at - t)),
+                                v_step: k.nr,
+                                out: m.as_mut_ptr().add(point * m_step + c * tiles + at),
+                                out_step: tiles,
+                                accumulate: k0 > 0,
+                            });
                         }
+                        at += columns;
                     }
                 }
             }
-            // SAFETY: the products of all points, `count` outputs and all tiles are computed; no
-            // other item has these tiles and outputs.
-            unsafe {
-                (self.f.output)(&Output {
-                    block: &plan.block(&self.g),
-                    m: m.as_ptr(),
-                    point_step: m_step,
-                    channel_step: tiles,
-                    c0,
-                    count,
-                    y: self.y.get(),
-                    epilogue: self.epilogue,
-                });
-            }
-        });
+        }
+    }
+
+    /// Transforms the products of `count` outputs from c0 on, and writes them.
+    fn write(&self, plan: &Plan, m: &[f32], [c0, count]: [usize; 2]) {
+        let tiles = plan.tiles.len();
+        // SAFETY: the products of all points, `count` outputs and all tiles are computed; no
+        // other item has these tiles and outputs.
+        unsafe {
+            (self.f.output)(&Output {
+                block: &plan.block(&self.g),
+                m: m.as_ptr(),
+                point_step: self.m_step(tiles),
+                channel_step: tiles,
+                c0,
+                count,
+                y: self.y.get(),
+                epilogue: self.epilogue,
+            });
+        }
     }
 }
 

@@ -22,6 +22,9 @@ const SHAPES: &[Row] = &[
     (2, 16, 70, 66, 16, 3, 1, 1),
     (1, 12, 1, 40, 7, 3, 1, 1),
     (1, 12, 40, 1, 7, 3, 1, 1),
+    // many channels at few positions: weights streamed
+    (1, 260, 9, 14, 264, 3, 1, 1),
+    (3, 420, 4, 5, 390, 3, 1, 1),
     // few input channels: no Winograd
     (2, 1, 16, 20, 16, 3, 1, 1),
     (1, 3, 9, 9, 5, 3, 1, 1),
@@ -170,7 +173,7 @@ fn bias_gradient_is_the_sum_over_pictures_and_positions() {
 }
 
 #[test]
-fn epilogue_applies_bias_scale_shift_silu_residual_in_this_order() {
+fn epilogue_applies_gain_bias_scale_shift_silu_residual_in_this_order() {
     let mut rng = Rng(4);
     for t in [
         (2, 6, 9, 21, 5, 3, 1, 1),
@@ -186,12 +189,15 @@ fn epilogue_applies_bias_scale_shift_silu_residual_in_this_order() {
         let scale = rng.vec(s.batch * s.out_channels);
         let shift = rng.vec(s.batch * s.out_channels);
         let [oh, ow] = s.out_size();
-        for which in 0..16 {
+        for which in 0..32 {
             let has = |bit: usize| which & bit != 0;
             let want: Vec<f64> = (c.y.iter().enumerate())
                 .map(|(i, v)| {
                     let plane = i / (oh * ow);
                     let mut v = *v;
+                    if has(16) {
+                        v *= 0.375;
+                    }
                     if has(1) {
                         v += f64::from(bias[plane % s.out_channels]);
                     }
@@ -208,6 +214,7 @@ fn epilogue_applies_bias_scale_shift_silu_residual_in_this_order() {
                 })
                 .collect();
             let epilogue = Epilogue {
+                gain: has(16).then_some(0.375),
                 bias: has(1).then_some(&bias[..]),
                 scale: has(2).then_some(&scale[..]),
                 shift: has(2).then_some(&shift[..]),

@@ -5,6 +5,7 @@ use crate::simd::{Simd, silu};
 /// The epilogue of a convolution as raw pointers; null stands for "none".
 #[derive(Clone, Copy)]
 pub(crate) struct RawEpilogue {
+    pub gain: f32,
     /// `[channels]`.
     pub bias: *const f32,
     /// `[batch, channels]`.
@@ -24,7 +25,7 @@ unsafe impl Send for RawEpilogue {}
 unsafe impl Sync for RawEpilogue {}
 
 impl RawEpilogue {
-    /// (a, b) such that (v + bias)·(1 + scale) + shift = v·a + b.
+    /// (a, b) such that (v·gain + bias)·(1 + scale) + shift = v·a + b.
     ///
     /// # Safety
     /// `n` and `c` lie within the batch and the channels that the pointers cover.
@@ -48,7 +49,7 @@ impl RawEpilogue {
             } else {
                 *self.shift.add(i)
             };
-            (a, b + shift)
+            (a * self.gain, b + shift)
         }
     }
 }

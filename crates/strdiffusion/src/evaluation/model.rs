@@ -48,7 +48,8 @@ impl<'a> ModelFill<'a> {
             mask: request.mask.clone(),
             drawn_edges: None,
         };
-        let conditions = Conditions::new(&[task], &model.config, &model.config.edges, &model.device)?;
+        let conditions =
+            Conditions::new(&[task], &model.config, &model.config.edges, &model.device)?;
         let mut noise = SeededNoise::new(&[request.seed]);
         let on_event: &mut OnEvent = &mut |_| match (self.is_cancelled)() {
             true => ControlFlow::Break(()),

@@ -246,8 +246,7 @@ impl SpectralConv2d {
         let u = self.left.val().detach().reshape([1, c_out]);
         let v = self.right.val().detach().reshape([c_in * kh * kw, 1]);
         let sigma = u.matmul(matrix.matmul(v)); // [1, 1]
-        let weight = weight / sigma.reshape([1, 1, 1, 1]);
-        ops::conv2d(x, weight, Some(self.bias.val()), 1, 1)
+        ops::conv2d_over(x, weight, sigma.reshape([1]), self.bias.val(), 1)
     }
 
     /// One power iteration: v ← Wᵀu / ‖Wᵀu‖, then u ← Wv / ‖Wv‖.

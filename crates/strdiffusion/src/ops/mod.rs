@@ -6,11 +6,13 @@
 
 mod burn_ops;
 mod cpu;
+mod profile;
 
 use burn::tensor::{DType, Tensor};
 
 pub use burn_ops::{nearest_resize, reflect_pad_to_multiple};
-pub use cpu::{set_weight_cache_bytes, weight_cache_bytes};
+pub use cpu::{set_precise, set_weight_cache_bytes, weight_cache_bytes};
+pub use profile::{start_profile, stop_profile};
 
 /// Whether our own kernels handle this tensor.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
@@ -29,6 +31,23 @@ pub fn conv2d(
         cpu::conv2d(x, weight, bias, stride, padding)
     } else {
         burn_ops::conv2d(x, weight, bias, stride, padding)
+    }
+}
+
+/// conv(x, weight / divisor) + bias, stride 1: a spectrally normalised convolution, whose divisor
+/// `[1]` changes while its weights stay.
+pub fn conv2d_over(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    divisor: Tensor<1>,
+    bias: Tensor<1>,
+    padding: usize,
+) -> Tensor<4> {
+    if has_kernels(&x) {
+        cpu::conv2d_over(x, weight, divisor, bias, padding)
+    } else {
+        let weight = weight / divisor.reshape([1, 1, 1, 1]);
+        burn_ops::conv2d(x, weight, Some(bias), 1, padding)
     }
 }
 

@@ -243,6 +243,18 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         }
     }
 
+    fn conv2d_over(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        divisor: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let divisor = Self::float_reshape(divisor, [1, 1, 1, 1].into());
+        let weight = Self::float_div(weight, divisor);
+        Self::conv2d_bias(x, weight, bias, 1, padding, false)
+    }
+
     fn modulated_conv_silu(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,

@@ -4,8 +4,8 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
-    self as kernels, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, Precision,
-    SpadeGrads,
+    self as kernels, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, SpadeGrads,
+    unfilled,
 };
 
 use super::packed;
@@ -33,10 +33,10 @@ fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// A fresh tensor of `x`'s shape, filled by `fill`.
+/// A fresh tensor of `x`'s shape; `fill` writes every value.
 fn like(x: &FlexTensor, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
     let shape = x.layout().shape().clone();
-    let mut y = vec![0.0; shape.num_elements()];
+    let mut y = unfilled(shape.num_elements());
     fill(&mut y);
     FlexTensor::from_data(TensorData::new(y, shape))
 }
@@ -76,7 +76,7 @@ fn convolve(
     let x = in_order(x);
     let shape = conv_shape(&x, &weight, stride, padding);
     let [h, w] = shape.out_size();
-    let mut y = vec![0.0; shape.output_len()];
+    let mut y = unfilled(shape.output_len());
     let packed = if keep {
         packed::find_or_pack(&weight, &shape)
     } else {
@@ -94,7 +94,7 @@ fn convolve(
                 values(&x),
                 values(&weight),
                 epilogue,
-                Precision::Fast,
+                packed::precision(),
                 &mut y,
             );
         }
@@ -127,6 +127,22 @@ impl CpuOps for Flex {
             ..Epilogue::default()
         };
         convolve(x, weight, [stride, padding], keep, &epilogue)
+    }
+
+    fn conv2d_over(
+        x: FlexTensor,
+        weight: FlexTensor,
+        divisor: FlexTensor,
+        bias: FlexTensor,
+        padding: usize,
+    ) -> FlexTensor {
+        let (divisor, bias) = (in_order(divisor), in_order(bias));
+        let epilogue = Epilogue {
+            gain: Some(1.0 / values(&divisor)[0]),
+            bias: Some(values(&bias)),
+            ..Epilogue::default()
+        };
+        convolve(x, weight, [1, padding], true, &epilogue)
     }
 
     fn modulated_conv_silu(
@@ -193,7 +209,7 @@ impl CpuOps for Flex {
     fn nearest_double(x: FlexTensor) -> FlexTensor {
         let x = in_order(x);
         let [b, c, h, w] = dims(&x);
-        let mut y = vec![0.0; b * c * h * w * 4];
+        let mut y = unfilled(b * c * h * w * 4);
         kernels::upsample_nearest2(b * c, h, w, values(&x), &mut y);
         tensor(y, [b, c, 2 * h, 2 * w])
     }
@@ -237,7 +253,13 @@ impl CpuGradients for Flex {
         let (weight, dy) = (in_order(weight), in_order(dy));
         let shape = conv_shape(&x, &weight, stride, padding);
         like(&x, |dx| {
-            kernels::conv2d_input_grad(&shape, values(&dy), values(&weight), Precision::Fast, dx);
+            kernels::conv2d_input_grad(
+                &shape,
+                values(&dy),
+                values(&weight),
+                packed::precision(),
+                dx,
+            );
         })
     }
 
@@ -320,7 +342,7 @@ impl CpuGradients for Flex {
     ) -> [FlexTensor; 3] {
         let [x, gamma, beta, dy] = [x, gamma, beta, dy].map(in_order);
         let s = map_shape(&x);
-        let (mut dgamma, mut dbeta) = (vec![0.0; s.len()], vec![0.0; s.len()]);
+        let (mut dgamma, mut dbeta) = (unfilled(s.len()), unfilled(s.len()));
         let dx = like(&x, |dx| {
             let grads = SpadeGrads {
                 dx,
@@ -338,7 +360,7 @@ impl CpuGradients for Flex {
         let qkv = in_order(qkv);
         let s = attention_shape(&qkv, heads);
         let [b, c, h, w] = dims(&qkv);
-        let (mut out, mut state) = (vec![0.0; s.out_len()], vec![0.0; s.state_len()]);
+        let (mut out, mut state) = (unfilled(s.out_len()), unfilled(s.state_len()));
         kernels::linear_attention(&s, values(&qkv), &mut out, &mut state);
         let state_len = state.len();
         [tensor(out, [b, c / 3, h, w]), tensor(state, [state_len])]
@@ -361,7 +383,7 @@ impl CpuGradients for Flex {
         let dy = in_order(dy);
         let [b, c, h, w] = dims(&dy);
         let (h, w) = (h / 2, w / 2);
-        let mut dx = vec![0.0; b * c * h * w];
+        let mut dx = unfilled(b * c * h * w);
         kernels::upsample_nearest2_backward(b * c, h, w, values(&dy), &mut dx);
         tensor(dx, [b, c, h, w])
     }

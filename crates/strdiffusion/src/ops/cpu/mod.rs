@@ -13,7 +13,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Tensor};
 
-pub use packed::{set_weight_cache_bytes, weight_cache_bytes};
+use super::profile::timed;
+
+pub use packed::{set_precise, set_weight_cache_bytes, weight_cache_bytes};
 
 /// ε of every norm.
 const NORM_EPS: f32 = 1e-5;
@@ -38,6 +40,14 @@ trait CpuOps: Backend {
         stride: usize,
         padding: usize,
         keep: bool,
+    ) -> FloatTensor<Self>;
+    /// Stride 1; the weights count divided by the one number of `divisor`, `[1]`.
+    fn conv2d_over(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        divisor: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        padding: usize,
     ) -> FloatTensor<Self>;
     fn modulated_conv_silu(
         x: FloatTensor<Self>,
@@ -144,10 +154,43 @@ pub(super) fn conv2d(
     padding: usize,
 ) -> Tensor<4> {
     let keep = !x.is_autodiff();
+    let kind = kind_of(&weight, stride);
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(match bias {
-        Some(bias) => Dispatch::conv2d_bias(x, weight, bias.into_dispatch(), stride, padding, keep),
-        None => <Dispatch as CpuOps>::conv2d(x, weight, stride, padding, keep),
+    timed(kind, || {
+        Tensor::from_dispatch(match bias {
+            Some(bias) => {
+                Dispatch::conv2d_bias(x, weight, bias.into_dispatch(), stride, padding, keep)
+            }
+            None => <Dispatch as CpuOps>::conv2d(x, weight, stride, padding, keep),
+        })
+    })
+}
+
+/// What a convolution is called in a profile.
+fn kind_of(weight: &Tensor<4>, stride: usize) -> impl FnOnce() -> String + use<> {
+    let [.., k] = weight.dims();
+    move || match stride {
+        1 => format!("{k}×{k} convolution"),
+        _ => format!("{k}×{k} convolution, stride {stride}"),
+    }
+}
+
+pub(super) fn conv2d_over(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    divisor: Tensor<1>,
+    bias: Tensor<1>,
+    padding: usize,
+) -> Tensor<4> {
+    let kind = kind_of(&weight, 1);
+    timed(kind, || {
+        Tensor::from_dispatch(Dispatch::conv2d_over(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            divisor.into_dispatch(),
+            bias.into_dispatch(),
+            padding,
+        ))
     })
 }
 
@@ -157,53 +200,80 @@ pub(super) fn modulated_conv_silu(
     scale: Tensor<2>,
     shift: Tensor<2>,
 ) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::modulated_conv_silu(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        scale.into_dispatch(),
-        shift.into_dispatch(),
-    ))
+    let kind = kind_of(&weight, 1);
+    timed(kind, || {
+        Tensor::from_dispatch(Dispatch::modulated_conv_silu(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            scale.into_dispatch(),
+            shift.into_dispatch(),
+        ))
+    })
 }
 
 pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::conv_silu_add(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        skip.into_dispatch(),
-    ))
+    let kind = kind_of(&weight, 1);
+    timed(kind, || {
+        Tensor::from_dispatch(Dispatch::conv_silu_add(
+            x.into_dispatch(),
+            weight.into_dispatch(),
+            skip.into_dispatch(),
+        ))
+    })
 }
 
 pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::channel_norm(
-        x.into_dispatch(),
-        gain.into_dispatch(),
-    ))
+    timed(
+        || "channel norm".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::channel_norm(
+                x.into_dispatch(),
+                gain.into_dispatch(),
+            ))
+        },
+    )
 }
 
 pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::spade_activation(
-        x.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-    ))
+    timed(
+        || "guide norm".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::spade_activation(
+                x.into_dispatch(),
+                gamma.into_dispatch(),
+                beta.into_dispatch(),
+            ))
+        },
+    )
 }
 
 pub(super) fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::linear_attention(qkv.into_dispatch(), heads))
+    timed(
+        || "linear attention".into(),
+        || Tensor::from_dispatch(Dispatch::linear_attention(qkv.into_dispatch(), heads)),
+    )
 }
 
 pub(super) fn nearest_double(x: Tensor<4>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::nearest_double(x.into_dispatch()))
+    timed(
+        || "doubling".into(),
+        || Tensor::from_dispatch(Dispatch::nearest_double(x.into_dispatch())),
+    )
 }
 
 pub(super) fn attention_block(x: Tensor<4>, weights: super::AttentionWeights) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::attention_block(
-        x.into_dispatch(),
-        weights.pre_gain.into_dispatch(),
-        weights.qkv.into_dispatch(),
-        weights.out.into_dispatch(),
-        weights.out_bias.into_dispatch(),
-        weights.post_gain.into_dispatch(),
-        weights.heads,
-    ))
+    timed(
+        || "attention block".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::attention_block(
+                x.into_dispatch(),
+                weights.pre_gain.into_dispatch(),
+                weights.qkv.into_dispatch(),
+                weights.out.into_dispatch(),
+                weights.out_bias.into_dispatch(),
+                weights.post_gain.into_dispatch(),
+                weights.heads,
+            ))
+        },
+    )
 }

@@ -5,11 +5,11 @@
 //! to them, so that the place cannot be reused, nor the weights be changed in place, while the
 //! entry lives.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
-use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision};
+use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision, prefers_plain_weights};
 
 /// 4 GB: room for both full-size networks of width 32, or one of width 64.
 const DEFAULT_BUDGET: usize = 4 << 30;
@@ -17,10 +17,29 @@ const DEFAULT_BUDGET: usize = 4 << 30;
 static BUDGET: AtomicUsize = AtomicUsize::new(DEFAULT_BUDGET);
 static CACHE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
+static PRECISE: AtomicBool = AtomicBool::new(false);
+
+/// Chooses how 3×3 convolutions on the CPU are computed from now on: `true` takes Winograd's
+/// F(2, 3), whose rounding error is about 3e-7 of the largest value, `false` (the default) F(4, 3),
+/// with about 1e-6, which is faster.
+pub fn set_precise(precise: bool) {
+    PRECISE.store(precise, Ordering::Relaxed);
+}
+
+/// The choice that [`set_precise`] made.
+pub(super) fn precision() -> Precision {
+    if PRECISE.load(Ordering::Relaxed) {
+        Precision::Precise
+    } else {
+        Precision::Fast
+    }
+}
+
 struct Entry {
     weight: FlexTensor,
     stride: usize,
     padding: usize,
+    precision: Precision,
     packed: Arc<PackedConv>,
 }
 
@@ -50,10 +69,11 @@ fn held(cache: &[Entry]) -> usize {
     cache.iter().map(|entry| entry.packed.bytes()).sum()
 }
 
-/// The packed form of `weight`, or `None` where there is no room for it.
+/// The packed form of `weight`, or `None` where there is no room for it or it would be slower.
 pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<PackedConv>> {
     let budget = BUDGET.load(Ordering::Relaxed);
-    if budget == 0 {
+    let precision = precision();
+    if budget == 0 || prefers_plain_weights(shape, precision) {
         return None;
     }
     let values: &[f32] = weight.as_slice()?;
@@ -61,6 +81,7 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
         let held: Option<&[f32]> = entry.weight.as_slice();
         held.is_some_and(|held| std::ptr::eq(held, values))
             && (entry.stride, entry.padding) == (shape.stride, shape.padding)
+            && entry.precision == precision
             && entry.weight.layout().shape() == weight.layout().shape()
     };
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -68,7 +89,7 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
         return Some(entry.packed.clone());
     }
     cache.retain(|entry| !entry.is_orphan());
-    let packed = Arc::new(PackedConv::new(shape, values, Precision::Fast));
+    let packed = Arc::new(PackedConv::new(shape, values, precision));
     if held(&cache) + packed.bytes() > budget {
         return None;
     }
@@ -76,6 +97,7 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
         weight: weight.clone(),
         stride: shape.stride,
         padding: shape.padding,
+        precision,
         packed: packed.clone(),
     });
     Some(packed)

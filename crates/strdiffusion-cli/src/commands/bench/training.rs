@@ -1,0 +1,60 @@
+//! One training step: what `strdiffusion train` repeats, without its data.
+
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+use strdiffusion::networks::{ConditionalUNet, ConditionalUNetConfig, GuideAlignment};
+use strdiffusion::training::optimizer::{Adam, gradients};
+use strdiffusion::weights::host_values;
+use strdiffusion::{Device, Result};
+
+use super::networks::{Kind, TIME};
+
+/// A network in training and one batch.
+pub struct Step {
+    network: Option<ConditionalUNet>,
+    optimizer: ModuleOptimizer,
+    state: Tensor<4>,
+    guide: Tensor<4>,
+    times: Vec<f32>,
+}
+
+impl Step {
+    /// A fresh network, and random pictures to train it on.
+    pub fn new(
+        config: &ConditionalUNetConfig,
+        [batch, size]: [usize; 2],
+        device: &Device,
+    ) -> Result<impl FnMut()> {
+        let device = device.clone().autodiff();
+        let input = Kind::Texture.random_input(batch, size, &device)?;
+        let mut tensors = input.named().map(|(_, tensor)| tensor.clone());
+        let mut next = || tensors.next().expect("three tensors");
+        let (state, _, guide) = (next(), next(), next());
+        let mut step = Self {
+            network: Some(config.init(0, &device)?),
+            optimizer: Adam::generator().init(),
+            state,
+            guide,
+            times: vec![TIME; batch],
+        };
+        Ok(move || step.run())
+    }
+
+    /// Forward, mean absolute error, backward, Adam.
+    fn run(&mut self) {
+        let mut network = self.network.take().expect("put back by the last step");
+        network.iterate_power();
+        let output = network.forward(
+            self.state.clone(),
+            self.state.clone(),
+            None,
+            &self.times,
+            Some(self.guide.clone()),
+            GuideAlignment::Padded,
+        );
+        let loss = (output - self.state.clone()).abs().mean();
+        let gradients: GradientsParams = gradients(&network, &loss);
+        host_values(loss);
+        self.network = Some(self.optimizer.step(1e-4, network, gradients));
+    }
+}

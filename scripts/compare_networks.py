@@ -1,0 +1,550 @@
+#!/usr/bin/env python3
+"""Time the networks beside PyTorch and ONNX Runtime.
+
+    pip install torch onnx onnxscript onnxruntime safetensors numpy
+    cargo build --release
+    python scripts/compare_networks.py [--nf 64 --depth 4 --size 256 --batch 1]
+    python scripts/compare_networks.py --training --nf 32 --size 128 --batch 16
+
+The same networks, written again in PyTorch, read the weights that `strdiffusion bench --export`
+writes; first every engine's output is held against ours. Then the engines take turns, each in a
+process of its own, on the same threads, in f32. The table gives medians, ratios to ours, and each
+process's peak memory.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TIME = 50.0  # The timestep that `strdiffusion bench` asks about.
+NETWORKS = ["texture", "structure", "discriminator"]
+SLOWEST_ROUND = 600  # seconds
+
+
+# ---------------------------------------------------------------------------- networks in PyTorch
+
+
+def networks():
+    """The networks' classes; imported late, so that the parent process stays small."""
+    import torch
+    import torch.nn as nn
+    import torch.nn.functional as F
+
+    def sinusoidal(times, dim):
+        half = dim // 2
+        step = math.log(10000.0) / (half - 1)
+        angles = times[:, None] * torch.exp(torch.arange(half, dtype=torch.float32) * -step)
+        return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+    class ChannelNorm(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.gain = nn.Parameter(torch.ones(1, channels, 1, 1))
+
+        def forward(self, x):
+            var, mean = torch.var_mean(x, dim=1, unbiased=False, keepdim=True)
+            return (x - mean) * (var + 1e-5).rsqrt() * self.gain
+
+    class ResBlock(nn.Module):
+        def __init__(self, c_in, c_out, time_dim):
+            super().__init__()
+            self.time = nn.Linear(time_dim, 2 * c_out)
+            self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1, bias=False)
+            self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
+            if c_in != c_out:
+                self.skip = nn.Conv2d(c_in, c_out, 1, bias=False)
+
+        def forward(self, x, t):
+            scale, shift = self.time(F.silu(t))[:, :, None, None].chunk(2, dim=1)
+            h = F.silu(self.conv1(x) * (scale + 1) + shift)
+            h = F.silu(self.conv2(h))
+            return h + (self.skip(x) if hasattr(self, "skip") else x)
+
+    class LinearAttention(nn.Module):
+        def __init__(self, channels, heads=4, dim=32):
+            super().__init__()
+            self.heads, self.dim = heads, dim
+            self.norm = ChannelNorm(channels)
+            self.to_qkv = nn.Conv2d(channels, 3 * heads * dim, 1, bias=False)
+            self.to_out = nn.Conv2d(heads * dim, channels, 1)
+            self.out_norm = ChannelNorm(channels)
+
+        def forward(self, x):
+            b, _, h, w = x.shape
+            qkv = self.to_qkv(self.norm(x)).reshape(b, 3, self.heads, self.dim, h * w)
+            q, k, v = qkv.unbind(1)
+            q = q.softmax(dim=-2) * self.dim**-0.5
+            k = k.softmax(dim=-1)
+            context = k @ (v / (h * w)).transpose(-1, -2)
+            out = context.transpose(-1, -2) @ q
+            out = out.reshape(b, self.heads * self.dim, h, w)
+            return x + self.out_norm(self.to_out(out))
+
+    class Spade(nn.Module):
+        def __init__(self, channels, hidden=16):
+            super().__init__()
+            self.shared = nn.Conv2d(1, hidden, 3, padding=1)
+            self.gamma = nn.Conv2d(hidden, channels, 3, padding=1)
+            self.beta = nn.Conv2d(hidden, channels, 3, padding=1)
+
+        def forward(self, x, guide):
+            hidden = F.relu(self.shared(F.interpolate(guide, size=x.shape[-2:], mode="nearest")))
+            var, mean = torch.var_mean(x, dim=1, unbiased=True, keepdim=True)
+            x = (x - mean) * (var + 1e-5).rsqrt()
+            return F.leaky_relu(x * (1 + self.gamma(hidden)) + self.beta(hidden), 0.2)
+
+    class SpectralConv2d(nn.Module):
+        """While training the norm is taken anew in each pass; else the weights stay divided."""
+
+        def __init__(self, channels):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) * 0.02)
+            self.bias = nn.Parameter(torch.zeros(channels))
+            self.register_buffer("left", F.normalize(torch.randn(channels), dim=0))
+            self.register_buffer("right", F.normalize(torch.randn(channels * 9), dim=0))
+            self.divided = None
+
+        def normalised(self):
+            matrix = self.weight.flatten(1)
+            return self.weight / (self.left @ (matrix @ self.right))
+
+        def forward(self, x):
+            if self.training:
+                with torch.no_grad():
+                    matrix = self.weight.flatten(1)
+                    right = F.normalize(matrix.T @ self.left, dim=0)
+                    self.left.copy_(F.normalize(matrix @ right, dim=0))
+                    self.right.copy_(right)
+                return F.conv2d(x, self.normalised(), self.bias, padding=1)
+            if self.divided is None:
+                self.divided = self.normalised().detach()
+            return F.conv2d(x, self.divided, self.bias, padding=1)
+
+    class GuideBlock(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.spade0, self.conv0 = Spade(channels), SpectralConv2d(channels)
+            self.spade1, self.conv1 = Spade(channels), SpectralConv2d(channels)
+
+        def forward(self, x, guide):
+            h = self.conv0(self.spade0(x, guide))
+            return x + self.conv1(self.spade1(h, guide))
+
+    class TimeEmbedding(nn.Module):
+        def __init__(self, width, dim):
+            super().__init__()
+            self.width = width
+            self.linear1, self.linear2 = nn.Linear(width, dim), nn.Linear(dim, dim)
+
+        def forward(self, times):
+            return self.linear2(F.gelu(self.linear1(sinusoidal(times, self.width))))
+
+    class Level(nn.Module):
+        """Members are set from outside: down and up levels differ."""
+
+    class ConditionalUNet(nn.Module):
+        def __init__(self, channels, nf, depth, guided):
+            super().__init__()
+            time_dim = 4 * nf
+            self.init_conv = nn.Conv2d(2 * channels, nf, 7, padding=3, bias=False)
+            self.time = TimeEmbedding(nf, time_dim)
+            self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+            for i in range(depth):
+                c, last = nf << i, i == depth - 1
+                down = Level()
+                down.block1, down.block2 = ResBlock(c, c, time_dim), ResBlock(c, c, time_dim)
+                down.attention = LinearAttention(c)
+                if last:
+                    down.downsample = nn.Conv2d(c, 2 * c, 3, padding=1, bias=False)
+                else:
+                    down.downsample = nn.Conv2d(c, 2 * c, 4, stride=2, padding=1)
+                if guided:
+                    down.guide = GuideBlock(2 * c)
+                self.downs.append(down)
+            middle = nf << depth
+            self.mid_block1 = ResBlock(middle, middle, time_dim)
+            self.mid_attention = LinearAttention(middle)
+            self.mid_block2 = ResBlock(middle, middle, time_dim)
+            for i in reversed(range(depth)):
+                c = nf << i
+                up = Level()
+                up.block1 = ResBlock(3 * c, 2 * c, time_dim)
+                up.block2 = ResBlock(3 * c, 2 * c, time_dim)
+                up.attention = LinearAttention(2 * c)
+                up.upsample = nn.Conv2d(2 * c, c, 3, padding=1, bias=i != 0)
+                up.doubles = i != 0
+                self.ups.append(up)
+            self.final_block = ResBlock(2 * nf, nf, time_dim)
+            self.final_conv = nn.Conv2d(nf, channels, 3, padding=1)
+
+        def forward(self, state, condition, times, guide=None):
+            t = self.time(times)
+            x = stem = self.init_conv(torch.cat([state - condition, condition], dim=1))
+            skips = []
+            for down in self.downs:
+                x = down.block1(x, t)
+                skips.append(x)
+                x = down.attention(down.block2(x, t))
+                skips.append(x)
+                x = down.downsample(x)
+                if hasattr(down, "guide"):
+                    x = down.guide(x, guide)
+            x = self.mid_block1(x, t)
+            x = self.mid_block2(self.mid_attention(x), t)
+            for up in self.ups:
+                x = up.block1(torch.cat([x, skips.pop()], dim=1), t)
+                x = up.block2(torch.cat([x, skips.pop()], dim=1), t)
+                x = up.attention(x)
+                if up.doubles:
+                    x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+                x = up.upsample(x)
+            x = self.final_block(torch.cat([x, stem], dim=1), t)
+            return self.final_conv(x)
+
+    class TimeHead(nn.Module):
+        def __init__(self, dim):
+            super().__init__()
+            self.dim = dim
+            self.linear1, self.linear2 = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+        def forward(self, times):
+            h = F.leaky_relu(self.linear1(sinusoidal(times, self.dim)), 0.2)
+            return F.leaky_relu(self.linear2(h), 0.2)
+
+    class DownBlock(nn.Module):
+        def __init__(self, c_in, c_out, time_dim, halves):
+            super().__init__()
+            self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
+            self.time = nn.Linear(time_dim, c_out)
+            self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
+            self.skip = nn.Conv2d(c_in, c_out, 1, bias=False)
+            self.halves = halves
+
+        @staticmethod
+        def halve(x):
+            taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+            kernel = (taps[:, None] * taps / 64).expand(x.shape[1], 1, 4, 4)
+            return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
+
+        def forward(self, x, t):
+            h = self.conv1(F.leaky_relu(x, 0.2)) + self.time(t)[:, :, None, None]
+            h = F.leaky_relu(h, 0.2)
+            if self.halves:
+                h, x = self.halve(h), self.halve(x)
+            return (self.conv2(h) + self.skip(x)) / math.sqrt(2)
+
+    class Discriminator(nn.Module):
+        def __init__(self, ngf, time_dim):
+            super().__init__()
+            self.time = TimeHead(time_dim)
+            self.start_conv = nn.Conv2d(4, 2 * ngf, 1)
+            sizes = [(2, 2, False), (2, 4, True), (4, 8, True), (8, 8, True)]
+            self.blocks = nn.ModuleList(
+                DownBlock(a * ngf, b * ngf, time_dim, halves) for a, b, halves in sizes
+            )
+            self.final_conv = nn.Conv2d(8 * ngf + 1, 8 * ngf, 3, padding=1)
+            self.end_linear = nn.Linear(8 * ngf, 1)
+
+        def forward(self, texture, structure, times):
+            t = self.time(times)
+            x = self.start_conv(torch.cat([texture, structure], dim=1))
+            for block in self.blocks:
+                x = block(x, t)
+            b, c, h, w = x.shape
+            groups = -(-b // 4)
+            spread = []
+            for i in range(b):
+                members = x[i % groups :: groups]
+                var = (members - members.mean(dim=0)).square().mean(dim=0)
+                spread.append((var + 1e-8).sqrt().mean().expand(1, 1, h, w))
+            x = torch.cat([x, torch.cat(spread)], dim=1)
+            x = F.leaky_relu(self.final_conv(x), 0.2)
+            return self.end_linear(x.flatten(2).sum(dim=2)).reshape(b)
+
+    return ConditionalUNet, Discriminator
+
+
+def build(name, args):
+    """A fresh network of the sizes that the arguments name."""
+    ConditionalUNet, Discriminator = networks()
+    if name == "texture":
+        return ConditionalUNet(3, args.nf, args.depth, guided=True)
+    if name == "structure":
+        return ConditionalUNet(1, args.nf, args.depth, guided=False)
+    return Discriminator(args.ngf, 256)
+
+
+def load(name, args):
+    """The network with the exported weights, its inputs in order, and our output."""
+    import torch
+    from safetensors.torch import load_file
+
+    network = build(name, args)
+    network.load_state_dict(load_file(args.folder / f"{name}.safetensors"))
+    case = load_file(args.folder / f"{name}-case.safetensors")
+    times = torch.full((args.batch,), TIME)
+    if name == "discriminator":
+        inputs = [case["texture"], case["structure"], times]
+    else:
+        inputs = [case["state"], case["condition"], times]
+        inputs += [case["guide"]] if name == "texture" else []
+    return network.eval(), inputs, case["output"]
+
+
+# -------------------------------------------------------------------------------------- workers
+
+
+def export_onnx(name, args):
+    import torch
+
+    network, inputs, _ = load(name, args)
+    names = [f"input{i}" for i in range(len(inputs))]
+    file = args.folder / f"{name}.onnx"
+    with torch.inference_mode(False), torch.no_grad():
+        network(*inputs)  # divides the spectrally normalised weights
+        torch.onnx.export(
+            network,
+            tuple(inputs),
+            str(file),
+            input_names=names,
+            opset_version=18,
+            dynamo=True,
+            external_data=True,
+            verbose=False,
+        )
+
+
+def torch_runner(name, args):
+    import torch
+
+    torch.set_num_threads(args.threads)
+    network, inputs, expected = load(name, args)
+
+    def run():
+        with torch.inference_mode():
+            return network(*inputs).flatten().numpy()
+
+    return run, expected.numpy(), f"PyTorch {torch.__version__}"
+
+
+def ort_runner(name, args):
+    import onnxruntime
+    from safetensors.numpy import load_file
+
+    import numpy
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = args.threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        str(args.folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
+    )
+    case = load_file(args.folder / f"{name}-case.safetensors")
+    keys = ["texture", "structure"] if name == "discriminator" else ["state", "condition"]
+    values = [case[key] for key in keys] + [numpy.full(args.batch, TIME, numpy.float32)]
+    values += [case["guide"]] if name == "texture" else []
+    feed = {f"input{i}": value for i, value in enumerate(values)}
+    wanted = {entry.name for entry in session.get_inputs()}
+    feed = {key: value for key, value in feed.items() if key in wanted}
+    return (
+        lambda: session.run(None, feed)[0].flatten(),
+        case["output"],
+        f"ONNX Runtime {onnxruntime.__version__}",
+    )
+
+
+def training_runner(args):
+    import torch
+
+    torch.set_num_threads(args.threads)
+    network = build("texture", args).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
+    shape = (args.batch, 3, args.size, args.size)
+    state, guide = torch.randn(shape), torch.randn(args.batch, 1, args.size, args.size)
+    times = torch.full((args.batch,), TIME)
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        loss = (network(state, state, times, guide) - state).abs().mean()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return run, None, f"PyTorch {torch.__version__}"
+
+
+def peak_mib():
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return float("nan")
+
+
+def worker(args):
+    """Answers each line on stdin with the milliseconds of one run; first tells about itself."""
+    if args.worker == "export":
+        # The exporter talks on stdout.
+        sys.stdout = sys.stderr
+        return export_onnx(args.network, args)
+    if args.training:
+        run, expected, engine = training_runner(args)
+    else:
+        make = {"torch": torch_runner, "ort": ort_runner}[args.worker]
+        run, expected, engine = make(args.network, args)
+    output = run()
+    error = None
+    if expected is not None:
+        error = float(abs(output - expected).max() / abs(expected).max())
+    print(json.dumps({"engine": engine, "error": error}), flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        run()
+        ms = (time.perf_counter() - start) * 1e3
+        print(json.dumps({"ms": ms, "peak": peak_mib()}), flush=True)
+
+
+# --------------------------------------------------------------------------------------- parent
+
+
+class Engine:
+    """A worker process: PyTorch or ONNX Runtime with one network."""
+
+    def __init__(self, kind, network, args):
+        command = [sys.executable, __file__, *arguments(args), "--worker", kind]
+        command += ["--network", network]
+        env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
+        hello = self.read()
+        self.name, self.error = hello["engine"], hello["error"]
+        self.times, self.peak = [], float("nan")
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("a worker ended; its message stands above")
+        return json.loads(line)
+
+    def round(self, repeat):
+        for _ in range(repeat):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+            answer = self.read()
+            self.times.append(answer["ms"])
+            self.peak = answer["peak"]
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+class Ours:
+    """`strdiffusion bench`, a process for each round."""
+
+    def __init__(self, label, network, args, *options):
+        sizes = ["--nf", args.nf, "--depth", args.depth, "--ngf", args.ngf]
+        sizes += ["--size", args.size, "--batch", args.batch, "--device", "cpu"]
+        self.command = [args.binary, "bench", "--only", network, "--json", *sizes, *options]
+        self.network, self.name, self.error = network, label, None
+        self.times, self.peak = [], float("nan")
+
+    def round(self, repeat):
+        command = [str(part) for part in [*self.command, "--repeat", repeat]]
+        result = json.loads(subprocess.check_output(command, timeout=SLOWEST_ROUND))
+        value = result[self.network]
+        self.times.append(value.get("forward_ms", value.get("step_ms")))
+        self.peak = result["peak_rss_mb"] or float("nan")
+
+    def close(self):
+        pass
+
+
+def arguments(args):
+    given = ["--folder", args.folder]
+    for name in ["nf", "depth", "ngf", "size", "batch", "threads"]:
+        given += [f"--{name}", getattr(args, name)]
+    given += ["--training"] if args.training else []
+    return [str(part) for part in given]
+
+
+def compare(network, engines, args):
+    for turn in range(args.rounds):
+        # The order changes from round to round.
+        for i in range(len(engines)):
+            engines[(turn + i) % len(engines)].round(args.repeat)
+    ours = statistics.median(engines[0].times)
+    for engine in engines:
+        engine.close()
+        ms = statistics.median(engine.times)
+        error = "" if engine.error is None else f"{engine.error:.1e}"
+        print(
+            f"| {network} | {engine.name} | {ms:.0f} | {min(engine.times):.0f} | "
+            f"{ms / ours:.2f} | {engine.peak:.0f} | {error} |",
+            flush=True,
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--binary", default="target/release/strdiffusion")
+    parser.add_argument("--nf", type=int, default=64)
+    parser.add_argument("--depth", type=int, default=4)
+    parser.add_argument("--ngf", type=int, default=64)
+    parser.add_argument("--size", type=int, default=256, help="a multiple of 2^depth")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repeat", type=int, default=3, help="runs of an engine in a round")
+    parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--training", action="store_true", help="a training step of the texture")
+    parser.add_argument("--no-ort", action="store_true")
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    parser.add_argument("--network", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.worker:
+        return worker(args)
+    if args.size % (1 << args.depth):
+        parser.error(f"--size must be a multiple of {1 << args.depth}")
+    print("| network | engine | median ms | best ms | ÷ ours | peak MiB | error |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        args.folder = args.folder or Path(folder)
+        if args.training:
+            ours = Ours("strdiffusion", "training", args)
+            return compare("training step", [ours, Engine("torch", "texture", args)], args)
+        if not (args.folder / "config.json").exists():
+            sizes = ["--nf", args.nf, "--depth", args.depth, "--ngf", args.ngf]
+            sizes += ["--size", args.size, "--batch", args.batch, "--device", "cpu"]
+            command = [args.binary, "bench", "--repeat", 1, *sizes, "--export", args.folder]
+            command += ["--only", ",".join(NETWORKS), "--json"]
+            subprocess.check_output([str(part) for part in command])
+        for network in args.only:
+            engines = [
+                Ours("strdiffusion", network, args),
+                Ours("strdiffusion --precise", network, args, "--precise"),
+                Ours("strdiffusion --low-memory", network, args, "--low-memory"),
+                Engine("torch", network, args),
+            ]
+            if not args.no_ort:
+                if not (args.folder / f"{network}.onnx").exists():
+                    command = [sys.executable, __file__, *arguments(args), "--worker", "export"]
+                    subprocess.run([*command, "--network", network], check=True)
+                engines.append(Engine("ort", network, args))
+            compare(network, engines, args)
+
+
+if __name__ == "__main__":
+    main()
