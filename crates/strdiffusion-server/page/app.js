@@ -38,7 +38,7 @@ function setMode(next) {
   show(mode !== 'empty', byId('view'), byId('zoom'), byId('side'));
   show(mode === 'paint' || mode === 'fill', byId('tools'), byId('settings'), byId('fill'), byId('fill-hint'));
   show(mode === 'paint', byId('open-mask'));
-  show(mode === 'result', byId('results'), byId('download'));
+  show(mode === 'result', byId('results'), byId('result-actions'), byId('download'));
   for (const id of ['tools', 'settings']) byId(id).inert = mode === 'fill';
   if (mode !== 'result') compare.with(null);
   pointer.showRing();
@@ -49,7 +49,7 @@ function refresh() {
   byId('undo').disabled = !painting.history.canUndo;
   byId('redo').disabled = !painting.history.canRedo;
   const hasHole = painting.hasHole;
-  byId('clear').disabled = !hasHole && !painting.structure?.bounds();
+  byId('clear').disabled = !hasHole && (painting.structure?.isEmpty ?? true);
   const ready = mode === 'paint' && hasHole;
   byId('fill').setAttribute('aria-disabled', String(!ready));
   byId('fill').textContent = mode === 'fill' ? 'Filling…' : 'Fill the hole';

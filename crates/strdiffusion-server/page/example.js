@@ -88,13 +88,13 @@ function street(ctx) {
 function balloon(ctx) {
   const { x, y, rx, ry } = BALLOON;
   const shine = ctx.createRadialGradient(x - 14, y - 18, 4, x, y, ry);
-  shine.addColorStop(0, '#ff9d8c');
-  shine.addColorStop(1, '#c22c22');
+  shine.addColorStop(0, '#ffe9a0');
+  shine.addColorStop(1, '#d99a12');
   ctx.fillStyle = shine;
   ctx.beginPath();
   ctx.ellipse(x, y, rx, ry, 0, 0, 2 * Math.PI);
   ctx.fill();
-  ctx.strokeStyle = '#5a2520';
+  ctx.strokeStyle = '#4a3a1a';
   ctx.lineWidth = 1.5;
   ctx.beginPath();
   ctx.moveTo(x, y + ry);

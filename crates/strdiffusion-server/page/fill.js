@@ -51,7 +51,7 @@ async function formFrom(painting, settings) {
   const form = new FormData();
   form.append('image', photo.blob, photo.name);
   form.append('mask', await pngFromLayer(hole), 'mask.png');
-  if (structure.bounds()) form.append('structure', await pngFromLayer(structure), 'structure.png');
+  if (!structure.isEmpty) form.append('structure', await pngFromLayer(structure), 'structure.png');
   form.append('settings', JSON.stringify(settings));
   return form;
 }

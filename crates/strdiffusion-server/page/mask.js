@@ -1,6 +1,10 @@
 import { breathe } from './dom.js';
 
 const TILE = 512;
+/** The memory that a painted tile takes. */
+export const TILE_BYTES = 4 * TILE * TILE;
+
+const WHITE = 0xffffffff;
 
 /**
  * A drawing in one colour, at the full size of the photo: the hole, or the edges drawn inside it.
@@ -15,7 +19,7 @@ export class Layer {
     this.height = height;
     this.columns = Math.ceil(width / TILE);
     this.rows = Math.ceil(height / TILE);
-    this.tiles = new Map(); // index → { canvas, ctx, bounds, stale }
+    this.tiles = new Map(); // index → { canvas, ctx, bounds, stale }; only where painted
     this.recording = null;
   }
 
@@ -28,7 +32,8 @@ export class Layer {
 
   /**
    * Ends the recording.
-   * @returns {Map | null} a patch for `swap` that takes the change back; null if nothing changed
+   * @returns {Map | null} a patch for `swap` that takes the change back: the tiles as they were,
+   *   null for those that were not there; null if nothing changed
    */
   end() {
     const patch = this.recording;
@@ -63,7 +68,9 @@ export class Layer {
   /** Erases everything. */
   clear() {
     for (const index of [...this.tiles.keys()]) {
-      this.remember(index);
+      if (this.recording && !this.recording.has(index)) {
+        this.recording.set(index, this.tiles.get(index));
+      }
       this.tiles.delete(index);
     }
   }
@@ -74,9 +81,9 @@ export class Layer {
    */
   swap(patch) {
     const inverse = new Map();
-    for (const [index, alpha] of patch) {
-      inverse.set(index, this.alphaOf(index));
-      if (alpha) this.write(index, alpha);
+    for (const [index, tile] of patch) {
+      inverse.set(index, this.tiles.get(index) ?? null);
+      if (tile) this.tiles.set(index, tile);
       else this.tiles.delete(index);
     }
     return inverse;
@@ -99,18 +106,20 @@ export class Layer {
       const { x, y, width, height } = this.place(index);
       ctx.clearRect(0, 0, TILE, TILE);
       ctx.drawImage(picture, x, y, width, height, 0, 0, width, height);
-      const { data } = ctx.getImageData(0, 0, TILE, TILE);
-      const alpha = new Uint8Array(TILE * TILE);
+      const image = ctx.getImageData(0, 0, TILE, TILE);
+      const { data } = image;
+      const pixels = new Uint32Array(data.buffer);
       let set = 0;
-      for (let row = 0; row < height; row++) {
-        for (let i = row * TILE; i < row * TILE + width; i++) {
-          if (isSet(data[4 * i], data[4 * i + 1], data[4 * i + 2], data[4 * i + 3])) {
-            alpha[i] = 255;
-            set += 1;
-          }
+      for (let row = 0; row < TILE; row++) {
+        for (let i = row * TILE; i < (row + 1) * TILE; i++) {
+          const inside = row < height && i - row * TILE < width;
+          const white =
+            inside && isSet(data[4 * i], data[4 * i + 1], data[4 * i + 2], data[4 * i + 3]);
+          pixels[i] = white ? WHITE : 0;
+          if (white) set += 1;
         }
       }
-      patch.set(index, set > 0 ? alpha : null);
+      patch.set(index, set > 0 ? this.tile(index, (ctx) => ctx.putImageData(image, 0, 0)) : null);
       count += set;
       await breathe();
     }
@@ -165,23 +174,37 @@ export class Layer {
    */
   bounds() {
     let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-    for (const [index, tile] of this.tiles) {
-      if (tile.stale) {
-        tile.bounds = boundsOf(this.alphaOf(index));
-        tile.stale = false;
-      }
-      if (!tile.bounds) continue;
-      const { x, y, width, height } = this.place(index);
-      left = Math.min(left, x + tile.bounds.left);
-      top = Math.min(top, y + tile.bounds.top);
-      right = Math.max(right, Math.min(x + tile.bounds.right, x + width));
-      bottom = Math.max(bottom, Math.min(y + tile.bounds.bottom, y + height));
+    for (const index of this.tiles.keys()) {
+      const painted = this.paintedIn(index);
+      if (!painted) continue;
+      const { x, y } = this.place(index);
+      left = Math.min(left, x + painted.left);
+      top = Math.min(top, y + painted.top);
+      right = Math.max(right, x + painted.right);
+      bottom = Math.max(bottom, y + painted.bottom);
     }
     if (!(right > left && bottom > top)) return null;
     return { x: left, y: top, width: right - left, height: bottom - top };
   }
 
+  /** Whether nothing is painted. */
+  get isEmpty() {
+    for (const index of this.tiles.keys()) if (this.paintedIn(index)) return false;
+    return true;
+  }
+
   // --- tiles
+
+  /** The painted rectangle of a tile in its own pixels, or null. */
+  paintedIn(index) {
+    const tile = this.tiles.get(index);
+    if (tile.stale) {
+      const { width, height } = this.place(index);
+      tile.bounds = boundsOf(this.alphaOf(index), width, height);
+      tile.stale = false;
+    }
+    return tile.bounds;
+  }
 
   *indicesWithin(left, top, right, bottom) {
     const clamp = (value, count) => Math.max(0, Math.min(count - 1, Math.floor(value / TILE)));
@@ -199,60 +222,55 @@ export class Layer {
     return { x, y, width: Math.min(TILE, this.width - x), height: Math.min(TILE, this.height - y) };
   }
 
-  remember(index) {
-    if (this.recording && !this.recording.has(index)) {
-      this.recording.set(index, this.alphaOf(index));
-    }
-  }
-
+  /** The tile to be painted on. What it was before goes to the recording, untouched from now on. */
   change(index) {
-    this.remember(index);
-    const tile = this.tiles.get(index) ?? this.create(index);
-    tile.stale = true;
+    const before = this.tiles.get(index) ?? null;
+    if (before && (!this.recording || this.recording.has(index))) {
+      before.stale = true;
+      return before;
+    }
+    if (this.recording && !this.recording.has(index)) this.recording.set(index, before);
+    const tile = this.tile(index, (ctx) => before && ctx.drawImage(before.canvas, 0, 0));
+    this.tiles.set(index, tile);
     return tile;
   }
 
-  create(index) {
+  /** A new tile; `draw` gets its context in the tile's own pixels. */
+  tile(index, draw) {
     const canvas = new OffscreenCanvas(TILE, TILE);
     const ctx = canvas.getContext('2d', { willReadFrequently: true });
+    draw(ctx);
     const { x, y } = this.place(index);
     ctx.setTransform(1, 0, 0, 1, -x, -y);
     ctx.fillStyle = ctx.strokeStyle = '#fff';
     ctx.lineCap = ctx.lineJoin = 'round';
-    const tile = { canvas, ctx, bounds: null, stale: true };
-    this.tiles.set(index, tile);
-    return tile;
+    return { canvas, ctx, bounds: null, stale: true };
   }
 
   alphaOf(index) {
     const tile = this.tiles.get(index);
     if (!tile) return null;
-    const { data } = tile.ctx.getImageData(0, 0, TILE, TILE);
+    const pixels = new Uint32Array(tile.ctx.getImageData(0, 0, TILE, TILE).data.buffer);
     const alpha = new Uint8Array(TILE * TILE);
-    for (let i = 0; i < alpha.length; i++) alpha[i] = data[4 * i + 3];
+    for (let i = 0; i < alpha.length; i++) alpha[i] = pixels[i] >>> 24; // RGBA, little-endian
     return alpha;
-  }
-
-  write(index, alpha) {
-    const tile = this.tiles.get(index) ?? this.create(index);
-    const image = new ImageData(TILE, TILE);
-    image.data.fill(255);
-    for (let i = 0; i < alpha.length; i++) image.data[4 * i + 3] = alpha[i];
-    tile.ctx.putImageData(image, 0, 0);
-    tile.stale = true;
   }
 }
 
-function boundsOf(alpha) {
-  let [left, top, right, bottom] = [TILE, TILE, 0, 0];
-  for (let y = 0; y < TILE; y++) {
-    for (let x = 0; x < TILE; x++) {
-      if (alpha[y * TILE + x] < 128) continue;
-      left = Math.min(left, x);
-      right = Math.max(right, x + 1);
-      top = Math.min(top, y);
-      bottom = y + 1;
-    }
+/** The rectangle around what is at least half opaque in the first columns and rows, or null. */
+function boundsOf(alpha, width, height) {
+  let [left, top, right, bottom] = [TILE, -1, -1, -1];
+  for (let y = 0; y < height; y++) {
+    const row = y * TILE;
+    let x = 0;
+    while (x < width && alpha[row + x] < 128) x++;
+    if (x === width) continue;
+    let end = width;
+    while (alpha[row + end - 1] < 128) end--;
+    if (x < left) left = x;
+    if (end > right) right = end;
+    if (top < 0) top = y;
+    bottom = y + 1;
   }
-  return right > left ? { left, top, right, bottom } : null;
+  return top < 0 ? null : { left, top, right, bottom };
 }

@@ -1,4 +1,4 @@
-import { Layer } from './mask.js';
+import { Layer, TILE_BYTES } from './mask.js';
 import { History } from './history.js';
 import { decode } from './photo.js';
 
@@ -21,7 +21,7 @@ export class Painting extends EventTarget {
 
   /** Whether something is painted that can be filled. */
   get hasHole() {
-    return Boolean(this.hole?.bounds());
+    return this.hole !== null && !this.hole.isEmpty;
   }
 
   /** Takes another photo, without a hole. */
@@ -122,7 +122,7 @@ export class Painting extends EventTarget {
     const tiles = changes.flatMap(([, patch]) => [...patch.values()]);
     this.history.push({
       label,
-      bytes: tiles.reduce((sum, alpha) => sum + (alpha?.length ?? 64), 0),
+      bytes: tiles.reduce((sum, tile) => sum + (tile ? TILE_BYTES : 64), 0),
       swap: () => {
         for (const change of changes) change[1] = change[0].swap(change[1]);
       },
