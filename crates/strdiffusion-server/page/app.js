@@ -11,6 +11,7 @@ import { Painting } from './painting.js';
 import { Pointer } from './pointer.js';
 import { Progress } from './progress.js';
 import { readPhoto } from './photo.js';
+import { Replay } from './replay.js';
 import { Results } from './results.js';
 import { Settings } from './settings.js';
 import { listenForShortcuts } from './shortcuts.js';
@@ -22,7 +23,8 @@ const settings = new Settings();
 const tools = new Tools();
 const view = new CanvasView(byId('view'), painting);
 const compare = new Compare(view);
-const results = new Results(painting, compare);
+const replay = new Replay();
+const results = new Results(painting, compare, replay);
 const progress = new Progress();
 const pointer = new Pointer(view, painting, tools, byId('brush-ring'), () => mode === 'paint');
 const keyboardBrush = new KeyboardBrush(pointer);
@@ -116,7 +118,10 @@ async function startFill() {
     const adding = [];
     const state = await fill(painting, chosen, running.signal, {
       state: (state) => progress.state(state),
-      step: (event) => progress.step(event),
+      step: (event) => {
+        progress.step(event);
+        replay.keep(event);
+      },
       candidate: (candidate) => adding.push(results.add(candidate)),
     });
     await Promise.all(adding);
@@ -136,6 +141,7 @@ async function finish(state) {
     await results.choose(results.list[0]);
     setMode('result');
     compare.with(results.chosen.photo);
+    compare.beside(painting.hole.bounds());
     unsaved = true;
     announce(
       `${state.state === 'done' ? 'Filled' : 'Stopped early'}: ${results.list.length} to choose from.`,
@@ -274,6 +280,5 @@ addEventListener('beforeunload', (event) => {
 
 setMode('empty');
 attempt(async () => {
-  const [model] = await listModels();
-  if (model) settings.useModel(model);
+  settings.useModels(await listModels());
 });

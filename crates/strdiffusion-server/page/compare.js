@@ -51,6 +51,15 @@ export class Compare {
     this.view.redraw();
   }
 
+  /** Puts the line beside a part of the photo, so that all of it is seen as it is after. */
+  beside({ x }) {
+    const { viewport } = this.view;
+    const [from, to] = this.span();
+    const [left] = viewport.toScreen(x, 0);
+    const fraction = (left - 12 - from) / Math.max(1, to - from);
+    this.set(Math.min(0.96, Math.max(0.04, fraction)));
+  }
+
   follow(clientX) {
     const { left } = this.view.canvas.getBoundingClientRect();
     const [from, to] = this.span();

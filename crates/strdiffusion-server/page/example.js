@@ -3,7 +3,7 @@
 
 const WIDTH = 768;
 const HEIGHT = 512;
-const BALLOON = { x: 398, y: 214, rx: 41, ry: 50 };
+const BALLOON = { x: 376, y: 206, rx: 30, ry: 36 };
 
 /** @returns {Promise<Blob>} the scene as PNG */
 export function drawExample() {

@@ -8,10 +8,12 @@ export class Results {
   /**
    * @param {import('./painting.js').Painting} painting
    * @param {import('./compare.js').Compare} compare
+   * @param {import('./replay.js').Replay} replay
    */
-  constructor(painting, compare) {
+  constructor(painting, compare, replay) {
     this.painting = painting;
     this.compare = compare;
+    this.replay = replay;
     this.list = []; // { index, seed, blob, url }
     this.chosen = null; // { candidate, photo }
   }
@@ -20,6 +22,7 @@ export class Results {
   clear() {
     this.choosing = null;
     this.compare.with(null);
+    this.replay.clear();
     this.chosen?.photo.close();
     this.chosen = null;
     for (const { url } of this.list) URL.revokeObjectURL(url);
@@ -48,6 +51,7 @@ export class Results {
     const previous = this.chosen?.photo;
     this.chosen = { candidate, photo };
     this.compare.with(photo);
+    this.replay.show(candidate.index);
     previous?.close();
     byId('result-note').textContent =
       `Seed ${candidate.seed} · ${photo.width} × ${photo.height} pixels. Pixels outside the hole are unchanged.`;

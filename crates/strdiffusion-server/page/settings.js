@@ -1,31 +1,42 @@
 import { byId, show } from './dom.js';
 
-const LARGEST_SEED = Number.MAX_SAFE_INTEGER - 8;
+const LARGEST_SEED = Number.MAX_SAFE_INTEGER - 8; // each candidate adds one
+const MOST_ROUNDS = 32;
 
 /** The settings of a fill; their defaults are the model's own. */
 export class Settings {
   constructor() {
-    this.defaults = null;
+    this.models = [];
     this.model = null;
     byId('settings').addEventListener('submit', (event) => event.preventDefault());
     byId('settings').addEventListener('input', () => this.refresh());
     byId('dice').addEventListener('click', () => this.roll());
     byId('reset-settings').addEventListener('click', () => this.reset());
+    byId('model').addEventListener('change', () => this.useModel(Number(byId('model').value)));
   }
 
-  /** Takes a model's defaults, as `/v1/models` gives them. */
-  useModel(model) {
+  /** Takes the models that can be chosen, as `/v1/models` gives them; the first is in use. */
+  useModels(models) {
+    this.models = models;
+    byId('model').replaceChildren(
+      ...models.map(({ name }, index) => new Option(name, String(index))),
+    );
+    show(models.length > 1, byId('model-field'));
+    if (models.length > 0) this.useModel(0);
+  }
+
+  useModel(index) {
+    const model = this.models[index];
     this.model = model;
-    this.defaults = model.defaults;
     this.reset();
     byId('model-note').textContent =
       `Model “${model.name}” on ${model.device}. It works at ${model.resolution} × ${model.resolution} pixels around each hole, so large holes come out soft.`;
   }
 
   reset() {
-    if (!this.defaults) return;
+    if (!this.model) return;
     for (const name of ['sampler', 'steps', 'resampling']) {
-      byId(name).value = this.defaults[name] ?? '';
+      byId(name).value = this.model.defaults[name] ?? '';
     }
     this.refresh();
   }
@@ -51,13 +62,12 @@ export class Settings {
       seed: Number(byId('seed').value),
       candidates: Number(byId('candidates').value),
     };
-    const sampler = byId('sampler').value;
-    const changed = (name) => {
-      const { value } = byId(name);
-      return value !== '' && Number(value) !== this.defaults?.[name];
-    };
-    if (this.defaults && sampler !== this.defaults.sampler) settings.sampler = sampler;
-    if (sampler !== 'paper' && changed('steps')) settings.steps = Number(byId('steps').value);
+    if (!this.model) return settings; // the server was not there when the page was opened
+    const { name, defaults } = this.model;
+    const changed = (id) => byId(id).value !== '' && byId(id).value !== String(defaults[id]);
+    if (this.model !== this.models[0]) settings.model = name;
+    if (changed('sampler')) settings.sampler = byId('sampler').value;
+    if (changed('steps') && !byId('steps').disabled) settings.steps = Number(byId('steps').value);
     if (changed('resampling')) settings.resampling = Number(byId('resampling').value);
     return settings;
   }
@@ -78,8 +88,8 @@ export class Settings {
     };
     whole('candidates', 'Candidates', 1, 8);
     whole('seed', 'The seed', 0, LARGEST_SEED);
-    whole('steps', 'Steps', 1, 1000, true);
-    whole('resampling', 'Resampling rounds', 0, 25, true);
+    whole('steps', 'Steps', 1, this.model?.timesteps ?? 1000, true);
+    whole('resampling', 'Resampling rounds', 0, MOST_ROUNDS, true);
     const error = byId('settings-error');
     error.textContent = problems[0]?.text ?? '';
     show(problems.length > 0, error);
