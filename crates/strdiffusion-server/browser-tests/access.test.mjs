@@ -158,6 +158,7 @@ for (const theme of ['light', 'dark']) {
     // Through the debugger, for the page's own policy allows no other scripts.
     const axe = await axeSource();
     const check = async (where) => {
+      await page.mouse.move(0, 0); // what is hovered looks different
       await page.evaluate(axe);
       const violations = await page.evaluate(async () => {
         const { violations } = await window.axe.run();
