@@ -126,6 +126,11 @@ export function paintedOnScreen(page) {
   });
 }
 
+/** Whether the page has a hole to fill. */
+export function hasHole(page) {
+  return page.$eval('#fill', (fill) => fill.getAttribute('aria-disabled') === 'false');
+}
+
 /**
  * What was sent last: its settings, and of each picture its size and the rectangle of its bright
  * pixels.
