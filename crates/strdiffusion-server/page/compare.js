@@ -11,6 +11,8 @@ const KEYS = {
   End: 100,
 };
 
+const LABEL = 110; // screen pixels
+
 /** The line between before and after: dragged, or moved with the arrow keys. */
 export class Compare {
   /** @param {import('./canvas-view.js').CanvasView} view */
@@ -92,6 +94,8 @@ export class Compare {
     style.setProperty('--right', `${viewport.width - to}px`);
     style.setProperty('--top', `${Math.max(0, top)}px`);
     style.setProperty('--bottom', `${Math.max(0, viewport.height - bottom)}px`);
+    show(comparison.split - from > LABEL, byId('label-before')); // else the line would cross it
+    show(to - comparison.split > LABEL, byId('label-after'));
     const percent = Math.round(100 * this.fraction);
     this.divider.setAttribute('aria-valuenow', String(percent));
     this.divider.setAttribute('aria-valuetext', `${percent} percent before, ${100 - percent} percent after`);
