@@ -56,7 +56,7 @@ export class CanvasView {
   drawNow() {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
-    const { ctx, viewport, ratio } = this;
+    const { ctx, viewport } = this;
     ctx.setTransform(1, 0, 0, 1, 0, 0);
     ctx.clearRect(0, 0, ctx.canvas.width, ctx.canvas.height);
     this.moved();
@@ -69,7 +69,6 @@ export class CanvasView {
       this.drawPhoto(this.painting.photo, visible);
       this.drawPaint(visible);
     }
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
   drawPhoto(photo, { left, top, right, bottom }) {
