@@ -1,0 +1,284 @@
+import { listModels } from './api.js';
+import { announce, complain, hush } from './announce.js';
+import { byId, show } from './dom.js';
+import { CanvasView } from './canvas-view.js';
+import { Compare } from './compare.js';
+import { drawExample, paintExampleHole } from './example.js';
+import { fill } from './fill.js';
+import { takeFiles } from './files.js';
+import { KeyboardBrush } from './keyboard-brush.js';
+import { Painting } from './painting.js';
+import { Pointer } from './pointer.js';
+import { Progress } from './progress.js';
+import { readPhoto } from './photo.js';
+import { Replay } from './replay.js';
+import { Results } from './results.js';
+import { Settings } from './settings.js';
+import { listenForShortcuts } from './shortcuts.js';
+import { toggleTheme } from './theme.js';
+import { Tools } from './tools.js';
+
+const painting = new Painting();
+const settings = new Settings();
+const tools = new Tools();
+const view = new CanvasView(byId('view'), painting);
+const compare = new Compare(view);
+const replay = new Replay();
+const results = new Results(painting, compare, replay);
+const progress = new Progress();
+const pointer = new Pointer(view, painting, tools, byId('brush-ring'), () => mode === 'paint');
+const keyboardBrush = new KeyboardBrush(pointer);
+
+let mode = 'empty'; // 'empty', 'paint', 'fill' or 'result'
+let running = null; // AbortController of the fill that runs
+let unsaved = false; // whether leaving the page would lose work
+
+function setMode(next) {
+  mode = next;
+  document.body.dataset.mode = mode;
+  show(mode === 'empty', byId('welcome'));
+  show(mode !== 'empty', byId('view'), byId('zoom'), byId('side'));
+  show(mode === 'paint' || mode === 'fill', byId('tools'), byId('settings'), byId('fill'), byId('fill-hint'));
+  show(mode === 'paint', byId('open-mask'));
+  show(mode === 'result', byId('results'), byId('result-actions'), byId('download'));
+  for (const id of ['tools', 'settings']) byId(id).inert = mode === 'fill';
+  if (mode !== 'result') compare.with(null);
+  pointer.showRing();
+  refresh();
+}
+
+function refresh() {
+  byId('undo').disabled = !painting.history.canUndo;
+  byId('redo').disabled = !painting.history.canRedo;
+  const hasHole = painting.hasHole;
+  byId('clear').disabled = !hasHole && (painting.structure?.isEmpty ?? true);
+  const ready = mode === 'paint' && hasHole;
+  byId('fill').setAttribute('aria-disabled', String(!ready));
+  byId('fill').textContent = mode === 'fill' ? 'Filling…' : 'Fill the hole';
+  byId('fill-hint').textContent = hasHole || mode !== 'paint' ? '' : 'Paint over what should go.';
+}
+
+/** Runs something a person asked for; what goes wrong is said in one sentence. */
+async function attempt(action) {
+  hush();
+  try {
+    await action();
+  } catch (error) {
+    complain(error.message);
+    if (!error.code && error.constructor !== Error) console.error(error);
+  }
+}
+
+// --- photos and masks
+
+async function openPhoto(blob, name = 'pasted picture.png') {
+  if (mode === 'fill') return complain('A fill is running; cancel it before opening another photo.');
+  announce(`Opening ${name}`);
+  const photo = await readPhoto(blob, name);
+  results.clear();
+  painting.open(photo);
+  setMode('paint');
+  let note = `${name}, ${photo.width} by ${photo.height} pixels.`;
+  if (/png|webp/.test(blob.type) && (await painting.holeFromTransparency())) {
+    note += ' Its transparent parts are the hole.';
+  }
+  announce(note);
+}
+
+async function openMask(blob, name) {
+  await painting.openMask(blob, name);
+  announce('The mask is the hole now.');
+}
+
+async function openExample() {
+  const blob = await drawExample();
+  await openPhoto(blob, 'example.png');
+  paintExampleHole(painting);
+  announce('An example with a hole over the balloon. Press Fill the hole.');
+}
+
+// --- filling
+
+async function startFill() {
+  if (mode !== 'paint' || pointer.busy) return;
+  keyboardBrush.lift();
+  if (!painting.hasHole) {
+    announce('There is no hole yet. Paint over what should go.');
+    return;
+  }
+  const chosen = settings.read();
+  if (!chosen) return;
+  running = new AbortController();
+  results.clear();
+  setMode('fill');
+  progress.start('Sending the photo…');
+  announce('Filling the hole.');
+  byId('cancel').focus();
+  try {
+    const adding = [];
+    const state = await fill(painting, chosen, running.signal, {
+      state: (state) => progress.state(state),
+      step: (event) => {
+        progress.step(event);
+        replay.keep(event);
+      },
+      candidate: (candidate) => adding.push(results.add(candidate)),
+    });
+    await Promise.all(adding);
+    await finish(state);
+  } catch (error) {
+    setMode('paint');
+    if (error.name !== 'AbortError') throw error;
+    announce('Cancelled.');
+  } finally {
+    running = null;
+    progress.stop();
+  }
+}
+
+async function finish(state) {
+  if (results.list.length > 0) {
+    await results.choose(results.list[0]);
+    setMode('result');
+    compare.with(results.chosen.photo);
+    compare.beside(painting.hole.bounds());
+    unsaved = true;
+    announce(
+      `${state.state === 'done' ? 'Filled' : 'Stopped early'}: ${results.list.length} to choose from.`,
+    );
+    byId('divider').focus({ preventScroll: true });
+    return;
+  }
+  setMode('paint');
+  if (state.state === 'failed') {
+    throw new Error(state.error?.message ?? 'The fill failed on the server; your painting is kept.');
+  }
+  announce('Cancelled. Your painting is kept.');
+}
+
+function backToPainting() {
+  if (mode !== 'result') return;
+  setMode('paint');
+  byId('view').focus({ preventScroll: true });
+  announce('Back to painting.');
+}
+
+function continueFromResult() {
+  const photo = results.takeChosen();
+  painting.open(photo);
+  results.clear();
+  setMode('paint');
+  byId('view').focus({ preventScroll: true });
+  announce('The result is the photo now. Undo brings the last one back.');
+}
+
+async function fillAgain() {
+  settings.roll();
+  setMode('paint');
+  await startFill();
+}
+
+// --- undo
+
+function step(direction) {
+  if (mode !== 'paint' || pointer.busy) return;
+  keyboardBrush.lift();
+  const label = direction === 'undo' ? painting.history.undo() : painting.history.redo();
+  if (label) announce(`${direction === 'undo' ? 'Undone' : 'Done again'}: ${label}`);
+}
+
+function clear() {
+  if (mode === 'paint' && !pointer.busy) painting.clear();
+}
+
+// --- wiring
+
+function escape() {
+  if (pointer.busy) return pointer.abandon();
+  if (mode === 'fill') return running?.abort();
+  if (mode === 'result') return backToPainting();
+  hush();
+}
+
+function choose(tool) {
+  if (mode !== 'paint') return;
+  tools.choose(tool);
+  announce(tool === 'structure' ? 'Structure pen' : tool);
+}
+
+function resizeBrush(larger) {
+  announce(`Brush size ${tools.resize(larger)}`);
+}
+
+function zoom(factor) {
+  view.move((viewport) => (factor ? viewport.zoom(factor) : viewport.fit()));
+}
+
+function click(id, action) {
+  byId(id).addEventListener('click', () => attempt(action));
+}
+
+painting.addEventListener('change', () => {
+  unsaved ||= painting.hasHole;
+  refresh();
+});
+view.onZoom = (scale) => {
+  byId('zoom-level').textContent = `${Math.round(100 * scale)} %`;
+};
+
+const pickFiles = takeFiles({
+  photo: (file) => attempt(() => openPhoto(file, file.name)),
+  mask: (file) => attempt(() => openMask(file, file.name)),
+});
+click('open-photo', pickFiles.photo);
+click('choose-photo', pickFiles.photo);
+click('open-mask', pickFiles.mask);
+click('try-example', openExample);
+click('fill', startFill);
+click('cancel', () => running?.abort());
+click('again', fillAgain);
+click('back', backToPainting);
+click('continue', continueFromResult);
+click('undo', () => step('undo'));
+click('redo', () => step('redo'));
+click('clear', clear);
+click('zoom-in', () => zoom(1.25));
+click('zoom-out', () => zoom(0.8));
+click('zoom-fit', () => zoom(0));
+click('theme-toggle', () => announce(`${toggleTheme()} theme`));
+click('open-help', () => byId('help-dialog').showModal());
+byId('message-close').addEventListener('click', hush);
+byId('token-cancel').addEventListener('click', () => byId('token-dialog').close(''));
+byId('download').addEventListener('click', () => {
+  unsaved = false;
+});
+
+listenForShortcuts(
+  {
+    b: () => choose('brush'),
+    e: () => choose('eraser'),
+    s: () => choose('structure'),
+    f: () => attempt(startFill),
+    '[': () => resizeBrush(false),
+    ']': () => resizeBrush(true),
+    'ctrl+z': () => step('undo'),
+    'ctrl+shift+z': () => step('redo'),
+    'ctrl+y': () => step('redo'),
+    '+': () => zoom(1.25),
+    '=': () => zoom(1.25),
+    '-': () => zoom(0.8),
+    0: () => zoom(0),
+    Escape: escape,
+    '?': () => byId('help-dialog').showModal(),
+  },
+  (held) => pointer.holdSpace(held),
+);
+
+addEventListener('beforeunload', (event) => {
+  if (unsaved && mode !== 'empty') event.preventDefault();
+});
+
+setMode('empty');
+attempt(async () => {
+  settings.useModels(await listModels());
+});

@@ -1,0 +1,131 @@
+import { Layer, TILE_BYTES } from './mask.js';
+import { History } from './history.js';
+import { decode } from './photo.js';
+
+/**
+ * What a person works on: a photo, the hole painted over it and the edges drawn inside it, with
+ * undo. Opening another photo is a change like any other, so it can be taken back too.
+ */
+export class Painting extends EventTarget {
+  constructor() {
+    super();
+    this.photo = null;
+    this.hole = null;
+    this.structure = null;
+    this.history = new History(() => this.changed());
+  }
+
+  changed() {
+    this.dispatchEvent(new Event('change'));
+  }
+
+  /** Whether something is painted that can be filled. */
+  get hasHole() {
+    return this.hole !== null && !this.hole.isEmpty;
+  }
+
+  /** Takes another photo, without a hole. */
+  open(photo) {
+    const next = {
+      photo,
+      hole: new Layer(photo.width, photo.height),
+      structure: new Layer(photo.width, photo.height),
+    };
+    let other = this.exchange(next);
+    if (!other.photo) return this.changed();
+    this.history.push({
+      label: 'photo',
+      bytes: 4 * other.photo.width * other.photo.height,
+      swap: () => {
+        other = this.exchange(other);
+      },
+    });
+  }
+
+  exchange({ photo, hole, structure }) {
+    const before = { photo: this.photo, hole: this.hole, structure: this.structure };
+    Object.assign(this, { photo, hole, structure });
+    this.dispatchEvent(new Event('photo'));
+    return before;
+  }
+
+  /** Starts a change of hole or structure. */
+  begin() {
+    this.hole.begin();
+    this.structure.begin();
+  }
+
+  /** Ends a change, as one step of undo. */
+  end(label) {
+    this.keep(label, this.hole.end(), this.structure.end());
+  }
+
+  /** Ends a change and takes it back, as if it had not been begun. */
+  abandon() {
+    for (const layer of [this.hole, this.structure]) {
+      const patch = layer.end();
+      if (patch) layer.swap(patch);
+    }
+    this.changed();
+  }
+
+  /** Removes hole and structure. */
+  clear() {
+    this.begin();
+    this.hole.clear();
+    this.structure.clear();
+    this.end('clear');
+  }
+
+  /**
+   * Takes the hole from a mask file: white = hole.
+   * @param {Blob} blob
+   * @param {string} name
+   */
+  async openMask(blob, name) {
+    const picture = await decode(blob, name);
+    const { hole } = this;
+    if (picture.width !== hole.width || picture.height !== hole.height) {
+      throw new Error(
+        `The mask is ${picture.width} × ${picture.height} pixels but the photo is ${hole.width} × ${hole.height}; they must have the same size.`,
+      );
+    }
+    const white = (r, g, b, a) => a >= 128 && 0.299 * r + 0.587 * g + 0.114 * b >= 127.5;
+    const { patch, count } = await hole.patchFrom(picture, white);
+    picture.close();
+    if (count === 0) throw new Error('The mask has no white pixels, so it marks no hole.');
+    if (count === hole.width * hole.height) {
+      throw new Error('The mask is white everywhere; something of the photo must be left to fill from.');
+    }
+    this.take(hole, patch, 'mask');
+  }
+
+  /** Takes the photo's transparent pixels as the hole. Returns whether there were any. */
+  async holeFromTransparency() {
+    const { hole, photo } = this;
+    const { patch, count } = await hole.patchFrom(photo.full, (r, g, b, a) => a < 128);
+    if (count > 0) this.take(hole, patch, 'transparent parts');
+    return count > 0;
+  }
+
+  take(hole, patch, label) {
+    if (hole !== this.hole) return; // another photo was opened meanwhile
+    this.keep(label, hole.swap(patch), null);
+  }
+
+  keep(label, holePatch, structurePatch) {
+    const changes = [
+      [this.hole, holePatch],
+      [this.structure, structurePatch],
+    ].filter(([, patch]) => patch);
+    if (changes.length === 0) return this.changed();
+    const tiles = changes.flatMap(([, patch]) => [...patch.values()]);
+    this.history.push({
+      label,
+      bytes: tiles.reduce((sum, tile) => sum + (tile ? TILE_BYTES : 64), 0),
+      swap: () => {
+        for (const change of changes) change[1] = change[0].swap(change[1]);
+      },
+    });
+  }
+}
