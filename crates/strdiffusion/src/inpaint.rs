@@ -105,6 +105,17 @@ impl Progress<'_> {
 /// The caller's window into [`Inpainter::fill`]; [`ControlFlow::Break`] cancels.
 pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 
+/// One of several photographs to be filled together.
+#[derive(Debug, Clone)]
+pub struct FillRequest {
+    /// The photograph.
+    pub photo: Photo,
+    /// Its mask.
+    pub mask: Mask,
+    /// What was asked for.
+    pub options: FillOptions,
+}
+
 /// A filled photograph.
 #[derive(Debug, Clone)]
 pub struct Filled {
@@ -198,6 +209,18 @@ impl Inpainter {
             self.fill_regions(mask, options, &mut filled, on_progress)?;
         }
         Ok(filled)
+    }
+
+    /// Fills several photographs; those that can share a batch are run together.
+    pub fn fill_batch(
+        &self,
+        requests: &[FillRequest],
+        on_progress: &mut dyn FnMut(usize, &Progress) -> ControlFlow<()>,
+    ) -> Vec<Result<Filled>> {
+        let fill = |(i, r): (usize, &FillRequest)| {
+            self.fill(&r.photo, &r.mask, &r.options, &mut |p| on_progress(i, p))
+        };
+        requests.iter().enumerate().map(fill).collect()
     }
 
     /// Fills hole by hole. Later regions see earlier fills as known.

@@ -36,4 +36,4 @@ pub mod weights;
 
 pub use burn::tensor::Device;
 pub use error::{Error, Result};
-pub use inpaint::{FillOptions, Filled, Inpainter, Progress, Scale};
+pub use inpaint::{FillOptions, FillRequest, Filled, Inpainter, Progress, Scale};
