@@ -45,7 +45,11 @@ pub(crate) fn work(app: &App, engines: &[Box<dyn Engine>]) {
         let start = Instant::now();
         let tasks: Vec<Task> = tasks.into_iter().filter(|t| t.job.start()).collect();
         if !tasks.is_empty() {
-            fill_group(app, engines, &tasks);
+            let fill = || fill_group(app, engines, &tasks);
+            if catch_unwind(AssertUnwindSafe(fill)).is_err() {
+                // What has ended stays as it is.
+                tasks.iter().for_each(|t| t.job.fail(ApiError::internal()));
+            }
             app.queue.note_seconds(start.elapsed().as_secs_f64());
         }
         app.running.lock().clear();
@@ -79,7 +83,7 @@ fn retry_alone(app: &App, engines: &[Box<dyn Engine>], tasks: &[Task], places: &
     }
 }
 
-/// The networks, or the code around them, panicked. The hook has said where.
+/// The networks panicked. The hook has said where.
 struct Panicked;
 
 /// Fills some places together and hands their results to their jobs.

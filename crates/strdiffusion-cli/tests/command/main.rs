@@ -5,4 +5,5 @@ mod checkpoint;
 mod eval;
 mod import;
 mod inpaint;
+mod serve;
 mod support;
