@@ -82,7 +82,7 @@ async fn candidate_i_is_the_fill_of_seed_plus_i() {
         let alone = fill(&format!(r#"{{"seed": {}}}"#, 7 + n)).await;
         let response = server.get(&format!("{job}/candidates/{n}")).await;
         let of_job = response.bytes().await.unwrap();
-        let [alone, of_job] = [&alone, &of_job[..]].map(|png| decode(png));
+        let [alone, of_job] = [&alone, &of_job[..]].map(decode);
         // A batch may round in another order: one level of 255.
         let pairs = alone
             .image()

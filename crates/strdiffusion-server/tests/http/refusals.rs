@@ -9,6 +9,9 @@ use crate::pictures::{black_and_white, mask, photo};
 use crate::running::{config, start, start_gated, start_with};
 use crate::stages::Gate;
 
+/// Parts of a form, and what they are refused with.
+type Case<'a> = (Vec<(&'static str, &'a [u8])>, u16, &'static str);
+
 #[tokio::test]
 async fn each_bad_input_has_its_code() {
     let mut config = config(&Gate::open());
@@ -27,7 +30,7 @@ async fn each_bad_input_has_its_code() {
             ("settings", settings.as_bytes()),
         ]
     };
-    let cases: Vec<(Vec<(&'static str, &[u8])>, u16, &str)> = vec![
+    let cases: Vec<Case> = vec![
         (vec![], 400, "bad_form"),
         (vec![("mask", &hole)], 400, "bad_image"),
         (
