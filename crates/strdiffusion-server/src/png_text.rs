@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Info};
+use serde_json::json;
+use strdiffusion::model::ModelConfig;
 use strdiffusion::picture::Photo;
+use strdiffusion::{FillOptions, Scale};
 
 /// Writes a PNG in the photograph's own bit depth and colour type, with its ICC profile and these
 /// keywords and texts.
@@ -46,4 +49,30 @@ pub(crate) fn png_with_text(
     writer.write_image_data(&samples)?;
     writer.finish()?;
     Ok(bytes.into())
+}
+
+/// What another person needs to make a fill again, as keywords and texts.
+pub(crate) fn provenance(
+    config: &ModelConfig,
+    model: &str,
+    options: &FillOptions,
+) -> Vec<(&'static str, String)> {
+    let settings = json!({
+        "scale": match options.scale {
+            Scale::Auto => "auto",
+            Scale::Native => "native",
+        },
+        "sampler": options.sampler.unwrap_or(config.sampling),
+        "edges": options.edges.unwrap_or(config.edges),
+        "drawn_structure": options.drawn_edges.is_some(),
+    });
+    vec![
+        (
+            "Software",
+            format!("strdiffusion {}", env!("CARGO_PKG_VERSION")),
+        ),
+        ("strdiffusion-model", model.into()),
+        ("strdiffusion-seed", options.seed.to_string()),
+        ("strdiffusion-settings", settings.to_string()),
+    ]
 }

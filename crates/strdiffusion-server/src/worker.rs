@@ -5,14 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use serde_json::json;
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Progress};
 
 use crate::app::App;
 use crate::engine::Engine;
 use crate::error::{ApiError, Code};
 use crate::job::{Job, Previews, Step};
-use crate::png_text::png_with_text;
+use crate::png_text::{png_with_text, provenance};
 use crate::preview::previews;
 use crate::queue::Task;
 
@@ -114,12 +113,17 @@ fn fill_places(
         })
     }))
     .map_err(|_| Panicked)?;
-    drop(requests);
+    // The photographs are no longer needed, and results may be large.
+    let options: Vec<FillOptions> = requests.into_iter().map(|r| r.options).collect();
     let mut filled = filled.into_iter();
-    for (task, candidate) in places {
+    for ((task, candidate), options) in places.into_iter().zip(options) {
         let task = &tasks[task];
         match filled.next() {
-            Some(Ok(filled)) => deliver(app, task, candidate, &filled),
+            Some(Ok(filled)) => {
+                app.metrics.evaluations(&filled.evaluations);
+                let texts = provenance(engine.config(), &app.models[task.model].name, &options);
+                deliver(&task.job, candidate, &filled, &texts);
+            }
             Some(Err(error)) => end_without_result(&task.job, &error),
             None => task.job.fail(ApiError::internal()),
         }
@@ -161,32 +165,15 @@ fn report(job: &Job, candidate: usize, progress: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn deliver(app: &App, task: &Task, candidate: usize, filled: &Filled) {
-    app.metrics.evaluations(&filled.evaluations);
-    if task.job.state().is_end() {
+fn deliver(job: &Job, candidate: usize, filled: &Filled, texts: &[(&str, String)]) {
+    if job.state().is_end() {
         return;
     }
-    let model = &app.models[task.model];
-    let seed = task.job.seeds[candidate];
-    let settings = json!({
-        "seed": seed,
-        "sampling": task.sampler,
-        "structure_drawn": task.pictures.drawn_edges.is_some(),
-    });
-    let texts = [
-        (
-            "Software",
-            format!("strdiffusion {}", env!("CARGO_PKG_VERSION")),
-        ),
-        ("strdiffusion:seed", seed.to_string()),
-        ("strdiffusion:settings", settings.to_string()),
-        ("strdiffusion:model", model.name.clone()),
-    ];
-    match png_with_text(&filled.photo, &texts) {
-        Ok(png) => task.job.complete(candidate, png),
+    match png_with_text(&filled.photo, texts) {
+        Ok(png) => job.complete(candidate, png),
         Err(error) => {
             tracing::error!(%error, "a result could not be written as PNG");
-            task.job.fail(ApiError::internal());
+            job.fail(ApiError::internal());
         }
     }
 }

@@ -50,17 +50,22 @@ async fn a_result_says_how_it_was_made() {
     let png = response.bytes().await.unwrap();
     let reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
     let text = |key: &str| {
-        let texts = &reader.info().utf8_text;
-        let found = texts.iter().find(|text| text.keyword == key);
-        found.unwrap().get_text().unwrap()
+        let info = reader.info();
+        let latin = info.uncompressed_latin1_text.iter();
+        let mut latin = latin.filter(|t| t.keyword == key).map(|t| t.text.clone());
+        let utf8 = info.utf8_text.iter();
+        let mut utf8 = utf8
+            .filter(|t| t.keyword == key)
+            .map(|t| t.get_text().unwrap());
+        latin.next().or_else(|| utf8.next()).unwrap()
     };
     assert!(text("Software").starts_with("strdiffusion "));
-    assert_eq!(text("strdiffusion:seed"), seed);
-    assert_eq!(text("strdiffusion:model"), "other");
-    let settings: Value = serde_json::from_str(&text("strdiffusion:settings")).unwrap();
-    assert_eq!(settings["seed"], u64::MAX);
-    assert_eq!(settings["sampling"]["solver"], "euler");
-    assert_eq!(settings["sampling"]["steps"], 2);
+    assert_eq!(text("strdiffusion-seed"), seed);
+    assert_eq!(text("strdiffusion-model"), "other");
+    let settings: Value = serde_json::from_str(&text("strdiffusion-settings")).unwrap();
+    assert_eq!(settings["sampler"]["solver"], "euler");
+    assert_eq!(settings["sampler"]["steps"], 2);
+    assert_eq!(settings["drawn_structure"], false);
 }
 
 #[tokio::test]
