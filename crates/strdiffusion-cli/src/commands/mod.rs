@@ -7,6 +7,7 @@ mod import;
 mod info;
 mod inpaint;
 mod masks;
+mod serve;
 mod train;
 
 use clap::Subcommand;
@@ -15,6 +16,7 @@ use clap::Subcommand;
 #[derive(Subcommand)]
 pub enum Command {
     Inpaint(inpaint::Inpaint),
+    Serve(serve::Serve),
     Train(train::Train),
     Eval(eval::Eval),
     Experiment(experiment::Experiment),
@@ -32,6 +34,7 @@ impl Command {
     pub fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Inpaint(command) => command.run(),
+            Self::Serve(command) => command.run(),
             Self::Train(command) => command.run(),
             Self::Eval(command) => command.run(),
             Self::Experiment(command) => command.run(),

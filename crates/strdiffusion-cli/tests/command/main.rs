@@ -6,4 +6,5 @@ mod eval;
 mod folder;
 mod import;
 mod inpaint;
+mod serve;
 mod support;

@@ -1,0 +1,139 @@
+//! From a form's bytes to a photograph, a mask and drawn edges that fit together.
+
+use bytes::Bytes;
+use strdiffusion::picture::{FloatImage, HolePolarity, Limits, Mask, Photo, PictureError};
+use strdiffusion::region::{RegionOptions, plan};
+
+use crate::error::{ApiError, Code};
+use crate::multipart::Form;
+
+/// A request's pictures, checked.
+#[derive(Debug)]
+pub(crate) struct Pictures {
+    pub photo: Photo,
+    pub mask: Mask,
+    pub drawn_edges: Option<FloatImage>,
+}
+
+impl Pictures {
+    /// Decodes and checks. Takes long for large pictures: not for the async runtime.
+    pub fn decode(form: &Form, limits: &Limits) -> Result<Self, ApiError> {
+        let Some(image) = &form.image else {
+            return Err(ApiError::new(
+                Code::BadImage,
+                "the form has no part named image; send the photograph",
+            ));
+        };
+        let photo = read(image, "image", limits, Code::BadImage)?;
+        let mask = match &form.mask {
+            Some(mask) => {
+                let mask = read(mask, "mask", limits, Code::BadMask)?;
+                same_size(&photo, &mask, "the mask")?;
+                Mask::from_photo(&mask, HolePolarity::White)
+            }
+            None => Mask::from_alpha(&photo).map_err(|_| {
+                ApiError::new(
+                    Code::NoHole,
+                    "no mask was sent and the image has no transparent pixels; send a mask in \
+                     which the hole is white",
+                )
+            })?,
+        };
+        if mask.is_empty() {
+            let why = match form.mask {
+                Some(_) => "no pixel of the mask is white; paint the hole white",
+                None => "no pixel of the image is transparent; send a mask",
+            };
+            return Err(ApiError::new(
+                Code::NoHole,
+                format!("{why}, or nothing is to be filled"),
+            ));
+        }
+        if mask.is_full() {
+            return Err(ApiError::new(
+                Code::FullMask,
+                "the hole covers the whole picture, so nothing is known to fill it from; leave \
+                 some of it",
+            ));
+        }
+        let drawn_edges = match &form.structure {
+            Some(drawing) => {
+                let drawing = read(drawing, "structure", limits, Code::BadStructure)?;
+                same_size(&photo, &drawing, "the drawn structure")?;
+                Some(edges(&drawing)?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            photo,
+            mask,
+            drawn_edges,
+        })
+    }
+
+    /// Memory that they take, in bytes.
+    pub fn bytes(&self) -> usize {
+        let drawn = self.drawn_edges.as_ref().map_or(0, |d| 4 * d.data().len());
+        self.photo.image().as_bytes().len() + self.mask.keep().len() + drawn
+    }
+
+    /// Width and height of each region as a model of this resolution will see them. Jobs of the
+    /// same regions can share batches.
+    pub fn regions(&self, resolution: usize) -> Vec<(usize, usize)> {
+        let (width, height) = (self.photo.width(), self.photo.height());
+        if width.max(height) <= resolution {
+            return vec![(width, height)];
+        }
+        let options = RegionOptions {
+            model_side: resolution.max(16),
+            ..RegionOptions::default()
+        };
+        let crops = plan(&self.mask, &options).unwrap_or_default();
+        crops
+            .iter()
+            .map(|crop| (crop.model_width, crop.model_height))
+            .collect()
+    }
+}
+
+fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {
+    Photo::from_bytes(bytes, name, limits).map_err(|error| {
+        let code = match error {
+            PictureError::TooLarge { .. } => Code::TooLarge,
+            _ => code,
+        };
+        ApiError::new(code, error.to_string())
+    })
+}
+
+fn same_size(photo: &Photo, other: &Photo, what: &str) -> Result<(), ApiError> {
+    let size = (photo.width(), photo.height());
+    if size == (other.width(), other.height()) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::SizeMismatch,
+        format!(
+            "{what} is {}x{} pixels but the image is {}x{}; give both the same size",
+            other.width(),
+            other.height(),
+            size.0,
+            size.1
+        ),
+    ))
+}
+
+/// Bright lines as edges: 1 = edge. Transparent pixels are none, whatever their colour.
+fn edges(drawing: &Photo) -> Result<FloatImage, ApiError> {
+    let lines = Mask::from_photo(drawing, HolePolarity::White);
+    if lines.hole_fraction() > 0.5 {
+        return Err(ApiError::new(
+            Code::BadStructure,
+            "structure: most of the drawing is bright, but bright means edge; draw white lines on \
+             black",
+        ));
+    }
+    let edges = lines.keep().iter().map(|&blank| f32::from(1 - blank));
+    FloatImage::from_vec(1, lines.width(), lines.height(), edges.collect())
+        .map_err(|error| ApiError::new(Code::BadStructure, format!("structure: {error}")))
+}

@@ -1,0 +1,67 @@
+//! What requests may know of a model.
+
+use serde::Serialize;
+use strdiffusion::fast::Solver;
+use strdiffusion::sampling::Sampler;
+
+use crate::config::NamedModel;
+use crate::settings::SamplerName;
+
+/// One entry of `GET /v1/models`.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ModelCard {
+    pub name: String,
+    /// Side of the square that the networks work on, in pixels.
+    pub resolution: usize,
+    /// T: the most steps that a sampler can take.
+    pub timesteps: usize,
+    pub sampling: Sampler,
+    pub licence: String,
+    pub device: String,
+    pub defaults: Defaults,
+}
+
+/// The model's own sampler in the words of a request's settings.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Defaults {
+    pub steps: usize,
+    pub sampler: SamplerName,
+    pub resampling: usize,
+}
+
+impl ModelCard {
+    pub fn of(model: &NamedModel) -> Self {
+        let config = model.engine.config();
+        Self {
+            name: model.name.clone(),
+            resolution: config.training_resolution,
+            timesteps: config.sde.steps,
+            sampling: config.sampling,
+            licence: config.licence.clone(),
+            device: model.device.clone(),
+            defaults: Defaults::of(&config.sampling, config.sde.steps),
+        }
+    }
+}
+
+impl Defaults {
+    fn of(sampler: &Sampler, timesteps: usize) -> Self {
+        match sampler {
+            Sampler::Paper(paper) => Self {
+                steps: timesteps,
+                sampler: SamplerName::Paper,
+                resampling: paper.resampling.map_or(0, |r| r.u_max - 1),
+            },
+            Sampler::Fast(fast) => Self {
+                steps: fast.steps,
+                sampler: match fast.solver {
+                    Solver::Multistep => SamplerName::Fast,
+                    Solver::Euler => SamplerName::Euler,
+                    Solver::Posterior => SamplerName::Posterior,
+                    Solver::MultistepStochastic => SamplerName::FastStochastic,
+                },
+                resampling: fast.resampling_rounds,
+            },
+        }
+    }
+}

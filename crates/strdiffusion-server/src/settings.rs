@@ -1,0 +1,172 @@
+//! The `settings` of a request: JSON in, a sampler out.
+
+use serde::{Deserialize, Serialize};
+use strdiffusion::fast::{FastSampler, Solver};
+use strdiffusion::sampler::PaperSampler;
+use strdiffusion::sampling::Sampler;
+
+use crate::error::{ApiError, Code};
+use crate::models::ModelCard;
+
+/// Fills of one photograph that a job may ask for.
+pub(crate) const MOST_CANDIDATES: usize = 8;
+/// Rounds of resampling that a job may ask for; each costs as much as a step.
+pub(crate) const MOST_ROUNDS: usize = 32;
+
+/// A sampler as requests name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SamplerName {
+    /// Few steps, second order, deterministic.
+    Fast,
+    /// Few steps, second order, stochastic.
+    FastStochastic,
+    /// Few steps, first order, deterministic.
+    Euler,
+    /// Few steps, first order, stochastic.
+    Posterior,
+    /// The paper's procedure.
+    Paper,
+}
+
+/// What a request may choose; all of it optional.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    seed: Option<u64>,
+    candidates: Option<usize>,
+    steps: Option<usize>,
+    sampler: Option<SamplerName>,
+    resampling: Option<usize>,
+    previews: Option<bool>,
+    model: Option<String>,
+}
+
+impl Settings {
+    /// Reads the JSON object; none was sent: the defaults.
+    pub fn parse(json: Option<&[u8]>) -> Result<Self, ApiError> {
+        let Some(json) = json else {
+            return Ok(Self::default());
+        };
+        let settings: Self = serde_json::from_slice(json).map_err(|error| {
+            bad(format!(
+                "settings: {error}; send a JSON object such as {{\"seed\": 7, \"candidates\": 2}}"
+            ))
+        })?;
+        let candidates = settings.candidates();
+        if !(1..=MOST_CANDIDATES).contains(&candidates) {
+            return Err(bad(format!(
+                "settings: {candidates} candidates were asked for; ask for 1 to {MOST_CANDIDATES}"
+            )));
+        }
+        Ok(settings)
+    }
+
+    /// How many fills are asked for.
+    pub fn candidates(&self) -> usize {
+        self.candidates.unwrap_or(1)
+    }
+
+    /// One seed for each candidate.
+    pub fn seeds(&self) -> Vec<u64> {
+        let first = self.seed.unwrap_or(0);
+        (0..self.candidates() as u64)
+            .map(|i| first.wrapping_add(i))
+            .collect()
+    }
+
+    /// Whether step events shall have pictures.
+    pub fn previews(&self) -> bool {
+        self.previews.unwrap_or(true)
+    }
+
+    /// Index of the model that is asked for.
+    pub fn model(&self, models: &[ModelCard]) -> Result<usize, ApiError> {
+        let Some(name) = &self.model else {
+            return Ok(0);
+        };
+        models.iter().position(|m| &m.name == name).ok_or_else(|| {
+            let names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
+            bad(format!(
+                "settings: no model is named {name:?}; use one of: {}",
+                names.join(", ")
+            ))
+        })
+    }
+
+    /// The model's sampler with the requested changes, and its number of steps.
+    pub fn sampler(&self, model: &ModelCard) -> Result<(Sampler, usize), ApiError> {
+        if let Some(rounds) = self.resampling
+            && rounds > MOST_ROUNDS
+        {
+            return Err(bad(format!(
+                "settings: {rounds} rounds of resampling were asked for; ask for 0 to {MOST_ROUNDS}"
+            )));
+        }
+        let fast = match model.sampling {
+            Sampler::Fast(fast) => fast,
+            Sampler::Paper(_) => FastSampler::default(),
+        };
+        let solver = match self.sampler {
+            Some(SamplerName::Paper) => None,
+            Some(SamplerName::Fast) => Some(Solver::Multistep),
+            Some(SamplerName::FastStochastic) => Some(Solver::MultistepStochastic),
+            Some(SamplerName::Euler) => Some(Solver::Euler),
+            Some(SamplerName::Posterior) => Some(Solver::Posterior),
+            None => match model.sampling {
+                Sampler::Fast(fast) => Some(fast.solver),
+                Sampler::Paper(_) => None,
+            },
+        };
+        match solver {
+            Some(solver) => self.few_steps(FastSampler { solver, ..fast }, model.timesteps),
+            None => self.paper(model),
+        }
+    }
+
+    fn few_steps(&self, own: FastSampler, timesteps: usize) -> Result<(Sampler, usize), ApiError> {
+        // A default may exceed the steps of a very short process; a request may not.
+        let steps = self.steps.unwrap_or(own.steps.min(timesteps));
+        if !(1..=timesteps).contains(&steps) {
+            return Err(bad(format!(
+                "settings: {steps} steps were asked for; this model takes 1 to {timesteps}"
+            )));
+        }
+        let sampler = FastSampler {
+            steps,
+            resampling_rounds: self.resampling.unwrap_or(own.resampling_rounds),
+            ..own
+        };
+        Ok((sampler.into(), steps))
+    }
+
+    fn paper(&self, model: &ModelCard) -> Result<(Sampler, usize), ApiError> {
+        let mut sampler = match model.sampling {
+            Sampler::Paper(paper) => paper,
+            Sampler::Fast(_) => PaperSampler::default(),
+        };
+        if let Some(steps) = self.steps
+            && steps != model.timesteps
+        {
+            return Err(bad(format!(
+                "settings: the paper's sampler takes all {} steps of this model; leave \"steps\" \
+                 out, or choose the sampler \"fast\"",
+                model.timesteps
+            )));
+        }
+        match self.resampling {
+            None => {}
+            Some(0) => sampler.resampling = None,
+            Some(rounds) => {
+                let mut resampling = sampler.resampling.unwrap_or_default();
+                resampling.u_max = rounds + 1;
+                sampler.resampling = Some(resampling);
+            }
+        }
+        Ok((sampler.into(), model.timesteps))
+    }
+}
+
+fn bad(message: String) -> ApiError {
+    ApiError::new(Code::BadSettings, message)
+}

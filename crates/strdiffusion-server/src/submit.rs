@@ -1,0 +1,77 @@
+//! From a request's body to a job that waits.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+
+use crate::app::App;
+use crate::decode::Pictures;
+use crate::error::{ApiError, Code};
+use crate::job::Job;
+use crate::multipart::{Form, announced_length};
+use crate::queue::Task;
+use crate::settings::Settings;
+
+/// What a job is submitted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One result, in the answer to the request.
+    Answer,
+    /// Results to be asked for by the job's id.
+    Job,
+}
+
+/// Reads, checks and queues a job.
+pub(crate) async fn submit(
+    app: &Arc<App>,
+    request: Request,
+    purpose: Purpose,
+) -> Result<Arc<Job>, ApiError> {
+    app.queue.check_room()?;
+    let length = announced_length(&request, &app.limits)?;
+    let memory = app.uploads.reserve(length).await?;
+    let form = Form::read(request, &app.limits).await?;
+    let settings = Settings::parse(form.settings.as_deref())?;
+    if purpose == Purpose::Answer && settings.candidates() > 1 {
+        return Err(ApiError::new(
+            Code::BadSettings,
+            "settings: /v1/inpaint answers with one picture; ask for more candidates with \
+             /v1/jobs",
+        ));
+    }
+    let model = settings.model(&app.models)?;
+    let (sampler, steps) = settings.sampler(&app.models[model])?;
+    let resolution = app.models[model].resolution;
+    let limits = app.limits.picture();
+    let permit = app.decoders.acquire().await;
+    let decoded = tokio::task::spawn_blocking(move || {
+        let pictures = Pictures::decode(&form, &limits)?;
+        let regions = pictures.regions(resolution);
+        Ok::<_, ApiError>((pictures, regions))
+    });
+    let decoded = decoded.await.map_err(|_| ApiError::internal());
+    drop((permit, memory));
+    let (pictures, regions) = decoded??;
+    let job = Job::new(
+        (pictures.photo.width(), pictures.photo.height()),
+        settings.seeds(),
+        steps * regions.len(),
+        settings.previews(),
+        Arc::clone(&app.metrics),
+    );
+    let task = Task {
+        job: Arc::clone(&job),
+        model,
+        sampler,
+        pictures,
+        regions,
+    };
+    if purpose == Purpose::Job {
+        // Before the worker can be done with it, so that no job is ever unknown.
+        app.store.insert(Arc::clone(&job));
+    }
+    app.queue
+        .push(task)
+        .inspect_err(|_| app.store.forget(job.id))?;
+    Ok(job)
+}

@@ -1,0 +1,12 @@
+//! Promises of the HTTP API, kept by a running server with a tiny model of random weights.
+
+mod checked;
+mod description;
+mod fills;
+mod jobs;
+mod load;
+mod pictures;
+mod refusals;
+mod running;
+mod shutdown;
+mod stages;
