@@ -211,3 +211,70 @@ pub fn hide_hole(image: &FloatImage, mask: &Mask) -> FloatImage {
     }
     known
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::config::{Preset, TrainConfig};
+
+    /// A linear ramp with a square hole that holds `inside`.
+    fn ramp(inside: f32) -> Task {
+        let side = 16;
+        let is_hole = |x: usize, y: usize| (5..11).contains(&x) && (5..11).contains(&y);
+        let pixel = |i: usize| (i % side, i / side % side);
+        let values = (0..3 * side * side).map(|i| {
+            let (x, y) = pixel(i);
+            if is_hole(x, y) {
+                inside
+            } else {
+                x as f32 / 16.0
+            }
+        });
+        let keep = (0..side * side).map(|i| {
+            let (x, y) = pixel(i);
+            u8::from(!is_hole(x, y))
+        });
+        Task {
+            image: FloatImage::from_vec(3, side, side, values.collect()).unwrap(),
+            mask: Mask::from_keep(side, side, keep.collect()).unwrap(),
+            drawn_edges: None,
+        }
+    }
+
+    fn conditions(conditioning: Conditioning, inside: f32) -> Conditions {
+        let mut config = TrainConfig::preset(Preset::Tiny);
+        config.networks.conditioning = conditioning;
+        let model = config.model_config();
+        Conditions::new(&[ramp(inside)], &model, &model.edges, &Device::flex()).unwrap()
+    }
+
+    fn values(tensor: &Tensor<4>) -> Vec<f32> {
+        crate::weights::host_values(tensor.clone())
+    }
+
+    #[test]
+    fn nothing_that_the_hole_held_reaches_the_networks() {
+        for conditioning in [Conditioning::Paper, Conditioning::Membrane] {
+            let (dark, bright) = (conditions(conditioning, 0.0), conditions(conditioning, 1.0));
+            assert_eq!(values(&dark.texture), values(&bright.texture));
+            assert_eq!(values(&dark.gray), values(&bright.gray));
+            assert_eq!(values(&dark.edges), values(&bright.edges));
+            let context = |c: &Conditions| c.structure_context.as_ref().map(values);
+            assert_eq!(context(&dark), context(&bright));
+        }
+    }
+
+    #[test]
+    fn the_membrane_goes_on_where_the_known_pixels_end() {
+        // A linear function is harmonic, so its membrane is the function itself.
+        let membrane = values(&conditions(Conditioning::Membrane, 0.0).texture);
+        let worst = membrane
+            .iter()
+            .enumerate()
+            .map(|(i, v)| (v - (i % 16) as f32 / 16.0).abs())
+            .fold(0.0, f32::max);
+        assert!(worst < 0.01, "{worst}");
+        let paper = values(&conditions(Conditioning::Paper, 1.0).texture);
+        assert_eq!(paper[16 * 8 + 8], 0.0);
+    }
+}

@@ -34,6 +34,8 @@ pub fn inpainter() -> Inpainter {
             ..SdeConfig::default()
         },
         prediction: Default::default(),
+        conditioning: Default::default(),
+        structure_process: Default::default(),
         sampling: PaperSampler {
             resampling: None,
             ..PaperSampler::default()
