@@ -60,7 +60,7 @@ function recordForms() {
 
 /** Waits for a mode of the page: empty, paint, fill or result. */
 export function inMode(page, mode) {
-  return page.waitForSelector(`body[data-mode=${mode}]`, { timeout: 60_000 });
+  return page.waitForSelector(`body[data-mode=${mode}]`, { timeout: 180_000 });
 }
 
 /** Opens the example without its hole. */

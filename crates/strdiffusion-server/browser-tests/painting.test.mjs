@@ -216,9 +216,9 @@ test('a photo of 24 megapixels is painted and sent at its full size', async () =
   await setField(page, 'candidates', 1);
   // What is sent matters here, not the fill.
   await page.click('#fill');
-  await page.waitForFunction(() => window.sentForms.length > 0, { timeout: 60_000 });
+  await page.waitForFunction(() => window.sentForms.length > 0, { timeout: 180_000 });
   await page.keyboard.press('Escape');
-  await page.waitForSelector('body:not([data-mode=fill])', { timeout: 60_000 });
+  await page.waitForSelector('body:not([data-mode=fill])', { timeout: 180_000 });
   const { image, mask } = await lastSent(page);
   assert.deepEqual([image.width, image.height, image.type], [6000, 4000, 'image/jpeg']);
   assert.deepEqual([mask.width, mask.height], [6000, 4000]);
