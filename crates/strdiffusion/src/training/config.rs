@@ -417,7 +417,7 @@ impl TrainConfig {
                 },
                 discriminator: StageConfig::discriminator(1_000, 2e-4),
                 validation: ValidationConfig {
-                    every: 500,
+                    every: 100,
                     pictures: 16,
                     sampler_steps: 10,
                 },
