@@ -21,7 +21,7 @@ const LARGEST: usize = 1 << (SMALLEST_LOG + 21);
 /// Blocks are aligned to what holds them.
 const PAGE: usize = 4096;
 const HUGE_PAGE: usize = 2 << 20;
-/// Free blocks that are kept in any case.
+/// What may stand idle beyond a quarter of the peak.
 const ALWAYS_KEPT: usize = 64 << 20;
 
 /// Keeps freed blocks of 256 KiB and more for the next use; all else is the system allocator's.
@@ -32,8 +32,9 @@ const ALWAYS_KEPT: usize = 64 << 20;
 /// # fn main() { drop(vec![0f32; 1 << 20]) }
 /// ```
 ///
-/// Before it asks the system for a new block it gives old ones back, the longest unused first,
-/// until at most a quarter of what is in use (or 64 MiB) stands idle.
+/// Before it asks the system for a new block it gives old ones back, the longest unused first, as
+/// far as blocks in use and idle ones together exceed the most that was ever in use by a quarter
+/// (and 64 MiB).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Recycler;
 
@@ -50,6 +51,8 @@ struct State {
     clock: u64,
     idle: usize,
     used: usize,
+    /// The most that was ever in use.
+    peak: usize,
 }
 
 // SAFETY: the blocks in the lists belong to nobody but the state.
@@ -60,6 +63,7 @@ static STATE: Mutex<State> = Mutex::new(State {
     clock: 0,
     idle: 0,
     used: 0,
+    peak: 0,
 });
 
 /// Nothing in this file panics while it holds the lock, so it is never poisoned.
@@ -96,6 +100,7 @@ impl State {
         let block = self.lists[class];
         let size = block_of(class).size();
         self.used += size;
+        self.peak = self.peak.max(self.used);
         if !block.is_null() {
             // SAFETY: blocks in the lists start with a `Free`.
             self.lists[class] = unsafe { (*block).next };
@@ -181,7 +186,8 @@ unsafe impl GlobalAlloc for Recycler {
         }
         {
             let mut state = state();
-            let kept = (state.used / 4).max(ALWAYS_KEPT);
+            let most = state.peak + state.peak / 4 + ALWAYS_KEPT;
+            let kept = most - state.used;
             state.trim(kept);
         }
         let whole = block_of(class);
@@ -298,6 +304,32 @@ mod tests {
             assert!(bytes.iter().all(|&b| b == 0));
             Recycler.dealloc(again, layout);
         }
+    }
+
+    /// A step that is repeated finds all its blocks again, also when a block of a new size comes in
+    /// between.
+    #[test]
+    fn a_repeated_step_asks_the_system_for_nothing() {
+        let layout = |mib: usize| Layout::from_size_align(mib << 20, 8).unwrap();
+        let sizes = [33, 17, 33, 9, 70, 5, 17, 33];
+        let step = || {
+            // SAFETY: each block is freed once, with its layout.
+            unsafe {
+                let blocks = sizes.map(|mib| Recycler.alloc(layout(mib)));
+                let new = Recycler.alloc(layout(41));
+                Recycler.dealloc(new, layout(41));
+                for (block, mib) in blocks.iter().zip(sizes) {
+                    Recycler.dealloc(*block, layout(mib));
+                }
+                let mut blocks = blocks.to_vec();
+                blocks.push(new);
+                blocks.sort();
+                blocks
+            }
+        };
+        let first = step();
+        assert_eq!(step(), first);
+        assert_eq!(step(), first);
     }
 
     #[test]
