@@ -28,7 +28,8 @@ environment=$target/python-environment
 [ -x "$environment/bin/pip" ] || python3 -m venv --clear "$environment"
 python=$environment/bin/python
 "$python" -m pip install --quiet --disable-pip-version-check \
-    'maturin>=1.9,<2' 'mypy>=1.11' 'numpy>=1.23' 'pillow>=10.1' 'pytest>=7'
+    'maturin>=1.9,<2' 'mypy>=1.11' 'numpy>=1.23' 'pillow>=10.1' 'pytest>=7' ||
+    give_up "pip cannot install maturin, mypy, numpy, pillow and pytest"
 
 # With the workspace's features, what a build of the workspace has compiled is used again.
 features() {
