@@ -23,6 +23,18 @@ pub fn user_error(text: impl Display) -> anyhow::Error {
     UserError(text.to_string()).into()
 }
 
+/// The system has no memory left. All files that matter are written under another name first, so
+/// nothing is half there.
+pub fn out_of_memory(bytes: usize) {
+    eprintln!(
+        "error: out of memory: the system has not the {} MiB that were asked for; take smaller \
+         pictures or batches (--batch; in training run.batch, or more parts with run.accumulate); a \
+         training run goes on from its last checkpoint with --resume",
+        bytes.div_ceil(1 << 20)
+    );
+    std::process::exit(1);
+}
+
 /// Runs a command and turns its end into an exit code.
 pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     silence_panics();

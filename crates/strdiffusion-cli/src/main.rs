@@ -34,6 +34,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 the input is at fault, 130 cance
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    strdiffusion::when_exhausted(failure::out_of_memory);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -47,6 +47,6 @@ pub use pointwise::{
     upsample_nearest2_backward,
 };
 pub use pool::{num_threads, set_num_threads};
-pub use recycler::{Recycler, release_recycled, unfilled};
+pub use recycler::{Recycler, release_recycled, unfilled, when_exhausted};
 pub use shape::{Conv2dShape, Epilogue, Precision};
 pub use workspace::release_workspace;

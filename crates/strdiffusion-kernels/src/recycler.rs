@@ -8,7 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr::null_mut;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Smaller blocks go to the system's allocator.
 const SMALLEST: usize = 1 << SMALLEST_LOG;
@@ -65,6 +65,14 @@ static STATE: Mutex<State> = Mutex::new(State {
     used: 0,
     peak: 0,
 });
+
+static EXHAUSTED: OnceLock<fn(usize)> = OnceLock::new();
+
+/// From now on `tell` is called with the bytes that were asked for when the system has no memory
+/// left for a large block, before the program is aborted as usual. The first call decides.
+pub fn when_exhausted(tell: fn(usize)) {
+    let _ = EXHAUSTED.set(tell);
+}
 
 /// Nothing in this file panics while it holds the lock, so it is never poisoned.
 fn state() -> MutexGuard<'static, State> {
@@ -192,9 +200,17 @@ unsafe impl GlobalAlloc for Recycler {
         }
         let whole = block_of(class);
         // SAFETY: the layout is not of size zero.
-        let block = unsafe { System.alloc(whole) };
+        let mut block = unsafe { System.alloc(whole) };
+        if block.is_null() {
+            state().trim(0);
+            // SAFETY: as above.
+            block = unsafe { System.alloc(whole) };
+        }
         if block.is_null() {
             state().used -= whole.size();
+            if let Some(tell) = EXHAUSTED.get() {
+                tell(whole.size());
+            }
         }
         prefer_huge_pages(block, whole);
         block

@@ -38,4 +38,4 @@ pub mod weights;
 pub use burn::tensor::Device;
 pub use error::{Error, Result};
 pub use inpaint::{FillOptions, FillRequest, Filled, Inpainter, Progress, Scale};
-pub use strdiffusion_kernels::Recycler;
+pub use strdiffusion_kernels::{Recycler, when_exhausted};
