@@ -137,6 +137,9 @@ struct Claims {
     re: usize,
 }
 
+/// What a curve shows of an agreement, and what its name ends in.
+type Reading = (&'static str, fn(&Agreement) -> f64);
+
 /// A measured row, as the CSV holds it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Row {
@@ -550,7 +553,7 @@ impl Claims {
         for training in Training::ALL {
             curves.push((training.name(), read_curve(&self.curve_file(training))?));
         }
-        let figure = |title: &str, y: &str, values: &[(&str, fn(&Agreement) -> f64)]| Figure {
+        let figure = |title: &str, y: &str, values: &[Reading]| Figure {
             title: title.into(),
             x: "timestep t (sampling runs to the right)".into(),
             y: y.into(),

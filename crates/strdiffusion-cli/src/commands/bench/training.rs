@@ -20,7 +20,7 @@ pub struct Step {
 
 impl Step {
     /// A fresh network, and random pictures to train it on.
-    pub fn new(
+    pub fn prepare(
         config: &ConditionalUNetConfig,
         [batch, size]: [usize; 2],
         device: &Device,
