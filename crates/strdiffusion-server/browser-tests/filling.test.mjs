@@ -55,6 +55,7 @@ async function waitForMessage(page) {
 
 test('a fill is watched step by step, in texture and structure', async () => {
   await openExample(page);
+  await setField(page, 'steps', 4); // a model's own setting may be a single step
   await page.evaluate(() => {
     window.said = [];
     new MutationObserver(() => window.said.push(document.getElementById('progress-text').textContent)).observe(
