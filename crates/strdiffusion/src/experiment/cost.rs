@@ -23,7 +23,7 @@ fn steps(total: usize) -> impl Iterator<Item = usize> + Clone {
 }
 
 /// All trials for a schedule of `total` steps: first and second order, deterministic and
-/// stochastic, with and without resampling, and the paper's sampler.
+/// stochastic, with and without resampling, and the paper's sampler. Quick ones come first.
 pub fn trials(total: usize) -> Vec<Trial> {
     let curves = [
         ("euler", Solver::Euler, 0),
@@ -65,5 +65,9 @@ pub fn trials(total: usize) -> Vec<Trial> {
             }),
         });
     }
+    trials.sort_by_key(|trial| match trial.sampler {
+        Sampler::Fast(_) => 2 * trial.steps,
+        Sampler::Paper(_) => trial.steps / 2,
+    });
     trials
 }
