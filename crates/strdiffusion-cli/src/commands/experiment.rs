@@ -174,6 +174,9 @@ impl Row {
     }
 }
 
+/// Names of arms hold commas.
+const DELIMITER: u8 = b';';
+
 /// A CSV file that grows row by row, so that an interrupted experiment goes on.
 struct Table {
     file: PathBuf,
@@ -184,13 +187,11 @@ impl Table {
     fn open(file: PathBuf) -> Result<Self> {
         let mut rows = vec![];
         if file.is_file() {
-            let text = std::fs::read_to_string(&file)
-                .with_context(|| format!("{}: cannot be read", file.display()))?;
-            for line in text.lines().skip(1) {
-                rows.push(parse(line).with_context(|| {
-                    format!("{}: damaged; remove it to begin anew", file.display())
-                })?);
-            }
+            rows = csv::ReaderBuilder::new()
+                .delimiter(DELIMITER)
+                .from_path(&file)
+                .and_then(|mut reader| reader.deserialize().collect())
+                .with_context(|| format!("{}: damaged; remove it to begin anew", file.display()))?;
         }
         Ok(Self { file, rows })
     }
@@ -214,44 +215,14 @@ impl Table {
             row.discriminator
         ));
         self.rows.push(row);
-        let head = "name;steps;seed;psnr;ssim;seconds;texture;structure;discriminator\n";
-        let lines: String = self.rows.iter().map(line).collect();
-        Ok(write_atomically(
-            &self.file,
-            (head.to_owned() + &lines).as_bytes(),
-        )?)
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(DELIMITER)
+            .from_writer(vec![]);
+        for row in &self.rows {
+            writer.serialize(row)?;
+        }
+        Ok(write_atomically(&self.file, &writer.into_inner()?)?)
     }
-}
-
-fn line(row: &Row) -> String {
-    format!(
-        "{};{};{};{:.4};{:.5};{:.4};{};{};{}\n",
-        row.name,
-        row.steps,
-        row.seed,
-        row.psnr,
-        row.ssim,
-        row.seconds,
-        row.texture,
-        row.structure,
-        row.discriminator
-    )
-}
-
-fn parse(line: &str) -> Result<Row> {
-    let mut parts = line.split(';');
-    let mut next = || parts.next().context("too few columns");
-    Ok(Row {
-        name: next()?.to_owned(),
-        steps: next()?.parse()?,
-        seed: next()?.parse()?,
-        psnr: next()?.parse()?,
-        ssim: next()?.parse()?,
-        seconds: next()?.parse()?,
-        texture: next()?.parse()?,
-        structure: next()?.parse()?,
-        discriminator: next()?.parse()?,
-    })
 }
 
 /// Breaks as soon as Ctrl-C was pressed.
