@@ -96,6 +96,7 @@ pub(crate) struct Kernels {
     pub gemm: unsafe fn(&gemm::Gemm),
     /// The same over the first vector of the columns only.
     pub gemm_narrow: unsafe fn(&gemm::Gemm),
+    pub slide: unsafe fn(&gemm::Slide),
     pub dot: unsafe fn(&gemm::Dot),
     pub gather: unsafe fn(&gather::Gather),
     pub finish: unsafe fn(&rows::Finish),
@@ -137,6 +138,7 @@ macro_rules! kernels {
             }
             entry!(gemm_full, gemm::Gemm, gemm::gemm::<S, MR, NV>);
             entry!(gemm_narrow, gemm::Gemm, gemm::gemm::<S, MR, 1>);
+            entry!(slide, gemm::Slide, gemm::slide::<S, MR, NV>);
             entry!(dot, gemm::Dot, gemm::dot::<S, DM>);
             entry!(gather_rows, gather::Gather, gather::gather::<S>);
             entry!(finish, rows::Finish, rows::finish::<S>);
@@ -169,6 +171,7 @@ macro_rules! kernels {
                 dm: DM,
                 gemm: gemm_full,
                 gemm_narrow,
+                slide,
                 dot,
                 gather: gather_rows,
                 finish,

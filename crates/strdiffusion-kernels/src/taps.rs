@@ -5,6 +5,8 @@
 //! position modulo the stride it is a convolution of the output's gradient with a part of the
 //! kernel, turned around.
 
+mod slide;
+
 use crate::Isa;
 use crate::ahead::Ahead;
 use crate::isa::{Kernels, kernels_of};
@@ -228,6 +230,9 @@ pub(crate) fn conv(isa: Isa, t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epil
         channels,
         panel_len: channels * per_tap * k.nr,
     };
+    if slide::fits(k, t) {
+        return slide::run(&call, x);
+    }
     // Neighbouring blocks in one item, so that a thread knows what it will need next.
     let strip = (blocks / (8 * num_threads())).clamp(1, STRIP);
     parallel_for(blocks.div_ceil(strip) * parts, |item| {

@@ -1,4 +1,5 @@
-//! The two matrix micro-kernels: outer products over packed panels, and dot products along rows.
+//! The matrix micro-kernels: outer products over packed panels or over rows that overlap, and dot
+//! products along rows.
 
 use crate::simd::Simd;
 
@@ -66,6 +67,70 @@ pub(crate) unsafe fn gemm<S: Simd, const MR: usize, const NV: usize>(g: &Gemm) {
             k0 = k1;
             if k0 >= g.k {
                 return;
+            }
+        }
+    }
+}
+
+/// Operands of [`slide`].
+pub(crate) struct Slide {
+    /// Planes of the input, floats apart.
+    pub channels: usize,
+    pub plane: usize,
+    /// Taps in a column, and floats from one line of the input to the next.
+    pub y_taps: usize,
+    pub line: usize,
+    /// Taps in a row, one float apart.
+    pub x_taps: usize,
+    /// Weights, `[channels][y_taps][x_taps][MR]`.
+    pub u: *const f32,
+    /// The input that the first tap of the first position meets.
+    pub v: *const f32,
+    /// Result, `MR` rows of `NV · LANES` floats, `out_step` apart.
+    pub out: *mut f32,
+    pub out_step: usize,
+}
+
+/// As [`gemm`] over im2col, whose rows overlap and are read where they stand: neighbouring
+/// positions in a line, for `channels` > 0.
+///
+/// # Safety
+/// The pointers of `s` cover the extents named there (of a line, `NV · LANES + x_taps − 1` floats),
+/// `out` overlaps neither input, and the CPU has the features of `S`.
+#[inline(always)]
+pub(crate) unsafe fn slide<S: Simd, const MR: usize, const NV: usize>(s: &Slide) {
+    // SAFETY: the accesses are those that the contract names.
+    unsafe {
+        let mut u = s.u;
+        for channel in 0..s.channels {
+            let mut acc = [[S::splat(0.0); NV]; MR];
+            for y in 0..s.y_taps {
+                let mut v = s.v.add(channel * s.plane + y * s.line);
+                for _ in 0..s.x_taps {
+                    let mut b = [S::splat(0.0); NV];
+                    for j in 0..NV {
+                        b[j] = S::load(v.add(j * S::LANES));
+                    }
+                    for i in 0..MR {
+                        let a = S::splat(*u.add(i));
+                        for j in 0..NV {
+                            acc[i][j] = S::fma(a, b[j], acc[i][j]);
+                        }
+                    }
+                    u = u.add(MR);
+                    v = v.add(1);
+                }
+            }
+            for i in 0..MR {
+                for j in 0..NV {
+                    let p = s.out.add(i * s.out_step + j * S::LANES);
+                    let sum = if channel > 0 {
+                        S::add(S::load(p), acc[i][j])
+                    } else {
+                        acc[i][j]
+                    };
+                    S::store(p, sum);
+                }
             }
         }
     }
