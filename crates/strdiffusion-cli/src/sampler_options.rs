@@ -1,9 +1,10 @@
 //! Sampler settings on the command line.
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use strdiffusion::fast::{FastSampler, Solver};
+use strdiffusion::fast::FastSampler;
 use strdiffusion::sampler::{PaperSampler, Switches};
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{Sampler, SamplerName};
 
 use crate::failure::user_error;
 
@@ -69,7 +70,7 @@ impl SamplerOptions {
 pub struct SamplerChoice {
     /// paper: every step, with resampling; the others take a few steps [default: the model's own]
     #[arg(long, value_enum)]
-    sampler: Option<SamplerName>,
+    sampler: Option<Named>,
     /// Steps of a few-step sampler
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
@@ -77,18 +78,27 @@ pub struct SamplerChoice {
     paper: SamplerOptions,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum SamplerName {
-    /// The paper's procedure
-    Paper,
-    /// First order, deterministic
-    Euler,
-    /// First order, stochastic
-    Posterior,
-    /// Second order, deterministic
-    Fast,
-    /// Second order, stochastic
-    FastStochastic,
+/// A sampler's name as a value of an option.
+#[derive(Clone, Copy, Debug)]
+struct Named(SamplerName);
+
+impl ValueEnum for Named {
+    fn value_variants<'a>() -> &'a [Self] {
+        const ALL: [Named; SamplerName::ALL.len()] = {
+            let mut all = [Named(SamplerName::Paper); SamplerName::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = Named(SamplerName::ALL[i]);
+                i += 1;
+            }
+            all
+        };
+        &ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.0.name()).help(self.0.description()))
+    }
 }
 
 impl SamplerChoice {
@@ -97,32 +107,12 @@ impl SamplerChoice {
     /// # Errors
     /// If options of different samplers are mixed.
     pub fn apply(&self, own: Sampler) -> anyhow::Result<Sampler> {
-        let few_steps = |solver| {
-            let settings = match own {
-                Sampler::Fast(fast) => fast,
-                Sampler::Paper(_) => FastSampler::default(),
-            };
-            Sampler::Fast(FastSampler { solver, ..settings })
-        };
         let paper_options = self.paper.is_given();
         let chosen = match self.sampler {
-            None if self.steps.is_some() && !paper_options => match own {
-                Sampler::Fast(fast) => Sampler::Fast(fast),
-                Sampler::Paper(_) => Sampler::Fast(FastSampler::default()),
-            },
-            None if paper_options => match own {
-                Sampler::Paper(paper) => Sampler::Paper(paper),
-                Sampler::Fast(_) => Sampler::default(),
-            },
+            Some(Named(name)) => name.of(own),
+            None if paper_options => Sampler::Paper(own.paper()),
+            None if self.steps.is_some() => Sampler::Fast(own.few_steps()),
             None => own,
-            Some(SamplerName::Paper) => match own {
-                Sampler::Paper(paper) => Sampler::Paper(paper),
-                Sampler::Fast(_) => Sampler::default(),
-            },
-            Some(SamplerName::Euler) => few_steps(Solver::Euler),
-            Some(SamplerName::Posterior) => few_steps(Solver::Posterior),
-            Some(SamplerName::Fast) => few_steps(Solver::Multistep),
-            Some(SamplerName::FastStochastic) => few_steps(Solver::MultistepStochastic),
         };
         let chosen = match chosen {
             Sampler::Paper(_) if self.steps.is_some() => {

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use strdiffusion::picture::{FloatImage, HolePolarity, Mask, Photo};
-use strdiffusion::structure::rgb_to_gray;
+use strdiffusion::structure::drawn_edges;
 
 use crate::failure::exception;
 
@@ -45,19 +45,7 @@ impl Pixels {
     /// The edges of a drawing, `[1, height, width]`: bright = 1. Most of a drawing must be dark,
     /// so that black lines on white are not taken for the opposite.
     pub fn to_edges(&self) -> PyResult<FloatImage> {
-        let gray = rgb_to_gray(&self.to_photo()?.to_rgb_f32()).map_err(exception)?;
-        let edges: Vec<f32> = gray
-            .data()
-            .iter()
-            .map(|&v| f32::from(u8::from(v >= 0.5)))
-            .collect();
-        let bright = edges.iter().filter(|&&edge| edge > 0.0).count();
-        if 2 * bright > edges.len() {
-            return Err(PyValueError::new_err(
-                "most of the structure is bright, but bright means edge; draw white lines on black",
-            ));
-        }
-        FloatImage::from_vec(1, gray.width(), gray.height(), edges).map_err(exception)
+        drawn_edges(&self.to_photo()?).map_err(exception)
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use strdiffusion::fast::{FastSampler, Solver};
+use strdiffusion::fast::FastSampler;
 use strdiffusion::sampler::PaperSampler;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{Sampler, SamplerName};
 
 use crate::failure::exception;
 
@@ -66,30 +66,22 @@ impl SamplerChoice {
     }
 
     fn kind(&self, own: Sampler) -> PyResult<Sampler> {
-        let paper = match own {
-            Sampler::Paper(paper) => paper,
-            Sampler::Fast(_) => PaperSampler::default(),
-        };
-        let fast = match own {
-            Sampler::Fast(fast) => fast,
-            Sampler::Paper(_) => FastSampler::default(),
-        };
-        let few_steps = |solver| Ok(Sampler::Fast(FastSampler { solver, ..fast }));
         match self.name.as_deref() {
-            None if self.steps.is_some() => Ok(Sampler::Fast(fast)),
+            None if self.steps.is_some() => Ok(Sampler::Fast(own.few_steps())),
             None if matches!(self.resampling, Some(ResamplingChoice::Paper(_))) => {
-                Ok(Sampler::Paper(paper))
+                Ok(Sampler::Paper(own.paper()))
             }
             None => Ok(own),
-            Some("paper") => Ok(Sampler::Paper(paper)),
-            Some("euler") => few_steps(Solver::Euler),
-            Some("posterior") => few_steps(Solver::Posterior),
-            Some("fast") => few_steps(Solver::Multistep),
-            Some("fast-stochastic") => few_steps(Solver::MultistepStochastic),
-            Some(name) => Err(PyValueError::new_err(format!(
-                "sampler {name:?} is not known: use \"paper\", \"euler\", \"posterior\", \
-                 \"fast\" or \"fast-stochastic\""
-            ))),
+            Some(name) => SamplerName::ALL
+                .into_iter()
+                .find(|known| known.name() == name)
+                .map(|known| known.of(own))
+                .ok_or_else(|| {
+                    PyValueError::new_err(format!(
+                        "sampler {name:?} is not known: use \"paper\", \"euler\", \
+                         \"posterior\", \"fast\" or \"fast-stochastic\""
+                    ))
+                }),
         }
     }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use strdiffusion::picture::{FloatImage, HolePolarity, Limits, Mask, Photo, PictureError};
 use strdiffusion::region::{RegionOptions, plan};
+use strdiffusion::structure::drawn_edges;
 
 use crate::error::{ApiError, Code};
 use crate::multipart::Form;
@@ -60,7 +61,9 @@ impl Pictures {
             Some(drawing) => {
                 let drawing = read(drawing, "structure", limits, Code::BadStructure)?;
                 same_size(&photo, &drawing, "the drawn structure")?;
-                Some(edges(&drawing)?)
+                let edges = drawn_edges(&drawing)
+                    .map_err(|error| ApiError::new(Code::BadStructure, error.to_string()))?;
+                Some(edges)
             }
             None => None,
         };
@@ -121,19 +124,4 @@ fn same_size(photo: &Photo, other: &Photo, what: &str) -> Result<(), ApiError> {
             size.1
         ),
     ))
-}
-
-/// Bright lines as edges: 1 = edge. Transparent pixels are none, whatever their colour.
-fn edges(drawing: &Photo) -> Result<FloatImage, ApiError> {
-    let lines = Mask::from_photo(drawing, HolePolarity::White);
-    if lines.hole_fraction() > 0.5 {
-        return Err(ApiError::new(
-            Code::BadStructure,
-            "structure: most of the drawing is bright, but bright means edge; draw white lines on \
-             black",
-        ));
-    }
-    let edges = lines.keep().iter().map(|&blank| f32::from(1 - blank));
-    FloatImage::from_vec(1, lines.width(), lines.height(), edges.collect())
-        .map_err(|error| ApiError::new(Code::BadStructure, format!("structure: {error}")))
 }

@@ -1,11 +1,9 @@
 //! What requests may know of a model.
 
 use serde::Serialize;
-use strdiffusion::fast::Solver;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{Sampler, SamplerName};
 
 use crate::config::NamedModel;
-use crate::settings::SamplerName;
 
 /// One entry of `GET /v1/models`.
 #[derive(Clone, Debug, Serialize)]
@@ -46,22 +44,14 @@ impl ModelCard {
 
 impl Defaults {
     fn of(sampler: &Sampler, timesteps: usize) -> Self {
-        match sampler {
-            Sampler::Paper(paper) => Self {
-                steps: timesteps,
-                sampler: SamplerName::Paper,
-                resampling: paper.resampling.map_or(0, |r| r.u_max - 1),
-            },
-            Sampler::Fast(fast) => Self {
-                steps: fast.steps,
-                sampler: match fast.solver {
-                    Solver::Multistep => SamplerName::Fast,
-                    Solver::Euler => SamplerName::Euler,
-                    Solver::Posterior => SamplerName::Posterior,
-                    Solver::MultistepStochastic => SamplerName::FastStochastic,
-                },
-                resampling: fast.resampling_rounds,
-            },
+        let (steps, resampling) = match sampler {
+            Sampler::Paper(paper) => (timesteps, paper.resampling.map_or(0, |r| r.u_max - 1)),
+            Sampler::Fast(fast) => (fast.steps, fast.resampling_rounds),
+        };
+        Self {
+            steps,
+            sampler: sampler.name(),
+            resampling,
         }
     }
 }

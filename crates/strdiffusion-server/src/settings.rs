@@ -1,9 +1,9 @@
 //! The `settings` of a request: JSON in, a sampler out.
 
-use serde::{Deserialize, Serialize};
-use strdiffusion::fast::{FastSampler, Solver};
+use serde::Deserialize;
+use strdiffusion::fast::FastSampler;
 use strdiffusion::sampler::PaperSampler;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{Sampler, SamplerName};
 
 use crate::error::{ApiError, Code};
 use crate::models::ModelCard;
@@ -12,22 +12,6 @@ use crate::models::ModelCard;
 pub(crate) const MOST_CANDIDATES: usize = 8;
 /// Rounds of resampling that a job may ask for; each costs as much as a step.
 pub(crate) const MOST_ROUNDS: usize = 32;
-
-/// A sampler as requests name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum SamplerName {
-    /// Few steps, second order, deterministic.
-    Fast,
-    /// Few steps, second order, stochastic.
-    FastStochastic,
-    /// Few steps, first order, deterministic.
-    Euler,
-    /// Few steps, first order, stochastic.
-    Posterior,
-    /// The paper's procedure.
-    Paper,
-}
 
 /// What a request may choose; all of it optional.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -103,24 +87,10 @@ impl Settings {
                 "settings: {rounds} rounds of resampling were asked for; ask for 0 to {MOST_ROUNDS}"
             )));
         }
-        let fast = match model.sampling {
-            Sampler::Fast(fast) => fast,
-            Sampler::Paper(_) => FastSampler::default(),
-        };
-        let solver = match self.sampler {
-            Some(SamplerName::Paper) => None,
-            Some(SamplerName::Fast) => Some(Solver::Multistep),
-            Some(SamplerName::FastStochastic) => Some(Solver::MultistepStochastic),
-            Some(SamplerName::Euler) => Some(Solver::Euler),
-            Some(SamplerName::Posterior) => Some(Solver::Posterior),
-            None => match model.sampling {
-                Sampler::Fast(fast) => Some(fast.solver),
-                Sampler::Paper(_) => None,
-            },
-        };
-        match solver {
-            Some(solver) => self.few_steps(FastSampler { solver, ..fast }, model.timesteps),
-            None => self.paper(model),
+        let own = model.sampling;
+        match self.sampler.map_or(own, |name| name.of(own)) {
+            Sampler::Fast(fast) => self.few_steps(fast, model.timesteps),
+            Sampler::Paper(paper) => self.paper(paper, model.timesteps),
         }
     }
 
@@ -140,18 +110,17 @@ impl Settings {
         Ok((sampler.into(), steps))
     }
 
-    fn paper(&self, model: &ModelCard) -> Result<(Sampler, usize), ApiError> {
-        let mut sampler = match model.sampling {
-            Sampler::Paper(paper) => paper,
-            Sampler::Fast(_) => PaperSampler::default(),
-        };
+    fn paper(
+        &self,
+        mut sampler: PaperSampler,
+        timesteps: usize,
+    ) -> Result<(Sampler, usize), ApiError> {
         if let Some(steps) = self.steps
-            && steps != model.timesteps
+            && steps != timesteps
         {
             return Err(bad(format!(
-                "settings: the paper's sampler takes all {} steps of this model; leave \"steps\" \
-                 out, or choose the sampler \"fast\"",
-                model.timesteps
+                "settings: the paper's sampler takes all {timesteps} steps of this model; leave \
+                 \"steps\" out, or choose the sampler \"fast\""
             )));
         }
         match self.resampling {
@@ -163,7 +132,7 @@ impl Settings {
                 sampler.resampling = Some(resampling);
             }
         }
-        Ok((sampler.into(), model.timesteps))
+        Ok((sampler.into(), timesteps))
     }
 }
 

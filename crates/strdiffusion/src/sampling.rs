@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::fast::{self, FastSampler};
+use crate::fast::{self, FastSampler, Solver};
 use crate::model::Model;
 use crate::noise::NoiseSource;
 use crate::sampler::{self, Conditions, OnEvent, PaperSampler, Sampled};
@@ -36,7 +36,107 @@ impl From<FastSampler> for Sampler {
     }
 }
 
+/// The samplers by the names that users choose them by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SamplerName {
+    /// The paper's procedure.
+    Paper,
+    /// Few steps, first order, deterministic.
+    Euler,
+    /// Few steps, first order, stochastic.
+    Posterior,
+    /// Few steps, second order, deterministic.
+    Fast,
+    /// Few steps, second order, stochastic.
+    FastStochastic,
+}
+
+impl SamplerName {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Paper,
+        Self::Euler,
+        Self::Posterior,
+        Self::Fast,
+        Self::FastStochastic,
+    ];
+
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Euler => "euler",
+            Self::Posterior => "posterior",
+            Self::Fast => "fast",
+            Self::FastStochastic => "fast-stochastic",
+        }
+    }
+
+    /// What it is, in a few words.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Paper => "The paper's procedure",
+            Self::Euler => "First order, deterministic",
+            Self::Posterior => "First order, stochastic",
+            Self::Fast => "Second order, deterministic",
+            Self::FastStochastic => "Second order, stochastic",
+        }
+    }
+
+    /// The few-step solver of that name; none for the paper's procedure.
+    pub fn solver(self) -> Option<Solver> {
+        match self {
+            Self::Paper => None,
+            Self::Euler => Some(Solver::Euler),
+            Self::Posterior => Some(Solver::Posterior),
+            Self::Fast => Some(Solver::Multistep),
+            Self::FastStochastic => Some(Solver::MultistepStochastic),
+        }
+    }
+
+    /// The sampler of that name, which keeps what it can of a model's `own` settings.
+    pub fn of(self, own: Sampler) -> Sampler {
+        match self.solver() {
+            None => Sampler::Paper(own.paper()),
+            Some(solver) => Sampler::Fast(FastSampler {
+                solver,
+                ..own.few_steps()
+            }),
+        }
+    }
+}
+
 impl Sampler {
+    /// The name to choose it by.
+    pub fn name(self) -> SamplerName {
+        match self {
+            Self::Paper(_) => SamplerName::Paper,
+            Self::Fast(fast) => match fast.solver {
+                Solver::Euler => SamplerName::Euler,
+                Solver::Posterior => SamplerName::Posterior,
+                Solver::Multistep => SamplerName::Fast,
+                Solver::MultistepStochastic => SamplerName::FastStochastic,
+            },
+        }
+    }
+
+    /// These settings if they are the paper's, else the paper's defaults.
+    pub fn paper(self) -> PaperSampler {
+        match self {
+            Self::Paper(paper) => paper,
+            Self::Fast(_) => PaperSampler::default(),
+        }
+    }
+
+    /// These settings if they are a few-step sampler's, else its defaults.
+    pub fn few_steps(self) -> FastSampler {
+        match self {
+            Self::Paper(_) => FastSampler::default(),
+            Self::Fast(fast) => fast,
+        }
+    }
+
     /// Checks the settings.
     ///
     /// # Errors
@@ -63,6 +163,28 @@ impl Sampler {
         match self {
             Self::Paper(paper) => sampler::sample(model, conditions, paper, noise, on_event),
             Self::Fast(fast) => fast::sample(model, conditions, fast, noise, on_event),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_chooses_the_sampler_that_bears_it_and_keeps_the_rest() {
+        let own = Sampler::Fast(FastSampler {
+            steps: 3,
+            ..FastSampler::default()
+        });
+        for name in SamplerName::ALL {
+            let chosen = name.of(own);
+            assert_eq!(chosen.name(), name);
+            if let Sampler::Fast(fast) = chosen {
+                assert_eq!(fast.steps, 3);
+            }
+            let written = serde_json::to_string(&name).unwrap();
+            assert_eq!(written, format!("{:?}", name.name()));
         }
     }
 }

@@ -129,6 +129,14 @@ pub enum PictureError {
         /// The photograph, in words.
         name: String,
     },
+    /// A drawing of edges that is bright nearly everywhere: black lines on white, it seems.
+    #[error(
+        "{name}: most of the drawing is bright, but bright means edge; draw white lines on black"
+    )]
+    BrightDrawing {
+        /// The drawing, in words.
+        name: String,
+    },
     /// A width or height of zero.
     #[error("a picture of {width}x{height} pixels is empty; both sides must be at least 1")]
     EmptySize {

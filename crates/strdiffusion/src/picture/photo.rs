@@ -134,6 +134,11 @@ impl Photo {
         self.icc_profile.as_deref()
     }
 
+    /// The file that it was read from, if from one.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
     /// The photograph in words, for messages: its file's path where it has one.
     pub fn name(&self) -> String {
         self.path

@@ -8,10 +8,12 @@
 //! alone ([`EdgeSource::KnownRegion`]). The published way is there by name for comparisons.
 
 mod canny;
+mod drawing;
 mod filters;
 mod gray;
 
 pub use canny::Canny;
+pub use drawing::drawn_edges;
 pub(crate) use gray::luma;
 pub use gray::{GrayPlane, LUMA, rgb_to_gray, rgb8_to_gray};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::ValueEnum;
 use strdiffusion::picture::{FloatImage, HolePolarity, Mask, Photo};
-use strdiffusion::structure::rgb_to_gray;
+use strdiffusion::structure::drawn_edges;
 
 use crate::failure::user_error;
 
@@ -123,18 +123,5 @@ pub fn read_drawing(path: &Path, photo: &Photo) -> Result<FloatImage> {
             photo.height()
         )));
     }
-    let gray = rgb_to_gray(&drawing.to_rgb_f32())?.to_float_image();
-    let (width, height) = (gray.width(), gray.height());
-    let edges: Vec<f32> = gray
-        .data()
-        .iter()
-        .map(|&v| if v >= 0.5 { 1.0 } else { 0.0 })
-        .collect();
-    if 2.0 * edges.iter().sum::<f32>() > edges.len() as f32 {
-        return Err(user_error(format!(
-            "{}: most of the drawing is bright, but bright means edge; draw white lines on black",
-            path.display()
-        )));
-    }
-    Ok(FloatImage::from_vec(1, width, height, edges)?)
+    Ok(drawn_edges(&drawing)?)
 }
