@@ -23,14 +23,24 @@ pub enum Conditioning {
     /// structure network the grayscale of μ: at t = T, where the paper's knows nothing but edges,
     /// it knows how bright the surroundings are.
     Membrane,
+    /// As [`Membrane`](Self::Membrane), and the texture network also reads what the structure
+    /// reverts to. Edges, those that a person draws included, reach it at full resolution and in
+    /// the first step, where the structure that guides it is still noise.
+    MembraneEdges,
 }
 
 impl Conditioning {
+    /// Whether the texture network reads all that it reads under `other`, and more.
+    pub fn extends(self, other: Self) -> bool {
+        self == Self::MembraneEdges && other == Self::Membrane
+    }
+
     /// Channels that the texture network reads beside y_t and μ.
     pub fn texture_channels(self) -> usize {
         match self {
             Self::Paper => 0,
             Self::Membrane => 1,
+            Self::MembraneEdges => 2,
         }
     }
 
@@ -38,7 +48,7 @@ impl Conditioning {
     pub fn structure_channels(self) -> usize {
         match self {
             Self::Paper => 0,
-            Self::Membrane => 2,
+            Self::Membrane | Self::MembraneEdges => 2,
         }
     }
 
@@ -46,15 +56,17 @@ impl Conditioning {
     pub fn texture_mu(self, known: &FloatImage, mask: &Mask) -> FloatImage {
         match self {
             Self::Paper => known.clone(),
-            Self::Membrane => blend::continued(known, mask),
+            Self::Membrane | Self::MembraneEdges => blend::continued(known, mask),
         }
     }
 
-    /// What the texture network reads beside y_t and μ, for a mask `[b, 1, h, w]`.
-    pub fn texture_context(self, mask: &Tensor<4>) -> Option<Tensor<4>> {
+    /// What the texture network reads beside y_t and μ, for a mask and the structure's μ, both
+    /// `[b, 1, h, w]`.
+    pub fn texture_context(self, mask: &Tensor<4>, structure_mu: &Tensor<4>) -> Option<Tensor<4>> {
         match self {
             Self::Paper => None,
             Self::Membrane => Some(mask.clone()),
+            Self::MembraneEdges => Some(Tensor::cat(vec![mask.clone(), structure_mu.clone()], 1)),
         }
     }
 
@@ -63,7 +75,9 @@ impl Conditioning {
     pub fn structure_context(self, mask: &Tensor<4>, texture_mu: &Tensor<4>) -> Option<Tensor<4>> {
         match self {
             Self::Paper => None,
-            Self::Membrane => Some(Tensor::cat(vec![mask.clone(), luma(texture_mu.clone())], 1)),
+            Self::Membrane | Self::MembraneEdges => {
+                Some(Tensor::cat(vec![mask.clone(), luma(texture_mu.clone())], 1))
+            }
         }
     }
 }
@@ -146,7 +160,7 @@ impl Conditions {
         };
         Ok(Self {
             structure_context: conditioning.structure_context(&mask, &texture),
-            texture_context: conditioning.texture_context(&mask),
+            texture_context: conditioning.texture_context(&mask, &edges),
             mask,
             texture,
             gray,

@@ -2,7 +2,8 @@
 //!
 //! The simplified objective asks the reverse step's mean to be the optimum reverse state:
 //!
-//! L = mean|m (ŷ − y*)| + 10 · mean|(1 − m)(ŷ − y*)|, both means over all pixels.
+//! L = mean|m (ŷ − y*)| + 10 · mean|(1 − m)(ŷ − y*)|, both means over all pixels;
+//! [`MaskedLoss`] has the weights and the distance.
 //!
 //! Timesteps and noise are arguments: the same batch, times and noise give the same loss.
 
@@ -29,32 +30,53 @@ pub struct Batch {
     pub mask: Tensor<4>,
 }
 
-/// Weights of the masked L1 loss.
+/// How far an estimate is from the truth: known · mean d(m Δ) + hole · mean d((1 − m) Δ), Δ their
+/// difference and d a distance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LossWeights {
-    /// Known region.
+#[serde(deny_unknown_fields, default)]
+pub struct MaskedLoss {
+    /// d.
+    pub distance: Distance,
+    /// Weight of the known region.
     pub known: f64,
-    /// Hole.
+    /// Weight of the hole.
     pub hole: f64,
 }
 
-impl Default for LossWeights {
+/// What a difference counts for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Distance {
+    /// |Δ|, the paper's: the best estimate is the median of the possible fills.
+    #[default]
+    Absolute,
+    /// Δ²: the best estimate is their mean, which is what PSNR rewards.
+    Squared,
+}
+
+impl Default for MaskedLoss {
     /// The paper's.
     fn default() -> Self {
         Self {
+            distance: Distance::Absolute,
             known: 1.0,
             hole: 10.0,
         }
     }
 }
 
-/// known · mean|m d| + hole · mean|(1 − m) d|.
-pub fn masked_l1(difference: Tensor<4>, mask: &Tensor<4>, weights: LossWeights) -> Tensor<1> {
-    let known = (difference.clone() * mask.clone()).abs().mean();
-    let hole_mask: Tensor<4> = 1.0 - mask.clone();
-    let hole = (difference * hole_mask).abs().mean();
-    known * weights.known + hole * weights.hole
+impl MaskedLoss {
+    /// The loss of a difference `[b, c, h, w]` under a mask `[b, 1, h, w]`.
+    pub fn of(self, difference: Tensor<4>, mask: &Tensor<4>) -> Tensor<1> {
+        let each = match self.distance {
+            Distance::Absolute => difference.abs(),
+            Distance::Squared => difference.square(),
+        };
+        let in_hole: Tensor<4> = 1.0 - mask.clone();
+        let known = (each.clone() * mask.clone()).mean();
+        let hole = (each * in_hole).mean();
+        known * self.known + hole * self.hole
+    }
 }
 
 /// Settings that the objectives of both processes share.
@@ -66,8 +88,8 @@ pub struct Objective<'a> {
     pub prediction: Prediction,
     /// What the networks read.
     pub conditioning: Conditioning,
-    /// Weights of known region and hole.
-    pub weights: LossWeights,
+    /// How far from the truth an estimate is.
+    pub loss: MaskedLoss,
 }
 
 /// A process at random timesteps: its state and the optimum that leads back from it.
@@ -140,7 +162,7 @@ impl Objective<'_> {
             noised,
             batch.image.clone(),
             mu,
-            self.conditioning.texture_context(&batch.mask),
+            self.conditioning.texture_context(&batch.mask, &batch.edges),
             batch,
             times,
             guide,
@@ -178,7 +200,7 @@ impl Objective<'_> {
             // all but ignore t near T, where the picture is decided.
             Prediction::CleanDifference => output - (x0 - mu),
         };
-        masked_l1(difference, &batch.mask, self.weights)
+        self.loss.of(difference, &batch.mask)
     }
 
     /// Loss of the discriminator: softplus on matching and on late pairs, and a triplet that

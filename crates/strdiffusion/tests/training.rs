@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use strdiffusion::Device;
+use strdiffusion::conditions::Conditioning;
 use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Precision, Preset, TrainConfig};
 use strdiffusion::training::data::list_pictures;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
+use strdiffusion::weights::HostTensor;
 use tempfile::TempDir;
 
 /// Photographs of stripes and discs, each different.
@@ -310,6 +312,34 @@ fn a_run_that_starts_from_a_model_begins_with_its_weights_and_keeps_them() {
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f32::max);
         assert!(apart < 1e-6, "{name}: {apart}");
+    }
+}
+
+#[test]
+fn a_run_may_read_more_than_the_model_that_it_starts_from() {
+    let bench = Bench::new();
+    let mut narrow = config();
+    narrow.networks.conditioning = Conditioning::Membrane;
+    bench.train("narrow", narrow, Stage::Texture, 1);
+    let model = bench.run("narrow").join("model");
+    let mut wide = config();
+    wide.networks.conditioning = Conditioning::MembraneEdges;
+    wide.start_from(&model, &strdiffusion::model::read_config(&model).unwrap());
+    wide.texture.learning_rate = 1e-12;
+    wide.texture.warmup = 0;
+    bench.train("wide", wide, Stage::Texture, 1);
+    let stem = |run: &str| bench.checkpoint(run, Stage::Texture).ema["init_conv.weight"].clone();
+    let (narrow, wide) = (stem("narrow"), stem("wide"));
+    assert_eq!([narrow.shape[1], wide.shape[1]], [7, 8]);
+    let per_filter = |tensor: &HostTensor| tensor.values.len() / tensor.shape[0];
+    let (few, many) = (per_filter(&narrow), per_filter(&wide));
+    let filters = narrow
+        .values
+        .chunks_exact(few)
+        .zip(wide.values.chunks_exact(many));
+    for (old, new) in filters {
+        let same = old.iter().zip(new).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(same && new[few..].iter().all(|v| v.abs() < 1e-6));
     }
 }
 

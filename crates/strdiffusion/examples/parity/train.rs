@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 use strdiffusion::conditions::Conditioning;
 use strdiffusion::import;
-use strdiffusion::objectives::{Batch, LossWeights, Objective};
+use strdiffusion::objectives::{Batch, MaskedLoss, Objective};
 use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};
 use strdiffusion::training::optimizer::{Adam, gradients, to_host};
 use strdiffusion::weights::{TensorMap, collect, host_values};
@@ -76,7 +76,7 @@ fn step(
         sde: &sde,
         prediction: Prediction::Noise,
         conditioning: Conditioning::Paper,
-        weights: LossWeights::default(),
+        loss: MaskedLoss::default(),
     };
 
     let outcome = if checkpoint.starts_with("discriminator") {

@@ -11,7 +11,7 @@ use crate::fast::FastSampler;
 use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
-use crate::objectives::LossWeights;
+use crate::objectives::MaskedLoss;
 use crate::sde::{Prediction, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
 use crate::weights::Storage;
@@ -83,7 +83,7 @@ pub struct NetworksConfig {
     pub discriminator_time_dim: usize,
     /// What the U-Nets predict: "noise" or "clean-difference".
     pub prediction: Prediction,
-    /// What the networks are told of the hole: "paper" or "membrane".
+    /// What the networks are told of the hole: "paper", "membrane" or "membrane-edges".
     pub conditioning: Conditioning,
     /// From what to what the structure gets sparser: "gray-to-edges"; for experiments
     /// "gray-to-gray" and "edges-to-edges".
@@ -159,8 +159,8 @@ pub struct RunConfig {
     pub clip_norm: f64,
     /// Decay of the weights' moving average, which is the result of the training.
     pub ema_decay: f64,
-    /// Weights of the masked L1 loss.
-    pub loss: LossWeights,
+    /// Distance and weights of the masked loss.
+    pub loss: MaskedLoss,
     /// How often late timesteps come up: t = 2 + (T − 1) · u^(1 / this), u uniform. 1 = all alike,
     /// as in the paper; 3 puts seven of eight into the upper half, where a hole is decided.
     pub time_bias: f64,
@@ -301,7 +301,7 @@ impl Default for RunConfig {
             recompute_activations: false,
             clip_norm: 1.0,
             ema_decay: 0.999,
-            loss: LossWeights::default(),
+            loss: MaskedLoss::default(),
             time_bias: 1.0,
             checkpoint_every: 1000,
             log_every: 50,
@@ -450,16 +450,21 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Starts from the networks of a model: its weights, sizes, process and edges.
+    /// Starts from the networks of a model: its weights, sizes, process and edges. A conditioning
+    /// that extends the model's own stays as it was set.
     pub fn start_from(&mut self, folder: &Path, model: &ModelConfig) {
         self.run.start_from = Some(folder.to_path_buf());
+        let conditioning = match self.networks.conditioning {
+            richer if richer.extends(model.conditioning) => richer,
+            _ => model.conditioning,
+        };
         self.networks = NetworksConfig {
             width: model.texture.width,
             depth: model.texture.depth,
             discriminator_width: model.discriminator.width,
             discriminator_time_dim: model.discriminator.time_dim,
             prediction: model.prediction,
-            conditioning: model.conditioning,
+            conditioning,
             structure_process: model.structure_process,
             guided: model.texture.guided,
         };

@@ -28,6 +28,7 @@ use super::ema::Ema;
 use super::gradients::Backward;
 use super::loader::{DeviceBatch, Loader};
 use super::optimizer;
+use super::start;
 use super::validation::{Scores, ValidationSet};
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -204,7 +205,7 @@ impl Trainer {
         std::fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, error))?;
         let model = match &config.run.start_from {
             None => Model::init(config.model_config(), config.run.seed, &first)?,
-            Some(folder) => start_from(folder, run, &config, &first)?,
+            Some(folder) => start::model(folder, run, &config, &first)?,
         };
         let mut trainer = Self {
             run: run.to_path_buf(),
@@ -370,7 +371,7 @@ impl Trainer {
             sde: &self.model.sde,
             prediction: self.config.networks.prediction,
             conditioning: self.config.networks.conditioning,
-            weights: run.loss,
+            loss: run.loss,
         };
         let mut loader = Loader::start(
             self.dataset.clone(),
@@ -621,33 +622,6 @@ impl Task<Discriminator> for DiscriminatorTask {
             None,
         ))
     }
-}
-
-/// The model that a run starts from, if its networks are the run's. The run keeps a copy, so that
-/// it can go on elsewhere.
-fn start_from(folder: &Path, run: &Path, config: &TrainConfig, device: &Device) -> Result<Model> {
-    let copy = run.join("start");
-    let mut model = if copy.is_dir() {
-        Model::load(&copy, device)?
-    } else {
-        let model = Model::load(folder, device)?;
-        model.save(&copy, Storage::F32)?;
-        model
-    };
-    let wanted = config.model_config();
-    let same = (&model.config.texture, &model.config.structure)
-        == (&wanted.texture, &wanted.structure)
-        && model.config.discriminator == wanted.discriminator;
-    if !same {
-        return Err(Error::model(
-            folder,
-            "its networks are of other sizes than the run's; start from a model of the same sizes, \
-             or change [networks]",
-        ));
-    }
-    model.sde = crate::sde::Sde::new(&wanted.sde)?;
-    model.config = wanted;
-    Ok(model)
 }
 
 /// A network in training.

@@ -153,7 +153,7 @@ impl ValidationSet {
                 let conditioning = model.config.conditioning;
                 let conditions = Conditions {
                     structure_context: conditioning.structure_context(&batch.mask, &batch.mu),
-                    texture_context: conditioning.texture_context(&batch.mask),
+                    texture_context: conditioning.texture_context(&batch.mask, &batch.edges),
                     texture: batch.mu,
                     gray: batch.gray * batch.mask.clone(),
                     edges: batch.edges,

@@ -174,7 +174,7 @@ pub fn conditions(
         texture: plane(3, 0.5) * mask.clone(),
         gray: plane(1, 0.5) * mask.clone(),
         edges: plane(1, 0.0),
-        texture_context: conditioning.texture_context(&mask),
+        texture_context: conditioning.texture_context(&mask, &plane(1, 0.0)),
         structure_context: conditioning.structure_context(&mask, &plane(3, 0.5)),
         mask,
     }
