@@ -1,5 +1,6 @@
 //! The command `strdiffusion`: it reads arguments, calls the library, and reports.
 
+mod arithmetic;
 mod commands;
 mod default_model;
 mod failure;

@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 use crate::conditions::{Conditioning, StructureProcess};
 use crate::error::{Error, Result};
 use crate::import;
-use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
+use crate::networks::{
+    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig, Precision,
+};
 use crate::sampling::Sampler;
 use crate::sde::{Prediction, Sde, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
@@ -234,6 +236,17 @@ impl Model {
             discriminator,
             device: device.clone(),
         })
+    }
+
+    /// The same model, whose U-Nets compute with other numbers. The discriminator stays in 32 bit:
+    /// it sums over all positions, and is seldom asked.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self {
+            texture: precision.of(&self.texture),
+            structure: precision.of(&self.structure),
+            ..self
+        }
     }
 
     /// Reads a model folder.

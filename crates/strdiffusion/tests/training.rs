@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use strdiffusion::Device;
 use strdiffusion::conditions::Conditioning;
+use strdiffusion::networks::Precision;
 use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::training::checkpoint;
-use strdiffusion::training::config::{Precision, Preset, TrainConfig};
+use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::training::data::list_pictures;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};

@@ -23,6 +23,7 @@ use strdiffusion::perceptual::{
 use strdiffusion::sampling::Sampler;
 
 use super::masks::parse_ratio;
+use crate::arithmetic::Arithmetic;
 use crate::default_model;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
@@ -81,6 +82,8 @@ pub struct Eval {
     /// auto, cpu, cuda[:i], vulkan[:i] or metal
     #[arg(long, default_value = "auto")]
     device: DeviceName,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     /// Folder with the weights of LPIPS and FID [default: the user's cache folder]
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -296,7 +299,7 @@ impl Eval {
             return Ok(None);
         }
         let folder = default_model::choose(self.model.clone())?;
-        let model = Model::load(&folder, device)?;
+        let model = Model::load(&folder, device)?.with_precision(self.arithmetic.choose());
         Ok(Some((folder, model)))
     }
 

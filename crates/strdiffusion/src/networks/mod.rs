@@ -5,11 +5,13 @@ mod discriminator;
 mod embedding;
 mod guide;
 pub mod layers;
+mod precision;
 mod unet;
 
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use embedding::sinusoidal;
 pub use guide::{GuideAlignment, GuideBlock, Spade};
+pub use precision::Precision;
 pub use unet::{
     ConditionalUNet, ConditionalUNetConfig, DownLevel, LinearAttention, ResBlock, TimeEmbedding,
     UpLevel,

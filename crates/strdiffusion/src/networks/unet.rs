@@ -349,7 +349,8 @@ impl ConditionalUNet {
     ///
     /// `times` holds one timestep for the whole batch or one for each picture; `guide` is the
     /// structure `[b, 1, h', w']`, required if and only if the network is guided, and `context` the
-    /// further channels that the network reads, if it reads any.
+    /// further channels that the network reads, if it reads any. The network computes with the
+    /// numbers of its weights; the prediction has those of the state.
     ///
     /// # Panics
     /// If shapes disagree, if a side is too small for the depth (see
@@ -384,10 +385,12 @@ impl ConditionalUNet {
         watch: &mut dyn FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
         let [batch, _, height, width] = state.dims();
+        let (outside, inside) = (state.dtype(), self.init_conv.weight.val().dtype());
         let multiple = 1 << self.downs.len();
         let mut input = vec![state - condition.clone(), condition];
         input.extend(context);
-        let input = Tensor::cat(input, 1);
+        let input = Tensor::cat(input, 1).cast(inside);
+        let guide = guide.map(|guide| guide.cast(inside));
         let input = ops::reflect_pad_to_multiple(input, multiple);
         let guide = guide.map(|guide| match alignment {
             GuideAlignment::Padded => ops::reflect_pad_to_multiple(guide, multiple),
@@ -454,7 +457,7 @@ impl ConditionalUNet {
         x = Tensor::cat(vec![x, stem], 1);
         x = seen("final_block".into(), self.final_block.forward(x, time));
         x = seen("final_conv".into(), self.final_conv.forward(x));
-        x.narrow(2, 0, height).narrow(3, 0, width)
+        x.narrow(2, 0, height).narrow(3, 0, width).cast(outside)
     }
 
     /// Whether the network is steered by a structure.

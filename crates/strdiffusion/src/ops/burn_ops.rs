@@ -1,6 +1,6 @@
 //! The operations in terms of Burn's own: for GPUs and half precision.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use burn::tensor::activation::{leaky_relu, silu, softmax};
 use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
@@ -31,17 +31,24 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
     silu(conv2d(x, weight, None, 1, 1)) + skip
 }
 
+// Both norms take their sums of squares in full precision: in half precision the squares of small
+// values vanish, and those of large ones overflow.
+
 pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
-    centred * (variance + 1e-5).sqrt().recip() * gain
+    (centred * (variance + 1e-5).sqrt().recip()).cast(dtype) * gain
 }
 
 pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
     let [_, c, _, _] = x.dims();
+    let dtype = x.dtype();
+    let x = x.cast(DType::F32);
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().sum_dim(1) / (c as f64 - 1.0);
-    let norm = centred / (variance + 1e-5).sqrt();
+    let norm = (centred / (variance + 1e-5).sqrt()).cast(dtype);
     leaky_relu(norm * (gamma + 1.0) + beta, 0.2)
 }
 

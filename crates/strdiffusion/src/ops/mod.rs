@@ -136,9 +136,14 @@ pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
         1,
         0,
     );
-    let attended = linear_attention(qkv, weights.heads);
-    let out = conv2d(attended, weights.out, Some(weights.out_bias), 1, 0);
-    x + channel_norm(out, weights.post_gain)
+    // What attention gives has the size of v / (h·w), and the norm makes it large again: too small
+    // for half precision in between.
+    let full = DType::F32;
+    let attended = linear_attention(qkv.cast(full), weights.heads);
+    let bias = weights.out_bias.cast(full);
+    let out = conv2d(attended, weights.out.cast(full), Some(bias), 1, 0);
+    let dtype = x.dtype();
+    x + channel_norm(out, weights.post_gain.cast(full)).cast(dtype)
 }
 
 /// Doubles height and width; each pixel becomes four.

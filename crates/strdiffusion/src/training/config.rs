@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::fast::FastSampler;
 use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
+use crate::networks::Precision;
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::MaskedLoss;
 use crate::sde::{Prediction, SdeConfig};
@@ -168,19 +169,6 @@ pub struct RunConfig {
     pub checkpoint_every: usize,
     /// Log every so many steps.
     pub log_every: usize,
-}
-
-/// Numbers of the forward and backward pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// 32 bit.
-    #[default]
-    F32,
-    /// 16 bit, 10 of them for the mantissa.
-    F16,
-    /// 16 bit, 7 of them for the mantissa.
-    Bf16,
 }
 
 /// One network's training.

@@ -2,15 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::config::Precision;
 use super::data::Sample;
 use super::loader::DeviceBatch;
 use super::optimizer;
 use crate::error::{Error, Result};
+use crate::networks::Precision;
 use crate::weights::host_values;
 
 /// How gradients are taken.
@@ -103,8 +103,7 @@ impl Backward {
             };
             let value = match self.precision {
                 Precision::F32 => loss(network, &batch),
-                Precision::F16 => loss(&in_half(network, DType::F16), &batch.cast(DType::F16)),
-                Precision::Bf16 => loss(&in_half(network, DType::BF16), &batch.cast(DType::BF16)),
+                half => loss(&half.of(network), &batch.cast(half.dtype())),
             };
             let value = value.cast(DType::F32) * share;
             let gradients = optimizer::gradients(network, &(value.clone() * scale));
@@ -132,15 +131,4 @@ fn failure(reason: &str) -> Error {
         "the device failed ({reason}); if it ran out of memory, raise run.accumulate or lower \
          run.batch, and go on with --resume"
     ))
-}
-
-/// The network with its weights cast; gradients flow back to the full-precision weights.
-fn in_half<M: Module>(network: &M, dtype: DType) -> M {
-    struct Cast(DType);
-    impl ModuleMapper for Cast {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            Param::initialized(param.id, param.val().cast(self.0))
-        }
-    }
-    network.clone().map(&mut Cast(dtype))
 }

@@ -21,6 +21,7 @@ use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
 use strdiffusion::{Device, ops};
 
+use crate::arithmetic::Arithmetic;
 use crate::terminal::say;
 use networks::{Kind, Network};
 
@@ -65,9 +66,8 @@ pub struct Bench {
     /// Keep no packed weights: slower, with less memory
     #[arg(long)]
     low_memory: bool,
-    /// CPU: 3×3 convolutions with a third of the rounding error, slower
-    #[arg(long)]
-    precise: bool,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     /// CPU: say how much time each kind of layer takes
     #[arg(long)]
     profile: bool,
@@ -98,13 +98,13 @@ impl Bench {
         if self.low_memory {
             ops::set_weight_cache_bytes(0);
         }
-        ops::set_precise(self.precise);
+        let precision = self.arithmetic.choose();
         let (name, device) = self.device.resolve()?;
         // Where only single networks are wanted, the others shall not take up memory.
         let model = match &self.model {
-            Some(folder) => Some(Model::load(folder, &device)?),
+            Some(folder) => Some(Model::load(folder, &device)?.with_precision(precision)),
             None if self.only.contains(&Part::Picture) || self.export.is_some() => {
-                Some(Model::init(self.random_config(), 0, &device)?)
+                Some(Model::init(self.random_config(), 0, &device)?.with_precision(precision))
             }
             None => None,
         };
@@ -125,7 +125,7 @@ impl Bench {
             }
             let network = match &model {
                 Some(model) => Network::of(model, kind),
-                None => Network::init(&config, kind, &device)?,
+                None => Network::init(&config, kind, &device)?.with_precision(precision),
             };
             results.insert(kind.name().into(), self.measure(&network, &config, &device));
             if self.export.is_some() {

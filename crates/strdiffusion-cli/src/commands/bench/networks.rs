@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use strdiffusion::conditions::Conditioning;
 use strdiffusion::model::{Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNet, Discriminator, GuideAlignment};
+use strdiffusion::networks::{ConditionalUNet, Discriminator, GuideAlignment, Precision};
 use strdiffusion::noise::{NoiseSource, SeededNoise};
 use strdiffusion::sampler::Conditions;
 use strdiffusion::{Device, Result};
@@ -131,6 +131,15 @@ impl Network {
             Kind::Structure => Self::Structure(config.structure.init(0, device)?),
             Kind::Discriminator => Self::Discriminator(config.discriminator.init(0, device)?),
         })
+    }
+
+    /// The same network, computing with other numbers.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        match self {
+            Self::Texture(network) => Self::Texture(precision.of(&network)),
+            Self::Structure(network) => Self::Structure(precision.of(&network)),
+            Self::Discriminator(network) => Self::Discriminator(precision.of(&network)),
+        }
     }
 
     pub fn kind(&self) -> Kind {

@@ -14,6 +14,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::device::DeviceName;
 
+use crate::arithmetic::Arithmetic;
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
 use sources::Hole;
@@ -58,9 +59,8 @@ pub struct Inpaint {
     /// auto, cpu, cuda[:i], vulkan[:i] or metal
     #[arg(long, default_value = "auto")]
     device: DeviceName,
-    /// CPU: 3×3 convolutions with a third of the rounding error, slower
-    #[arg(long)]
-    precise: bool,
+    #[command(flatten)]
+    arithmetic: Arithmetic,
     /// Which pixels of the mask are the hole; gray is cut at one half
     #[arg(long, value_enum, default_value = "white", requires = "hole_source")]
     hole: Hole,
@@ -126,7 +126,6 @@ enum ScaleName {
 
 impl Inpaint {
     pub fn run(self) -> Result<()> {
-        strdiffusion::ops::set_precise(self.precise);
         match (&self.photo, &self.output, &self.images, &self.out) {
             (Some(photo), Some(output), None, _) => one::run(&self, photo, output),
             (_, _, Some(images), Some(out)) => folder::run(&self, images, out),

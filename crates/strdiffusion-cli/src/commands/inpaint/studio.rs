@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde_json::{Value, json};
 use strdiffusion::device::DeviceName;
+use strdiffusion::model::Model;
 use strdiffusion::sampling::Sampler;
 use strdiffusion::{FillOptions, Filled, Inpainter, Scale};
 
@@ -33,7 +34,8 @@ impl Studio {
     pub fn open(args: &Inpaint) -> Result<Self> {
         let folder = default_model::choose(args.model.clone())?;
         let (device, opened) = args.device.resolve()?;
-        let mut inpainter = Inpainter::load(&folder, &opened)?;
+        let model = Model::load(&folder, &opened)?;
+        let mut inpainter = Inpainter::from_model(model.with_precision(args.arithmetic.choose()));
         if let Some(limit) = args.batch {
             inpainter = inpainter.with_batch_limit(limit.get());
         }

@@ -1,0 +1,35 @@
+//! The numbers that networks compute with, on the command line.
+
+use clap::{Args, ValueEnum};
+use strdiffusion::networks::Precision;
+
+/// How networks compute.
+#[derive(Args, Debug, Clone, Copy, Default)]
+pub struct Arithmetic {
+    /// CPU: 3×3 convolutions with a third of the rounding error, slower
+    #[arg(long)]
+    precise: bool,
+    /// Networks compute with 16-bit numbers, for GPUs: half the memory, and slower on a CPU
+    #[arg(long, value_enum, value_name = "FORMAT", conflicts_with = "precise")]
+    half: Option<Half>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Half {
+    /// 10 bits of mantissa
+    F16,
+    /// 7 bits of mantissa, the range of 32 bit
+    Bf16,
+}
+
+impl Arithmetic {
+    /// The networks' numbers; chooses the convolutions for the whole program.
+    pub fn choose(self) -> Precision {
+        strdiffusion::ops::set_precise(self.precise);
+        match self.half {
+            None => Precision::F32,
+            Some(Half::F16) => Precision::F16,
+            Some(Half::Bf16) => Precision::Bf16,
+        }
+    }
+}
