@@ -42,7 +42,14 @@ pub struct Eval {
     model: Option<PathBuf>,
     /// Score the finished pictures in this folder instead of a model: ID.png for each id of
     /// REPORT/pairs.csv; a timings.csv beside them (id, seconds) is read
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "sampler", "steps", "u_max", "u_min", "jump", "re", "no_resampling", "reference",
+            "precise", "half",
+        ]
+    )]
     results: Option<PathBuf>,
     /// What the report calls the method [default: the folder's name]
     #[arg(long, value_name = "NAME")]

@@ -49,6 +49,22 @@ fn an_evaluation_that_is_there_is_not_done_again_and_not_mixed_with_other_settin
 }
 
 #[test]
+fn finished_pictures_leave_nothing_to_sample() {
+    let bench = bench_with_photos();
+    for more in [
+        "--steps 2",
+        "--sampler paper",
+        "--no-resampling",
+        "--half f16",
+    ] {
+        let line = format!("eval {RATIO} --report report --results photos {more}");
+        let output = bench.run(&line);
+        assert_eq!(output.status.code(), Some(2), "{more}");
+        assert!(text(&output.stderr).contains("--results"), "{more}");
+    }
+}
+
+#[test]
 fn a_run_without_photographs_is_refused() {
     let bench = Bench::new();
     std::fs::create_dir(bench.path("photos")).unwrap();

@@ -49,14 +49,15 @@ impl Padded {
                 continue;
             }
             let from = &from[y as usize * t.w..][..t.w];
-            let (skipped, left) = ((-t.first[1]).max(0) as usize, t.first[1].max(0) as usize);
-            let count =
-                t.w.saturating_sub(left)
-                    .min(self.line - skipped.min(self.line));
-            let skipped = skipped.min(self.line);
-            line[..skipped].fill(0.0);
-            line[skipped..skipped + count].copy_from_slice(&from[left.min(t.w)..][..count]);
-            line[skipped + count..].fill(0.0);
+            // The first tap of the first column lies left of the input, or within it.
+            let outside = usize::try_from(-t.first[1]).unwrap_or(0).min(self.line);
+            let inside = usize::try_from(t.first[1]).unwrap_or(0).min(t.w);
+            let count = (t.w - inside).min(self.line - outside);
+            let (before, rest) = line.split_at_mut(outside);
+            let (values, after) = rest.split_at_mut(count);
+            before.fill(0.0);
+            values.copy_from_slice(&from[inside..][..count]);
+            after.fill(0.0);
         }
     }
 }

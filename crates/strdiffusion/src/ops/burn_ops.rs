@@ -1,9 +1,9 @@
 //! The operations in terms of Burn's own: for GPUs and half precision.
 
-use burn::tensor::{DType, Tensor};
 use burn::tensor::activation::{leaky_relu, silu, softmax};
 use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
+use burn::tensor::{DType, Tensor};
 
 pub(super) fn conv2d(
     x: Tensor<4>,
