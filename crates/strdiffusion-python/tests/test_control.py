@@ -85,7 +85,15 @@ def test_other_threads_run_during_a_fill(inpainter, picture, hole, no_forced_swi
     thread.join()
 
 
-def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches):
+@pytest.fixture
+def ctrl_c_raises():
+    """A program that a shell started in the background ignores Ctrl-C unless it says otherwise."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_c_raises):
     source = read_image(picture)
     known = _native.find_known(source.pixels, read_mask(hole, "mask"))
     go = threading.Event()
