@@ -28,13 +28,12 @@ pub(super) fn model(
         model
     };
     let wanted = config.model_config();
-    if wanted.conditioning.extends(model.config.conditioning) {
-        let own = &model.config.texture;
-        model.texture = widened(model.texture, own, &wanted.texture, device)?;
-        model.config.texture.context_channels = wanted.texture.context_channels;
+    let widens = wanted.conditioning.extends(model.config.conditioning);
+    let mut texture = model.config.texture.clone();
+    if widens {
+        texture.context_channels = wanted.texture.context_channels;
     }
-    let same = (&model.config.texture, &model.config.structure)
-        == (&wanted.texture, &wanted.structure)
+    let same = (&texture, &model.config.structure) == (&wanted.texture, &wanted.structure)
         && model.config.discriminator == wanted.discriminator;
     if !same {
         return Err(Error::model(
@@ -43,23 +42,23 @@ pub(super) fn model(
              or change [networks]",
         ));
     }
+    if widens {
+        model.texture = widened(&model.texture, &texture, folder, device)?;
+    }
     model.sde = Sde::new(&wanted.sde)?;
     model.config = wanted;
     Ok(model)
 }
 
-/// The network as `wanted` has it. Channels that it reads beyond those of `own` meet filters of
-/// zero, so that it begins with the same output.
+/// The network as `wanted` has it, which reads more channels. They meet filters of zero, so that it
+/// begins with the same output.
 fn widened(
-    network: ConditionalUNet,
-    own: &ConditionalUNetConfig,
+    network: &ConditionalUNet,
     wanted: &ConditionalUNetConfig,
+    folder: &Path,
     device: &Device,
 ) -> Result<ConditionalUNet> {
-    if own.context_channels >= wanted.context_channels {
-        return Ok(network);
-    }
-    let mut tensors = weights::collect(&network);
+    let mut tensors = weights::collect(network);
     let stem = tensors
         .get_mut("init_conv.weight")
         .expect("every network begins with a convolution");
@@ -74,5 +73,5 @@ fn widened(
     }
     stem.shape[1] = read;
     stem.values = values;
-    weights::apply(wanted.init(0, device)?, tensors, Path::new("init_conv"))
+    weights::apply(wanted.init(0, device)?, tensors, folder)
 }

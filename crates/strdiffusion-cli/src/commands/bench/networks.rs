@@ -133,12 +133,13 @@ impl Network {
         })
     }
 
-    /// The same network, computing with other numbers.
+    /// The same network, computing with other numbers; the discriminator stays in 32 bit, as in
+    /// [`Model::with_precision`].
     pub fn with_precision(self, precision: Precision) -> Self {
         match self {
             Self::Texture(network) => Self::Texture(precision.of(&network)),
             Self::Structure(network) => Self::Structure(precision.of(&network)),
-            Self::Discriminator(network) => Self::Discriminator(precision.of(&network)),
+            Self::Discriminator(network) => Self::Discriminator(network),
         }
     }
 
