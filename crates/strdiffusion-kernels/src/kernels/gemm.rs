@@ -39,30 +39,11 @@ pub(crate) unsafe fn gemm<S: Simd, const MR: usize, const NV: usize>(g: &Gemm) {
             let k1 = (k0 + FLUSH).min(g.k);
             let mut acc = [[S::splat(0.0); NV]; MR];
             for _ in k0..k1 {
-                let mut b = [S::splat(0.0); NV];
-                for j in 0..NV {
-                    b[j] = S::load(v.add(j * S::LANES));
-                }
-                for i in 0..MR {
-                    let a = S::splat(*u.add(i));
-                    for j in 0..NV {
-                        acc[i][j] = S::fma(a, b[j], acc[i][j]);
-                    }
-                }
+                add_outer::<S, MR, NV>(u, v, &mut acc);
                 u = u.add(MR);
                 v = v.add(g.v_step);
             }
-            for i in 0..MR {
-                for j in 0..NV {
-                    let p = g.out.add(i * g.out_step + j * S::LANES);
-                    let sum = if accumulate {
-                        S::add(S::load(p), acc[i][j])
-                    } else {
-                        acc[i][j]
-                    };
-                    S::store(p, sum);
-                }
-            }
+            write::<S, MR, NV>(&acc, g.out, g.out_step, accumulate);
             accumulate = true;
             k0 = k1;
             if k0 >= g.k {
@@ -107,30 +88,63 @@ pub(crate) unsafe fn slide<S: Simd, const MR: usize, const NV: usize>(s: &Slide)
             for y in 0..s.y_taps {
                 let mut v = s.v.add(channel * s.plane + y * s.line);
                 for _ in 0..s.x_taps {
-                    let mut b = [S::splat(0.0); NV];
-                    for j in 0..NV {
-                        b[j] = S::load(v.add(j * S::LANES));
-                    }
-                    for i in 0..MR {
-                        let a = S::splat(*u.add(i));
-                        for j in 0..NV {
-                            acc[i][j] = S::fma(a, b[j], acc[i][j]);
-                        }
-                    }
+                    add_outer::<S, MR, NV>(u, v, &mut acc);
                     u = u.add(MR);
                     v = v.add(1);
                 }
             }
-            for i in 0..MR {
-                for j in 0..NV {
-                    let p = s.out.add(i * s.out_step + j * S::LANES);
-                    let sum = if channel > 0 {
-                        S::add(S::load(p), acc[i][j])
-                    } else {
-                        acc[i][j]
-                    };
-                    S::store(p, sum);
-                }
+            write::<S, MR, NV>(&acc, s.out, s.out_step, channel > 0);
+        }
+    }
+}
+
+/// acc\[i\]\[j\] += u\[i\] · v\[j\].
+///
+/// # Safety
+/// `u` covers `MR` floats and `v` `NV · LANES`, and the CPU has the features of `S`.
+#[inline(always)]
+unsafe fn add_outer<S: Simd, const MR: usize, const NV: usize>(
+    u: *const f32,
+    v: *const f32,
+    acc: &mut [[S::V; NV]; MR],
+) {
+    // SAFETY: the contract is the same.
+    unsafe {
+        let mut b = [S::splat(0.0); NV];
+        for j in 0..NV {
+            b[j] = S::load(v.add(j * S::LANES));
+        }
+        for i in 0..MR {
+            let a = S::splat(*u.add(i));
+            for j in 0..NV {
+                acc[i][j] = S::fma(a, b[j], acc[i][j]);
+            }
+        }
+    }
+}
+
+/// Writes `MR` rows of sums, `out_step` apart, or adds them to what is there.
+///
+/// # Safety
+/// `out` covers these rows of `NV · LANES` floats, and the CPU has the features of `S`.
+#[inline(always)]
+unsafe fn write<S: Simd, const MR: usize, const NV: usize>(
+    acc: &[[S::V; NV]; MR],
+    out: *mut f32,
+    out_step: usize,
+    accumulate: bool,
+) {
+    // SAFETY: the contract is the same.
+    unsafe {
+        for i in 0..MR {
+            for j in 0..NV {
+                let p = out.add(i * out_step + j * S::LANES);
+                let sum = if accumulate {
+                    S::add(S::load(p), acc[i][j])
+                } else {
+                    acc[i][j]
+                };
+                S::store(p, sum);
             }
         }
     }
