@@ -1,6 +1,6 @@
 //! The instruction sets: a table of kernels for each, and the choice at run time.
 
-use crate::kernels::{gather, gemm, norm, pointwise, rows, softmax, winograd};
+use crate::kernels::{gather, gemm, norm, patch, pointwise, rows, softmax, winograd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -102,6 +102,7 @@ pub(crate) struct Kernels {
     pub finish: unsafe fn(&rows::Finish),
     pub norm: unsafe fn(&norm::Norm),
     pub norm_back: unsafe fn(&norm::Norm),
+    pub patch_distance: unsafe fn(&mut patch::Patch),
     pub modulate: unsafe fn(&pointwise::Modulate),
     pub modulate_back: unsafe fn(&pointwise::Modulate),
     pub row_max: unsafe fn(&softmax::Row),
@@ -157,6 +158,14 @@ macro_rules! kernels {
 
             entry!(norm_rows, norm::Norm, norm::norm::<S>);
             entry!(norm_back, norm::Norm, norm::norm_back::<S>);
+            /// # Safety
+            /// As the kernel, on a CPU with the features that this table stands for.
+            $(#[target_feature(enable = $features)])?
+            unsafe fn patch_distance(args: &mut patch::Patch) {
+                // SAFETY: the caller keeps the kernel's contract, and the features are enabled
+                // here.
+                unsafe { patch::distance::<S>(args) }
+            }
             entry!(modulate, pointwise::Modulate, pointwise::modulate::<S>);
             entry!(modulate_back, pointwise::Modulate, pointwise::modulate_back::<S>);
             entry!(row_max, softmax::Row, softmax::row_max::<S>);
@@ -177,6 +186,7 @@ macro_rules! kernels {
                 finish,
                 norm: norm_rows,
                 norm_back,
+                patch_distance,
                 modulate,
                 modulate_back,
                 row_max,

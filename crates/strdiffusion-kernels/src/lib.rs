@@ -26,6 +26,7 @@ mod grad;
 mod isa;
 mod kernels;
 mod norm;
+mod patch;
 mod pointwise;
 mod pool;
 mod raw;
@@ -42,6 +43,7 @@ pub use conv::{PackedConv, conv2d, prefers_plain_weights};
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
+pub use patch::{LARGEST, PATCH_SIDE, PatchDistance, PatchRows, ROW};
 pub use pointwise::{
     ModulateGrads, gelu, gelu_backward, modulate_silu, modulate_silu_backward, upsample_nearest2,
     upsample_nearest2_backward,

@@ -9,6 +9,7 @@
 
 pub mod blend;
 pub mod conditions;
+pub mod detail;
 pub mod device;
 pub mod error;
 pub mod evaluation;
@@ -36,6 +37,7 @@ pub mod training;
 pub mod weights;
 
 pub use burn::tensor::Device;
+pub use detail::Detail;
 pub use error::{Error, Result};
 pub use inpaint::{FillOptions, FillRequest, Filled, Inpainter, Progress, Scale};
 pub use strdiffusion_kernels::{Recycler, when_exhausted};

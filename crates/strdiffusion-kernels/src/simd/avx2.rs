@@ -140,6 +140,31 @@ impl Simd for Avx2 {
         _mm_storeu_ps(sums.as_mut_ptr(), h);
         sums
     }
+    type Squares = __m256i;
+
+    #[inline(always)]
+    unsafe fn no_squares() -> __m256i {
+        _mm256_setzero_si256()
+    }
+    #[inline(always)]
+    unsafe fn add_squares(sum: __m256i, a: *const i16, b: *const i16, n: usize) -> __m256i {
+        let d = _mm256_sub_epi16(_mm256_loadu_si256(a.cast()), _mm256_loadu_si256(b.cast()));
+        // A constant where `n` is: kernels are inlined.
+        let mut first = [0i16; 16];
+        first[..n].fill(-1);
+        let d = _mm256_and_si256(d, _mm256_loadu_si256(first.as_ptr().cast()));
+        _mm256_add_epi32(sum, _mm256_madd_epi16(d, d))
+    }
+    #[inline(always)]
+    unsafe fn total(sum: __m256i) -> u32 {
+        let s = _mm_add_epi32(
+            _mm256_castsi256_si128(sum),
+            _mm256_extracti128_si256::<1>(sum),
+        );
+        let s = _mm_add_epi32(s, _mm_shuffle_epi32::<0b01_00_11_10>(s));
+        let s = _mm_add_epi32(s, _mm_shuffle_epi32::<0b10_11_00_01>(s));
+        _mm_cvtsi128_si32(s) as u32
+    }
     #[inline(always)]
     unsafe fn prefetch(p: *const f32) {
         _mm_prefetch::<_MM_HINT_T0>(p.cast())

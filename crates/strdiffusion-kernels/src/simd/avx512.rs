@@ -4,6 +4,7 @@
 #![allow(unsafe_op_in_unsafe_fn)]
 
 use super::Simd;
+use super::avx2::Avx2;
 use std::arch::x86_64::*;
 
 /// 16 lanes, 32 registers.
@@ -149,6 +150,21 @@ impl Simd for Avx512 {
         let mut sums = [0f32; 4];
         _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(h));
         sums
+    }
+    // Products of 16-bit integers are not part of AVX-512F; those of AVX2 always come with it.
+    type Squares = __m256i;
+
+    #[inline(always)]
+    unsafe fn no_squares() -> __m256i {
+        Avx2::no_squares()
+    }
+    #[inline(always)]
+    unsafe fn add_squares(sum: __m256i, a: *const i16, b: *const i16, n: usize) -> __m256i {
+        Avx2::add_squares(sum, a, b, n)
+    }
+    #[inline(always)]
+    unsafe fn total(sum: __m256i) -> u32 {
+        Avx2::total(sum)
     }
     #[inline(always)]
     unsafe fn prefetch(p: *const f32) {

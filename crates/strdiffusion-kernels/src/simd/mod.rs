@@ -102,6 +102,20 @@ pub(crate) trait Simd: Copy + 'static {
         sums
     }
 
+    /// Partial sums of squares, as 32-bit integers.
+    type Squares: Copy;
+
+    unsafe fn no_squares() -> Self::Squares;
+    /// `sum` with the squared differences between the first `n` ≤ 16 of the 16 numbers at `a` and
+    /// at `b`; each lies within ±4095, and a lane takes no more than 64 squares.
+    unsafe fn add_squares(
+        sum: Self::Squares,
+        a: *const i16,
+        b: *const i16,
+        n: usize,
+    ) -> Self::Squares;
+    unsafe fn total(sum: Self::Squares) -> u32;
+
     /// Hints that the line at `p` is needed soon; `p` need not be valid.
     #[inline(always)]
     unsafe fn prefetch(_p: *const f32) {}

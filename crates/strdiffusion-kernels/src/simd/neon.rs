@@ -111,4 +111,29 @@ impl Simd for Neon {
         vst1q_f32(sums.as_mut_ptr(), q);
         sums
     }
+
+    type Squares = int32x4_t;
+
+    #[inline(always)]
+    unsafe fn no_squares() -> int32x4_t {
+        vdupq_n_s32(0)
+    }
+    #[inline(always)]
+    unsafe fn add_squares(sum: int32x4_t, a: *const i16, b: *const i16, n: usize) -> int32x4_t {
+        // A constant where `n` is: kernels are inlined.
+        let mut first = [0i16; 16];
+        first[..n].fill(-1);
+        let mut sum = sum;
+        for i in [0, 8] {
+            let d = vsubq_s16(vld1q_s16(a.add(i)), vld1q_s16(b.add(i)));
+            let d = vandq_s16(d, vld1q_s16(first.as_ptr().add(i)));
+            sum = vmlal_s16(sum, vget_low_s16(d), vget_low_s16(d));
+            sum = vmlal_high_s16(sum, d, d);
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn total(sum: int32x4_t) -> u32 {
+        vaddvq_s32(sum) as u32
+    }
 }

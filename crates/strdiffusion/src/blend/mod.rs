@@ -6,6 +6,7 @@
 //! the border difference as boundary values). Adding it makes the fill meet its surroundings
 //! exactly and keeps its texture. Known pixels are never touched.
 
+pub(crate) mod even;
 mod membrane;
 
 use rayon::prelude::*;

@@ -31,7 +31,7 @@ pub(super) fn fill_all(
         }
     }
     jobs.into_iter()
-        .map(|job| job.map(Job::into_filled))
+        .map(|job| job.and_then(Job::finish))
         .collect()
 }
 

@@ -5,6 +5,7 @@ use super::mirror::{mirror, mirror_mask};
 use super::{FillOptions, Filled, Inpainter, Scale};
 use crate::blend::Blend;
 use crate::conditions::Task;
+use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask, Photo};
@@ -17,6 +18,8 @@ use crate::sampling::Sampler;
 pub(super) struct Job<'a> {
     options: &'a FillOptions,
     filled: Filled,
+    /// The hole.
+    hole: Mask,
     /// What is not filled yet.
     unknown: Mask,
     regions: Regions,
@@ -82,7 +85,9 @@ impl<'a> Job<'a> {
                     Regions::Crops(crops) => crops.len(),
                 },
                 evaluations: Evaluations::default(),
+                layers: vec![],
             },
+            hole: mask.clone(),
             unknown: mask.clone(),
             regions,
         })
@@ -169,8 +174,24 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    pub fn into_filled(self) -> Filled {
-        self.filled
+    /// The filled photograph, with its detail.
+    pub fn finish(mut self) -> Result<Filled> {
+        let strength = match self.options.detail {
+            Detail::Off => return Ok(self.filled),
+            Detail::Auto if self.options.scale == Scale::Native => return Ok(self.filled),
+            Detail::Auto => 1.0,
+            Detail::Strength(strength) => strength,
+        };
+        let filled = &mut self.filled;
+        let crops = match self.regions {
+            Regions::Crops(crops) => crops,
+            Regions::Whole => region::at_own_scale(&self.hole),
+        };
+        filled.layers = detail::refine(&filled.photo, &self.hole, &crops, self.options.seed)?;
+        for layer in &filled.layers {
+            layer.paste(&mut filled.photo, strength)?;
+        }
+        Ok(self.filled)
     }
 }
 

@@ -27,6 +27,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
+use crate::detail::{Detail, Layer};
 use crate::error::Result;
 use crate::model::{EdgeConfig, Model, ModelConfig};
 use crate::picture::{FloatImage, Mask, Photo};
@@ -77,6 +78,8 @@ pub struct FillOptions {
     /// Edges that a person wants inside the hole, `[1, height, width]` of the photograph's size;
     /// 1 = edge. Outside the hole it is not read.
     pub drawn_edges: Option<FloatImage>,
+    /// How much detail the fill gets from the photograph around it.
+    pub detail: Detail,
 }
 
 /// What happens while a photograph is filled.
@@ -150,6 +153,29 @@ pub struct Filled {
     /// Network evaluations that the photograph took part in, all regions together. In a batch it
     /// sits through rounds of resampling that only others need.
     pub evaluations: Evaluations,
+    /// The detail that was found, one layer for each region that had some; none with
+    /// [`Detail::Off`].
+    pub layers: Vec<Layer>,
+}
+
+impl Filled {
+    /// The same fill with another share of its detail, 0 to 1, as [`Detail::Strength`] gives it;
+    /// the networks do not run again. Only what is in [`Self::layers`] changes.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for a share that is none.
+    pub fn with_strength(&self, strength: f32) -> Result<Photo> {
+        if !(0.0..=1.0).contains(&strength) {
+            return Err(crate::Error::Config(format!(
+                "the strength of detail is a number from 0 to 1, not {strength}"
+            )));
+        }
+        let mut photo = self.photo.clone();
+        for layer in &self.layers {
+            layer.paste(&mut photo, strength)?;
+        }
+        Ok(photo)
+    }
 }
 
 /// A model that is ready to fill photographs.

@@ -11,7 +11,8 @@ impl Inpainter {
     ///
     /// `Software` is this program and its version, `strdiffusion-model` the model's name,
     /// `strdiffusion-seed` the seed, and `strdiffusion-settings` a JSON object: the scale, the
-    /// sampler and the edges as in a model's config, and whether structure was drawn.
+    /// sampler and the edges as in a model's config, whether structure was drawn, and
+    /// the detail.
     pub fn provenance(&self, model: &str, options: &FillOptions) -> Vec<(&'static str, String)> {
         let config = &self.model.config;
         let settings = json!({
@@ -22,6 +23,7 @@ impl Inpainter {
             "sampler": options.sampler.unwrap_or(config.sampling),
             "edges": options.edges.unwrap_or(config.edges),
             "drawn_structure": options.drawn_edges.is_some(),
+            "detail": options.detail.to_string(),
         });
         vec![
             (

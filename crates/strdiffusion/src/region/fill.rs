@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::plan::{Crop, InvalidOptions, RegionOptions, plan};
-use crate::blend::{Blend, blend};
+use crate::blend::{Blend, blend, even};
 use crate::picture::{Filter, FloatImage, Mask, Photo, PictureError};
 
 /// An error of filling a photograph crop by crop.
@@ -83,6 +83,7 @@ impl Crop {
         let known = photo.crop_rgb_f32(self.x, self.y, self.width, self.height);
         let valid = mask.crop(self.x, self.y, self.width, self.height);
         let fill = self.fill_mask();
+        even::spread(&known, &valid, &self.holes, [self.x, self.y], &mut result);
         blend(&known, &valid, &fill, &mut result, how)?;
         photo.paste_hole(self.x, self.y, &result, &fill)?;
         for run in self.holes.iter().flat_map(super::Hole::runs) {

@@ -44,7 +44,7 @@ impl Hole {
 
     /// The smallest rectangle around the hole: first column and row, columns and rows after the
     /// last.
-    pub(super) fn bounds(&self) -> Bounds {
+    pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             left: self.runs.iter().map(|r| r.start).min().unwrap_or(0),
             top: self.runs.first().map_or(0, |r| r.y),
@@ -55,7 +55,7 @@ impl Hole {
 
     /// Mean width of the hole across its long direction, in pixels: for a stroke its width, for a
     /// compact shape about half its extent.
-    pub(super) fn thickness(&self) -> f64 {
+    pub(crate) fn thickness(&self) -> f64 {
         2.0 * self.pixels as f64 / self.perimeter.max(1) as f64
     }
 
@@ -81,7 +81,7 @@ impl Hole {
 
 /// A rectangle of pixels; `right` and `bottom` lie just past it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     pub left: usize,
     pub top: usize,
     pub right: usize,

@@ -143,6 +143,21 @@ pub fn plan(mask: &Mask, options: &RegionOptions) -> Result<Vec<Crop>, InvalidOp
     Ok(crops)
 }
 
+/// Crops for every hole of a photograph that the model has seen as a whole, at its own scale. Near
+/// holes share a crop.
+pub fn at_own_scale(mask: &Mask) -> Vec<Crop> {
+    const SIDE: usize = 1024;
+    let options = RegionOptions {
+        model_side: SIDE,
+        ..RegionOptions::default()
+    };
+    let mut crops = plan(mask, &options).expect("these options can be followed");
+    for crop in &mut crops {
+        (crop.model_width, crop.model_height) = (crop.width, crop.height);
+    }
+    crops
+}
+
 struct Group {
     holes: Vec<Hole>,
     bounds: Bounds,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
+use strdiffusion::Detail;
 use strdiffusion::device::DeviceName;
 
 use crate::arithmetic::Arithmetic;
@@ -73,6 +74,9 @@ pub struct Inpaint {
     /// auto: large photographs hole by hole at the model's resolution; native: as a whole
     #[arg(long, value_enum, default_value = "auto")]
     scale: ScaleName,
+    /// Detail from the photograph itself: auto (all), off, or a share from 0 to 1
+    #[arg(long, default_value = "auto", value_name = "AUTO|OFF|NUMBER")]
+    detail: Detail,
     /// Folder for the texture and structure states along the way; with several candidates each has
     /// a folder in it, named by its number
     #[arg(long, value_name = "DIR", conflicts_with = "images")]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use strdiffusion::device::DeviceName;
 use strdiffusion::model::Model;
 use strdiffusion::sampling::Sampler;
-use strdiffusion::{FillOptions, Filled, Inpainter, Scale};
+use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
 
 use super::{Inpaint, ScaleName};
 use crate::default_model;
@@ -24,6 +24,7 @@ pub struct Studio {
     device: DeviceName,
     sampler: Sampler,
     scale: Scale,
+    detail: Detail,
 }
 
 impl Studio {
@@ -50,6 +51,7 @@ impl Studio {
                 ScaleName::Auto => Scale::Auto,
                 ScaleName::Native => Scale::Native,
             },
+            detail: args.detail,
         })
     }
 
@@ -58,6 +60,7 @@ impl Studio {
             seed,
             scale: self.scale,
             sampler: Some(self.sampler),
+            detail: self.detail,
             ..FillOptions::default()
         }
     }

@@ -1,0 +1,146 @@
+//! Detail from the photograph itself: sharp fills at the photograph's own resolution.
+//!
+//! The networks decide what goes where, at their own resolution; the photograph supplies what it
+//! looks like. [`refine`] takes a photograph with soft fills and looks, for every patch of a hole,
+//! for a patch of the known surroundings that fits: guided exemplar synthesis, coarse to fine.
+//!
+//! | file | idea | after |
+//! | --- | --- | --- |
+//! | `window` | a window of the photograph for each hole | |
+//! | `pyramid` | the window at several scales | |
+//! | `guide` | the network's fill from afar, the contrast that belongs to it, and trust in it | Zhang et al., ECCV 2022 |
+//! | `energy` | how well a patch serves | Wexler et al., PAMI 2007; Darabi et al., SIGGRAPH 2012 |
+//! | `field` | the best patch for each place, found by PatchMatch | Barnes et al., SIGGRAPH 2009 |
+//! | `vote` | from patches to pixels | Wexler et al. |
+//! | `synthesis` | all of it, coarse to fine | |
+//!
+//! Known pixels never change, and nothing that the photograph held in a hole is read. The same
+//! photograph, fill and seed give the same bytes on any number of threads and any instruction set.
+
+mod energy;
+mod field;
+mod guide;
+mod pyramid;
+mod synthesis;
+mod vote;
+mod window;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::picture::{FloatImage, Mask, Photo, PictureError};
+use crate::region::Crop;
+use synthesis::Synthesis;
+
+/// How much detail a fill gets from the photograph.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Detail {
+    /// All, but for the paper's procedure on a whole photograph
+    /// ([`Scale::Native`](crate::Scale::Native)), which is left as it is.
+    #[default]
+    Auto,
+    /// None: the networks' own fill.
+    Off,
+    /// This share, above 0 and at most 1: between the networks' fill and the detailed one.
+    Strength(f32),
+}
+
+/// A word that says nothing about detail.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("detail is auto, off or a number from 0 (none) to 1 (all), not {0:?}")]
+pub struct UnknownDetail(String);
+
+impl FromStr for Detail {
+    type Err = UnknownDetail;
+
+    fn from_str(text: &str) -> Result<Self, UnknownDetail> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            number => match number.parse() {
+                Ok(0.0) => Ok(Self::Off),
+                Ok(strength) if strength > 0.0 && strength <= 1.0 => Ok(Self::Strength(strength)),
+                _ => Err(UnknownDetail(number.into())),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Off => f.write_str("off"),
+            Self::Strength(strength) => strength.fmt(f),
+        }
+    }
+}
+
+/// How well the photograph's patches served in a hole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Confidence {
+    /// From 0, nothing like it in the photograph, to 1, all of it there. It ranks fills; it is no
+    /// probability.
+    pub fit: f32,
+    /// How far the networks' own fill was trusted, 0 to 1: what they drew with contrast stays.
+    pub trust: f32,
+}
+
+impl Confidence {
+    fn of(found: &Synthesis) -> Self {
+        // A misfit at which a fill is as likely to look wrong as right.
+        const HALF: f32 = 600.0;
+        Self {
+            fit: HALF / (HALF + found.misfit),
+            trust: found.trust,
+        }
+    }
+}
+
+/// The detail of one region's holes.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Column of its upper left pixel in the photograph.
+    pub x: usize,
+    /// Row of that pixel.
+    pub y: usize,
+    /// The region's hole, within the smallest rectangle around it.
+    pub hole: Mask,
+    /// The fill without detail, `[3, height, width]` in [0, 1].
+    pub soft: FloatImage,
+    /// The fill with detail, alike.
+    pub sharp: FloatImage,
+    /// How well it went.
+    pub confidence: Confidence,
+}
+
+impl Layer {
+    /// Sets the fill into a photograph with a share of its detail, 0 to 1.
+    ///
+    /// # Errors
+    /// If the layer reaches beyond the photograph.
+    pub(crate) fn paste(&self, photo: &mut Photo, strength: f32) -> Result<(), PictureError> {
+        let mut mixed = self.soft.clone();
+        for (soft, sharp) in mixed.data_mut().iter_mut().zip(self.sharp.data()) {
+            *soft += strength * (sharp - *soft);
+        }
+        photo.paste_hole(self.x, self.y, &mixed, &self.hole)
+    }
+}
+
+/// Looks for the detail of every crop's holes in the photograph around them. `photo` holds soft
+/// fills in the holes, and `unknown` marks as holes all pixels that are none of the photograph's
+/// own. A crop's scale says how far the network could see. Crops without a source of detail, a
+/// whole known patch of 7×7 pixels, have no layer. Holes of different crops are disjoint.
+///
+/// # Errors
+/// [`PictureError::SizeMismatch`] where photograph and mask differ in size.
+pub fn refine(
+    photo: &Photo,
+    unknown: &Mask,
+    crops: &[Crop],
+    seed: u64,
+) -> Result<Vec<Layer>, PictureError> {
+    unknown.check_size(photo.width(), photo.height(), &photo.name())?;
+    window::refine(photo, unknown, crops, seed)
+}

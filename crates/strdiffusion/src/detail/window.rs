@@ -1,0 +1,188 @@
+//! From a photograph to windows, and back.
+
+use rayon::prelude::*;
+
+use super::pyramid::{Area, Cell, Pixel, WHITE};
+use super::synthesis::{Synthesis, Window, synthesize};
+use super::{Confidence, Layer};
+use crate::blend::{Blend, blend};
+use crate::picture::{FloatImage, Mask, Photo, PictureError};
+use crate::region::{Crop, Hole};
+
+/// Where patches are taken from: as far around the hole as it is long, within these bounds.
+const MARGIN: [usize; 2] = [64, 1024];
+/// A window has no more pixels than this; its margin gives way first. Bounds the memory.
+const MOST_PIXELS: usize = 6_000_000;
+/// Pixels of a hole cut into parts that are worked on beyond the part itself, so that neighbours
+/// agree.
+const OVERLAP: usize = 24;
+/// Windows of fewer pixels than this are worked on side by side.
+const SMALL: usize = 512 * 512;
+
+/// The detail of every crop's holes, each from a window of its own; none for holes without a whole
+/// known patch around. No window reads what another has made, so their order does not matter.
+pub(super) fn refine(
+    photo: &Photo,
+    unknown: &Mask,
+    crops: &[Crop],
+    seed: u64,
+) -> Result<Vec<Layer>, PictureError> {
+    let places: Vec<Place> = crops.iter().map(|crop| Place::of(crop, unknown)).collect();
+    let one = |place: &Place| place.refine(photo, unknown, seed);
+    let (small, large): (Vec<_>, Vec<_>) =
+        (places.iter().enumerate()).partition(|(_, place)| place.window.len() < SMALL);
+    let mut layers: Vec<(usize, Option<Layer>)> = small
+        .into_par_iter()
+        .map(|(i, place)| Ok((i, one(place)?)))
+        .collect::<Result<_, PictureError>>()?;
+    for (i, place) in large {
+        layers.push((i, one(place)?));
+    }
+    layers.sort_by_key(|(i, _)| *i);
+    Ok(layers.into_iter().filter_map(|(_, layer)| layer).collect())
+}
+
+/// Where a crop's holes lie, and the window around them; in pixels of the photograph.
+struct Place<'a> {
+    crop: &'a Crop,
+    holes: Area,
+    window: Area,
+}
+
+impl<'a> Place<'a> {
+    fn of(crop: &'a Crop, unknown: &Mask) -> Self {
+        let runs = || crop.holes.iter().flat_map(Hole::runs);
+        let left = runs().map(|run| run.start).min().unwrap_or(crop.x);
+        let right = runs().map(|run| run.end).max().unwrap_or(crop.x);
+        let top = runs().map(|run| run.y).min().unwrap_or(crop.y);
+        let bottom = runs().map(|run| run.y + 1).max().unwrap_or(crop.y);
+        let holes = Area {
+            x: left,
+            y: top,
+            width: right - left,
+            height: bottom - top,
+        };
+        let size = [unknown.width(), unknown.height()];
+        let mut margin = holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]);
+        while margin > MARGIN[0] && holes.grown(margin, size).len() > MOST_PIXELS {
+            margin = (margin * 4 / 5).max(MARGIN[0]);
+        }
+        Self {
+            crop,
+            holes,
+            window: holes.grown(margin, size),
+        }
+    }
+
+    fn refine(
+        &self,
+        photo: &Photo,
+        unknown: &Mask,
+        seed: u64,
+    ) -> Result<Option<Layer>, PictureError> {
+        let Area {
+            x,
+            y,
+            width,
+            height,
+        } = self.window;
+        let size = [unknown.width(), unknown.height()];
+        let own = self.holes.grown(OVERLAP, size);
+        let cells = (0..self.window.len())
+            .map(|i| {
+                let (x, y) = (x + i % width, y + i / width);
+                match (unknown.is_hole(x, y), own.contains(x, y)) {
+                    (false, _) => Cell::Known,
+                    (true, true) => Cell::Hole,
+                    (true, false) => Cell::Unknown,
+                }
+            })
+            .collect();
+        let window = Window {
+            width,
+            height,
+            pixels: pixels_of(&photo.crop_rgb_f32(x, y, width, height)),
+            cells,
+            scale: (1.0 / self.crop.scale()) as f32,
+        };
+        // Every window draws from a stream of its own.
+        let seed = seed ^ ((self.holes.y as u64) << 32 | self.holes.x as u64);
+        let Some(found) = synthesize(window, seed) else {
+            return Ok(None);
+        };
+        let area = found.level.area;
+        let there = Area {
+            x: x + area.x,
+            y: y + area.y,
+            ..area
+        };
+        let soft = photo.crop_rgb_f32(there.x, there.y, there.width, there.height);
+        let sharp = finish(&soft, &found)?;
+        let part = Area {
+            x: self.holes.x - there.x,
+            y: self.holes.y - there.y,
+            ..self.holes
+        };
+        Ok(Some(Layer {
+            x: self.holes.x,
+            y: self.holes.y,
+            hole: self.hole_mask()?,
+            soft: soft.crop(part.x, part.y, part.width, part.height),
+            sharp: sharp.crop(part.x, part.y, part.width, part.height),
+            confidence: Confidence::of(&found),
+        }))
+    }
+
+    /// The crop's own holes, over their bounds.
+    fn hole_mask(&self) -> Result<Mask, PictureError> {
+        let Area {
+            x,
+            y,
+            width,
+            height,
+        } = self.holes;
+        let mut keep = vec![1; width * height];
+        for run in self.crop.holes.iter().flat_map(Hole::runs) {
+            let row = (run.y - y) * width;
+            keep[row + run.start - x..row + run.end - x].fill(0);
+        }
+        Mask::from_keep(width, height, keep)
+    }
+}
+
+/// A planar picture in [0, 1] as pixels.
+fn pixels_of(picture: &FloatImage) -> Vec<Pixel> {
+    let [r, g, b] = [0, 1, 2].map(|c| picture.plane(c));
+    let number = |v: f32| (v.clamp(0.0, 1.0) * WHITE + 0.5) as i16;
+    (0..picture.width() * picture.height())
+        .map(|i| [number(r[i]), number(g[i]), number(b[i]), 0])
+        .collect()
+}
+
+/// The votes over the level's area, joined to the known pixels without a seam; where there are
+/// none, `soft`.
+fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureError> {
+    let (level, area) = (&found.level, &found.level.area);
+    let mut result = soft.clone();
+    for (i, vote) in found
+        .votes
+        .iter()
+        .enumerate()
+        .filter(|(_, vote)| vote[3] > 0.0)
+    {
+        for c in 0..3 {
+            result.data_mut()[c * area.len() + i] = vote[c] / 255.0;
+        }
+    }
+    let mask = |is_marked: fn(Cell) -> bool| {
+        let cell = |i: usize| level.cells[area.outer(i, level.width)];
+        let keep = (0..area.len())
+            .map(|i| u8::from(!is_marked(cell(i))))
+            .collect();
+        Mask::from_keep(area.width, area.height, keep)
+    };
+    let valid = mask(|cell| cell != Cell::Known)?;
+    let hole = mask(|cell| cell == Cell::Hole)?;
+    blend(soft, &valid, &hole, &mut result, Blend::Membrane)?;
+    Ok(result)
+}
