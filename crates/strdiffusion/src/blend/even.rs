@@ -32,13 +32,21 @@ pub(crate) fn spread<'a>(
         let bounds = hole.bounds();
         let longer = (bounds.right - bounds.left).max(bounds.bottom - bounds.top);
         let margin = (longer / 4).max(LEAST_MARGIN);
-        let columns = (bounds.left - x).saturating_sub(margin)..(bounds.right - x + margin).min(width);
-        let rows = (bounds.top - y).saturating_sub(margin)..(bounds.bottom - y + margin).min(height);
+        let columns =
+            (bounds.left - x).saturating_sub(margin)..(bounds.right - x + margin).min(width);
+        let rows =
+            (bounds.top - y).saturating_sub(margin)..(bounds.bottom - y + margin).min(height);
         let squares = squares(known, valid, columns, rows);
         let planes = [0, 1, 2].map(|c| Plane::through(&squares, c));
-        let [Some(red), Some(green), Some(blue)] = planes else { continue };
+        let [Some(red), Some(green), Some(blue)] = planes else {
+            continue;
+        };
         let planes = [red, green, blue];
-        if !planes.iter().enumerate().all(|(c, plane)| plane.is_near(&squares, c)) {
+        if !planes
+            .iter()
+            .enumerate()
+            .all(|(c, plane)| plane.is_near(&squares, c))
+        {
             continue;
         }
         for run in hole.runs() {

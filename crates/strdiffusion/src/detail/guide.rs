@@ -18,10 +18,14 @@ const NEIGHBOURHOOD: f32 = 3.0;
 /// fill's, in steps of 1/255, and by their distance.
 const LIKENESS: f32 = 10.0;
 /// Trust begins where the fill has this share of the expected contrast, and is full at the other.
-const TRUST: [f32; 2] = [0.5, 0.9];
+/// (Twenty photographs: the truth at the network's resolution 0.56 to 1.19, median 0.92; a soft
+/// network 0.12 to 0.72, median 0.32.)
+const TRUST: [f32; 2] = [0.6, 0.75];
 /// Where less contrast than this is expected, in steps of 1/255 over three channels twice, the
 /// share says nothing.
 const SMOOTH: f32 = 3.0;
+/// Nor in thin holes, where known neighbours lend their contrast; in pixels of the photograph.
+const THICK: [f32; 2] = [8.0, 16.0];
 
 /// The hole's contrast at one level.
 #[derive(Clone, Copy, Default)]
@@ -57,7 +61,9 @@ pub(super) fn attach(levels: &mut [Level], scale: f32) -> f32 {
     );
     let share = fine.share + (coarse.share - fine.share) * at.fract();
     let ramp = |v: f32, [from, to]: [f32; 2]| ((v - from) / (to - from)).clamp(0.0, 1.0);
-    ramp(share, TRUST) * ramp(fine.expected, [SMOOTH, 2.0 * SMOOTH])
+    ramp(share, TRUST)
+        * ramp(fine.expected, [SMOOTH, 2.0 * SMOOTH])
+        * ramp(levels[0].thickness(), THICK)
 }
 
 /// Writes the local contrast E into the guide's fourth number: measured where patches are known,

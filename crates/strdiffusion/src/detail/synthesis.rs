@@ -3,7 +3,7 @@
 use super::energy::Weights;
 use super::field::{Effort, Field, mix};
 use super::guide;
-use super::pyramid::{Cell, Level, Pixel, STEPS, build, low_pass};
+use super::pyramid::{Cell, Level, Pixel, build};
 use super::vote::{Ballot, Votes, put, vote};
 
 /// Thickness of the hole at the coarsest level, in pixels: small against a patch of seven.
@@ -14,10 +14,14 @@ const SHORTEST: usize = 18;
 const GUIDE: [f32; 2] = [0.3, 1.0];
 /// Depth at which w_Γ is half, in pixels of the network.
 const GUIDE_DEPTH: f32 = 4.0;
-/// Cost of a source as far away as the hole's width and height together.
-const DISTANCE: f32 = 50.0;
+/// Cost of a source as far away as the hole is thick, and the least thickness that counts.
+const DISTANCE: f32 = 25.0;
+const LEAST_THICKNESS: f32 = 20.0;
 /// Rounds of search and vote at the finest and the coarsest level.
-const ROUNDS: [usize; 2] = [2, 8];
+const ROUNDS: [usize; 2] = [4, 8];
+/// The same for levels with more targets than these.
+const FEW_ROUNDS: [usize; 2] = [2, 8];
+const MANY_TARGETS: usize = 100_000;
 /// A level with more targets than this is not searched anew: the field is carried over, looked
 /// through once nearby, and voted.
 const MOST_SEARCHED: usize = 1_500_000;
@@ -63,7 +67,6 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     }
     let mut levels = build(finest, THICKNESS, SHORTEST);
     let trust = guide::attach(&mut levels, scale);
-    let fill = (trust > 0.0).then(|| levels[0].pixels.clone());
     let top = levels.len() - 1;
     let mut field = Field::default();
     let mut votes = vec![];
@@ -75,7 +78,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         let weights = Weights {
             guide: GUIDE[0] + (GUIDE[1] - GUIDE[0]) * share,
             guide_fall: (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
-            distance: DISTANCE / (levels[l].area.width + levels[l].area.height) as f32,
+            distance: DISTANCE / levels[l].thickness().max(LEAST_THICKNESS),
             soft: false,
         };
         levels[l].find_means();
@@ -96,10 +99,14 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
             }
             field
         };
+        let [fewest, most] = match levels[l].targets {
+            MANY_TARGETS.. => FEW_ROUNDS,
+            _ => ROUNDS,
+        };
         let rounds = match top {
             _ if is_large => 1,
-            0 => ROUNDS[1],
-            _ => ROUNDS[0] + (ROUNDS[1] - ROUNDS[0]) * l / top,
+            0 => most,
+            _ => fewest + (most - fewest) * l / top,
         };
         for round in 0..rounds {
             let first = l == top && round == 0;
@@ -139,38 +146,10 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         levels.truncate(l + 1);
     }
     let level = levels.pop()?;
-    if let Some(fill) = fill {
-        keep_low_frequencies(&level, &fill, &mut votes, scale, trust);
-    }
     Some(Synthesis {
         level,
         votes,
         trust,
         misfit,
     })
-}
-
-/// Gives a trusted fill's low frequencies back, as far as the network could see: the difference
-/// from the fill is low-passed at the network's resolution and taken away, some times (back
-/// projection; Irani and Peleg, "Improving resolution by image registration", 1991).
-fn keep_low_frequencies(level: &Level, fill: &[Pixel], votes: &mut Votes, scale: f32, trust: f32) {
-    const TIMES: usize = 4;
-    const REACH: f32 = 0.5;
-    let area = level.area;
-    for _ in 0..TIMES {
-        let difference: Vec<[i16; 3]> = (0..area.len())
-            .map(|i| {
-                let place = area.outer(i, level.width);
-                let is_hole = level.cells[place] == Cell::Hole && votes[i][3] > 0.0;
-                [0, 1, 2].map(|c| match is_hole {
-                    true => fill[place][c] - (votes[i][c] * STEPS).round() as i16,
-                    false => 0,
-                })
-            })
-            .collect();
-        let low = low_pass(&difference, [area.width, area.height], REACH * scale);
-        for (vote, low) in votes.iter_mut().zip(&low) {
-            (0..3).for_each(|c| vote[c] += trust * f32::from(low[c]) / STEPS);
-        }
-    }
 }

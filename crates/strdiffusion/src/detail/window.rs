@@ -6,7 +6,7 @@ use super::pyramid::{Area, Cell, Pixel, WHITE};
 use super::synthesis::{Synthesis, Window, synthesize};
 use super::{Confidence, Layer};
 use crate::blend::{Blend, blend};
-use crate::picture::{FloatImage, Mask, Photo, PictureError};
+use crate::picture::{Filter, FloatImage, Mask, Photo, PictureError};
 use crate::region::{Crop, Hole};
 
 /// Where patches are taken from: as far around the hole as it is long, within these bounds.
@@ -16,6 +16,9 @@ const MOST_PIXELS: usize = 6_000_000;
 /// Pixels of a hole cut into parts that are worked on beyond the part itself, so that neighbours
 /// agree.
 const OVERLAP: usize = 24;
+/// Detail begins at this multiple of the network's resolution, so that a trusted fill seen at that
+/// resolution, through any filter, stays what it was.
+const FINER: f64 = 1.4;
 /// Windows of fewer pixels than this are worked on side by side.
 const SMALL: usize = 512 * 512;
 
@@ -117,7 +120,16 @@ impl<'a> Place<'a> {
             ..area
         };
         let soft = photo.crop_rgb_f32(there.x, there.y, there.width, there.height);
-        let sharp = finish(&soft, &found)?;
+        let mut sharp = finish(&soft, &found)?;
+        if found.trust > 0.0 {
+            let scale = self.crop.scale();
+            let seen = |length: usize| {
+                let seen = (FINER * length as f64 * scale).round() as usize;
+                seen.clamp(1, length)
+            };
+            let seen = [seen(there.width), seen(there.height)];
+            keep_low_frequencies(&soft, &found, seen, &mut sharp);
+        }
         let part = Area {
             x: self.holes.x - there.x,
             y: self.holes.y - there.y,
@@ -185,4 +197,34 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
     let hole = mask(|cell| cell == Cell::Hole)?;
     blend(soft, &valid, &hole, &mut result, Blend::Membrane)?;
     Ok(result)
+}
+
+/// Gives a trusted fill's low frequencies back, as far as the network could see: at `seen` width
+/// and height the result shall be what the fill was (back projection; Irani and Peleg, "Improving
+/// resolution by image registration", 1991). Known pixels do not change.
+fn keep_low_frequencies(
+    soft: &FloatImage,
+    found: &Synthesis,
+    [width, height]: [usize; 2],
+    sharp: &mut FloatImage,
+) {
+    const TIMES: usize = 8;
+    let (level, area) = (&found.level, &found.level.area);
+    for _ in 0..TIMES {
+        let mut lost = soft.clone();
+        for (lost, sharp) in lost.data_mut().iter_mut().zip(sharp.data()) {
+            // Resizing clamps to [0, 1]; a difference fits when halved and moved to the middle.
+            *lost = 0.5 + 0.5 * (*lost - sharp);
+        }
+        let lost = lost.resize(width, height, Filter::Lanczos3).resize(
+            area.width,
+            area.height,
+            Filter::Lanczos3,
+        );
+        for (i, value) in sharp.data_mut().iter_mut().enumerate() {
+            if level.cells[area.outer(i % area.len(), level.width)] == Cell::Hole {
+                *value += found.trust * 2.0 * (lost.data()[i] - 0.5);
+            }
+        }
+    }
 }
