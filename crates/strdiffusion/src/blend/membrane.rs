@@ -7,7 +7,7 @@
 
 /// The part that a pixel plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cell {
+pub(crate) enum Cell {
     /// Takes no part.
     Outside,
     /// Has a value that stays.
@@ -26,7 +26,7 @@ const COARSEST: usize = 4;
 
 /// Fills the free cells of a grid of `width`-long rows with the membrane through the fixed ones.
 /// Free cells that no fixed cell can reach keep zero.
-pub(super) fn solve(cells: &[Cell], values: &mut [f32], width: usize) {
+pub(crate) fn solve(cells: &[Cell], values: &mut [f32], width: usize) {
     solve_level(cells, values, width, SWEEPS);
 }
 

@@ -12,7 +12,7 @@ mod membrane;
 use rayon::prelude::*;
 
 use crate::picture::{FloatImage, Mask, PictureError};
-use membrane::{Cell, solve};
+pub(crate) use membrane::{Cell, solve};
 
 /// How a fill is joined to the known pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

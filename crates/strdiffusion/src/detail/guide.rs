@@ -20,7 +20,7 @@ const LIKENESS: f32 = 10.0;
 /// Trust begins where the fill has this share of the expected contrast, and is full at the other.
 /// (Twenty photographs: the truth at the network's resolution 0.56 to 1.19, median 0.92; a soft
 /// network 0.12 to 0.72, median 0.32.)
-const TRUST: [f32; 2] = [0.6, 0.75];
+const TRUST: [f32; 2] = [0.65, 0.85];
 /// Where less contrast than this is expected, in steps of 1/255 over three channels twice, the
 /// share says nothing.
 const SMOOTH: f32 = 3.0;
@@ -60,10 +60,14 @@ pub(super) fn attach(levels: &mut [Level], scale: f32) -> f32 {
         contrasts[(at as usize + 1).min(top)],
     );
     let share = fine.share + (coarse.share - fine.share) * at.fract();
-    let ramp = |v: f32, [from, to]: [f32; 2]| ((v - from) / (to - from)).clamp(0.0, 1.0);
     ramp(share, TRUST)
         * ramp(fine.expected, [SMOOTH, 2.0 * SMOOTH])
         * ramp(levels[0].thickness(), THICK)
+}
+
+/// 0 up to `from`, 1 from `to` on, straight between.
+pub(super) fn ramp(value: f32, [from, to]: [f32; 2]) -> f32 {
+    ((value - from) / (to - from)).clamp(0.0, 1.0)
 }
 
 /// Writes the local contrast E into the guide's fourth number: measured where patches are known,

@@ -7,6 +7,7 @@
 //! | file | idea | after |
 //! | --- | --- | --- |
 //! | `window` | a window of the photograph for each hole | |
+//! | `drawn` | what a person has drawn into the hole | |
 //! | `pyramid` | the window at several scales | |
 //! | `guide` | the network's fill from afar, the contrast that belongs to it, and trust in it | Zhang et al., ECCV 2022 |
 //! | `energy` | how well a patch serves | Wexler et al., PAMI 2007; Darabi et al., SIGGRAPH 2012 |
@@ -17,6 +18,7 @@
 //! Known pixels never change, and nothing that the photograph held in a hole is read. The same
 //! photograph, fill and seed give the same bytes on any number of threads and any instruction set.
 
+mod drawn;
 mod energy;
 mod field;
 mod guide;
@@ -128,19 +130,39 @@ impl Layer {
     }
 }
 
-/// Looks for the detail of every crop's holes in the photograph around them. `photo` holds soft
-/// fills in the holes, and `unknown` marks as holes all pixels that are none of the photograph's
-/// own. A crop's scale says how far the network could see. Crops without a source of detail, a
-/// whole known patch of 7×7 pixels, have no layer. Holes of different crops are disjoint.
+/// What [`refine`] works on.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The photograph, with soft fills in its holes.
+    pub photo: &'a Photo,
+    /// The holes.
+    pub hole: &'a Mask,
+    /// Pixels whose colour means nothing, as holes: transparent ones. Never a source, never filled.
+    pub void: Option<&'a Mask>,
+    /// The holes' regions; a crop's scale says how far the network could see. Holes of different
+    /// crops are disjoint.
+    pub crops: &'a [Crop],
+    /// Lines that a person wants in the holes, `[1, height, width]`, above one half: colours change
+    /// there.
+    pub drawn: Option<&'a FloatImage>,
+    /// Another seed gives other detail; the same seed the same, bit for bit.
+    pub seed: u64,
+}
+
+/// Looks for the detail of every crop's holes in the photograph around them. Crops without a
+/// source, a whole known patch of 7×7 pixels, have no layer.
 ///
 /// # Errors
-/// [`PictureError::SizeMismatch`] where photograph and mask differ in size.
-pub fn refine(
-    photo: &Photo,
-    unknown: &Mask,
-    crops: &[Crop],
-    seed: u64,
-) -> Result<Vec<Layer>, PictureError> {
-    unknown.check_size(photo.width(), photo.height(), &photo.name())?;
-    window::refine(photo, unknown, crops, seed)
+/// [`PictureError::SizeMismatch`] where photograph, masks and lines differ in size.
+pub fn refine(request: &Request) -> Result<Vec<Layer>, PictureError> {
+    let (width, height) = (request.photo.width(), request.photo.height());
+    let name = request.photo.name();
+    request.hole.check_size(width, height, &name)?;
+    if let Some(void) = request.void {
+        void.check_size(width, height, &name)?;
+    }
+    if let Some(drawn) = request.drawn {
+        Mask::all_known(drawn.width(), drawn.height()).check_size(width, height, &name)?;
+    }
+    window::refine(request)
 }

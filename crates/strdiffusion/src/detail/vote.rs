@@ -7,15 +7,17 @@ use super::energy::bias;
 use super::field::Field;
 use super::pyramid::{BAND, Cell, Level, RADIUS, STEPS, WHITE};
 
-/// Share of the distances below σ², which scales a vote's weight exp(−D / 2σ²).
+/// Share of the distances below σ², which scales a vote's weight exp(−D / 2σ²); and in a level's
+/// last vote, where less blur matters more than agreement.
 const SPREAD: f32 = 0.75;
+const LAST_SPREAD: f32 = 0.4;
 /// σ² is never less, in squared steps of 1/255: among very good patches all count.
 const LEAST_SPREAD: f32 = 4.0;
 /// A patch counts so many times less for each pixel that it lies deeper in the hole.
 const DEPTH: f32 = 1.5;
 const DEEPEST: f32 = 40.0;
 /// Width of the robust mean, in steps of 1/255.
-const ROBUST: f32 = 20.0;
+const ROBUST: f32 = 10.0;
 
 /// Colours in steps of 1/255 and the votes' weight, for each pixel of a level's area; where no
 /// target's patch reaches, the weight is zero.
@@ -38,9 +40,10 @@ pub(super) struct Ballot {
 /// All patches' votes.
 pub(super) fn vote(level: &Level, field: &Field, ballot: Ballot) -> Votes {
     let area = &level.area;
+    let share = if ballot.robust { LAST_SPREAD } else { SPREAD };
     let spread = match ballot.equal {
         true => 1.0,
-        false => field.quantile(level, SPREAD).max(LEAST_SPREAD),
+        false => field.quantile(level, share).max(LEAST_SPREAD),
     };
     let weights: Vec<([f32; 3], f32)> = (0..area.len())
         .into_par_iter()

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::pyramid::{Area, Cell, Pixel, WHITE};
 use super::synthesis::{Synthesis, Window, synthesize};
-use super::{Confidence, Layer};
-use crate::blend::{Blend, blend};
-use crate::picture::{Filter, FloatImage, Mask, Photo, PictureError};
+use super::{Confidence, Layer, Request, drawn};
+use crate::blend::{Blend, blend, continued};
+use crate::picture::{Filter, FloatImage, Mask, PictureError};
 use crate::region::{Crop, Hole};
 
 /// Where patches are taken from: as far around the hole as it is long, within these bounds.
@@ -18,20 +18,19 @@ const MOST_PIXELS: usize = 6_000_000;
 const OVERLAP: usize = 24;
 /// Detail begins at this multiple of the network's resolution, so that a trusted fill seen at that
 /// resolution, through any filter, stays what it was.
-const FINER: f64 = 1.4;
+const FINER: f64 = 1.8;
 /// Windows of fewer pixels than this are worked on side by side.
 const SMALL: usize = 512 * 512;
 
 /// The detail of every crop's holes, each from a window of its own; none for holes without a whole
 /// known patch around. No window reads what another has made, so their order does not matter.
-pub(super) fn refine(
-    photo: &Photo,
-    unknown: &Mask,
-    crops: &[Crop],
-    seed: u64,
-) -> Result<Vec<Layer>, PictureError> {
-    let places: Vec<Place> = crops.iter().map(|crop| Place::of(crop, unknown)).collect();
-    let one = |place: &Place| place.refine(photo, unknown, seed);
+pub(super) fn refine(request: &Request) -> Result<Vec<Layer>, PictureError> {
+    let places: Vec<Place> = request
+        .crops
+        .iter()
+        .map(|crop| Place::of(crop, request.hole))
+        .collect();
+    let one = |place: &Place| place.refine(request);
     let (small, large): (Vec<_>, Vec<_>) =
         (places.iter().enumerate()).partition(|(_, place)| place.window.len() < SMALL);
     let mut layers: Vec<(usize, Option<Layer>)> = small
@@ -53,7 +52,7 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn of(crop: &'a Crop, unknown: &Mask) -> Self {
+    fn of(crop: &'a Crop, hole: &Mask) -> Self {
         let runs = || crop.holes.iter().flat_map(Hole::runs);
         let left = runs().map(|run| run.start).min().unwrap_or(crop.x);
         let right = runs().map(|run| run.end).max().unwrap_or(crop.x);
@@ -65,7 +64,7 @@ impl<'a> Place<'a> {
             width: right - left,
             height: bottom - top,
         };
-        let size = [unknown.width(), unknown.height()];
+        let size = [hole.width(), hole.height()];
         let mut margin = holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]);
         while margin > MARGIN[0] && holes.grown(margin, size).len() > MOST_PIXELS {
             margin = (margin * 4 / 5).max(MARGIN[0]);
@@ -77,39 +76,55 @@ impl<'a> Place<'a> {
         }
     }
 
-    fn refine(
-        &self,
-        photo: &Photo,
-        unknown: &Mask,
-        seed: u64,
-    ) -> Result<Option<Layer>, PictureError> {
+    fn refine(&self, request: &Request) -> Result<Option<Layer>, PictureError> {
+        let photo = request.photo;
         let Area {
             x,
             y,
             width,
             height,
         } = self.window;
-        let size = [unknown.width(), unknown.height()];
-        let own = self.holes.grown(OVERLAP, size);
-        let cells = (0..self.window.len())
+        let own = self.holes.grown(OVERLAP, [photo.width(), photo.height()]);
+        let is_void = |x, y| request.void.is_some_and(|void| void.is_hole(x, y));
+        let cells: Vec<Cell> = (0..self.window.len())
             .map(|i| {
                 let (x, y) = (x + i % width, y + i / width);
-                match (unknown.is_hole(x, y), own.contains(x, y)) {
-                    (false, _) => Cell::Known,
-                    (true, true) => Cell::Hole,
-                    (true, false) => Cell::Unknown,
+                match request.hole.is_hole(x, y) {
+                    true if own.contains(x, y) => Cell::Hole,
+                    false if !is_void(x, y) => Cell::Known,
+                    _ => Cell::Unknown,
                 }
             })
             .collect();
+        let mut picture = photo.crop_rgb_f32(x, y, width, height);
+        if let Some(void) = request.void {
+            // Its colours are nobody's; what is around goes on there.
+            let void = void.crop(x, y, width, height);
+            let outside = request.hole.crop(x, y, width, height);
+            let void = void.keep().iter().zip(outside.keep());
+            let void = void.map(|(&void, &hole)| void.max(1 - hole)).collect();
+            picture = continued(&picture, &Mask::from_keep(width, height, void)?);
+        }
+        let mut pixels = pixels_of(&picture);
+        drop(picture);
+        let mut scale = (1.0 / self.crop.scale()) as f32;
+        if let Some(drawn) = request.drawn {
+            let lines = drawn.crop(x, y, width, height);
+            let is_line: Vec<bool> = lines.data().iter().map(|&v| v > 0.5).collect();
+            if drawn::obey(&mut pixels, &cells, &is_line, width) {
+                // The lines are as fine as the photograph.
+                scale = 1.0;
+            }
+        }
         let window = Window {
             width,
             height,
-            pixels: pixels_of(&photo.crop_rgb_f32(x, y, width, height)),
+            pixels,
             cells,
-            scale: (1.0 / self.crop.scale()) as f32,
+            scale,
         };
         // Every window draws from a stream of its own.
-        let seed = seed ^ ((self.holes.y as u64) << 32 | self.holes.x as u64);
+        let seed = request.seed ^ ((self.holes.y as u64) << 32 | self.holes.x as u64);
         let Some(found) = synthesize(window, seed) else {
             return Ok(None);
         };

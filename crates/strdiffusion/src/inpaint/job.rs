@@ -3,13 +3,13 @@
 
 use super::mirror::{mirror, mirror_mask};
 use super::{FillOptions, Filled, Inpainter, Scale};
-use crate::blend::Blend;
+use crate::blend::{Blend, blend, even};
 use crate::conditions::Task;
 use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask, Photo};
-use crate::region::{self, Crop, RegionOptions};
+use crate::region::{self, Crop, Hole, RegionOptions};
 use crate::sampler::Evaluations;
 use crate::sampling::Sampler;
 
@@ -154,7 +154,10 @@ impl<'a> Job<'a> {
         evaluations: Evaluations,
     ) -> Result<()> {
         let [width, height] = self.size(region);
-        let texture = texture.crop(0, 0, width, height);
+        let mut texture = texture.crop(0, 0, width, height);
+        if matches!(self.regions, Regions::Whole) && self.options.scale == Scale::Auto {
+            self.go_on_evenly(&mut texture)?;
+        }
         match &self.regions {
             Regions::Whole => self
                 .filled
@@ -174,6 +177,24 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Holes with even surroundings in a photograph that was seen as a whole. (A crop sees to its
+    /// own.)
+    fn go_on_evenly(&self, texture: &mut FloatImage) -> Result<()> {
+        let known = self.filled.photo.to_rgb_f32();
+        let holes = region::find_holes(&self.unknown);
+        let even = even::spread(&known, &self.unknown, &holes, [0, 0], texture);
+        if even.is_empty() {
+            return Ok(());
+        }
+        let mut keep = vec![1; known.width() * known.height()];
+        for run in even.into_iter().flat_map(Hole::runs) {
+            keep[run.y * known.width()..][run.start..run.end].fill(0);
+        }
+        let fill = Mask::from_keep(known.width(), known.height(), keep)?;
+        blend(&known, &self.unknown, &fill, texture, Blend::Membrane)?;
+        Ok(())
+    }
+
     /// The filled photograph, with its detail.
     pub fn finish(mut self) -> Result<Filled> {
         let strength = match self.options.detail {
@@ -187,12 +208,32 @@ impl<'a> Job<'a> {
             Regions::Crops(crops) => crops,
             Regions::Whole => region::at_own_scale(&self.hole),
         };
-        filled.layers = detail::refine(&filled.photo, &self.hole, &crops, self.options.seed)?;
+        let void = void(&filled.photo, &self.hole)?;
+        filled.layers = detail::refine(&detail::Request {
+            photo: &filled.photo,
+            hole: &self.hole,
+            void: void.as_ref(),
+            crops: &crops,
+            drawn: self.options.drawn_edges.as_ref(),
+            seed: self.options.seed,
+        })?;
         for layer in &filled.layers {
             layer.paste(&mut filled.photo, strength)?;
         }
         Ok(self.filled)
     }
+}
+
+/// Wholly transparent pixels outside the hole, as holes of a mask; none where there are none.
+fn void(photo: &Photo, hole: &Mask) -> Result<Option<Mask>> {
+    let Some(alpha) = photo.alpha() else {
+        return Ok(None);
+    };
+    let shown = (alpha.iter().zip(hole.keep()))
+        .map(|(&alpha, &keep)| u8::from(alpha > 0.0 || keep == 0))
+        .collect();
+    let void = Mask::from_keep(hole.width(), hole.height(), shown)?;
+    Ok((!void.is_empty()).then_some(void))
 }
 
 fn check_drawing(drawn: &FloatImage, width: usize, height: usize) -> Result<()> {

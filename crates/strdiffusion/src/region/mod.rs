@@ -11,6 +11,5 @@ mod holes;
 mod plan;
 
 pub use fill::{FillError, fill_regions};
-pub(crate) use holes::Bounds;
 pub use holes::{Hole, Run, find_holes};
 pub use plan::{Crop, InvalidOptions, RegionOptions, at_own_scale, plan};
