@@ -137,6 +137,7 @@ impl Report<'_> {
             "hole_fraction": filled.map_or(0.0, |filled| filled.hole_fraction),
             "regions": filled.map_or(0, |filled| filled.regions),
             "seconds": self.start.elapsed().as_secs_f64(),
+            "detail": filled.map(Filled::holes).unwrap_or_default(),
             "evaluations": filled.map(|filled| filled.evaluations).unwrap_or_default(),
         })
     }
