@@ -38,6 +38,7 @@ use crate::weights::host_values;
 use job::Job;
 
 pub use hole_detail::{HoleDetail, set_detail};
+pub use provenance::Provenance;
 
 /// Most pictures that pass through the networks together where no other limit was set.
 const MOST_TOGETHER: usize = 8;

@@ -90,8 +90,8 @@ impl Studio {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
-        let text = self.inpainter.provenance(&model, options);
-        Ok(filled.photo.save_with_text(output, &text)?)
+        let provenance = self.inpainter.provenance(&model, options);
+        Ok(filled.photo.save_with_text(output, &provenance.texts())?)
     }
 }
 
