@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { PNG } from 'pngjs';
 import {
+  chooseDrawnFile,
   draw,
   hasHole,
   inMode,
@@ -143,6 +144,101 @@ test('the result is downloaded at full size, and outside the hole it is the phot
   }
   assert.ok(changed > mask.count / 2, `${changed} of ${mask.count} pixels are new`);
   assert.equal(outside, 0);
+});
+
+/** The pixels of a picture that the page can show. */
+function pixelsOf(page, address) {
+  return page.evaluate(async (src) => {
+    const image = Object.assign(new Image(), { src });
+    await image.decode();
+    const ctx = new OffscreenCanvas(image.naturalWidth, image.naturalHeight).getContext('2d');
+    ctx.drawImage(image, 0, 0);
+    return ctx.getImageData(0, 0, image.naturalWidth, image.naturalHeight).data.join();
+  }, address);
+}
+
+const downloadOf = (page) => page.$eval('#download', (link) => link.href);
+
+/** Waits until the picture that goes with the slider is there. */
+const settled = (page) => page.waitForSelector('#results[aria-busy=false]');
+
+test('a finished fill is shown with another share of its detail, without filling again', async () => {
+  const asked = [];
+  page.on('request', (request) => asked.push(request.url()));
+  await openExample(page);
+  await setField(page, 'candidates', 1);
+  await page.click('#fill');
+  await inMode(page, 'result');
+  assert.match(await textOf(page, 'detail-note'), /^Detail: (good|fair|poor) match/);
+  assert.match(await page.$eval('#detail-note', (note) => note.title), /^Confidence [01]\.\d\d/);
+  const whole = await pixelsOf(page, await downloadOf(page));
+  const onScreen = () => page.$eval('#view', (canvas) => canvas.toDataURL());
+  const before = await onScreen();
+
+  await page.focus('#detail');
+  await page.keyboard.press('Home'); // all the way to none
+  assert.equal(await downloadOf(page), ''); // what is shown is not yet what was asked for
+  await settled(page);
+  assert.equal(await textOf(page, 'detail-value'), '0 %');
+  assert.equal(await page.$eval('#detail', (slider) => slider.ariaValueText), '0 percent');
+  assert.match(await textOf(page, 'status'), /0 percent of the detail/);
+  const none = await pixelsOf(page, await downloadOf(page));
+  assert.notEqual(none, whole);
+  assert.notEqual(await onScreen(), before);
+  const [address] = asked.filter((url) => url.includes('detail='));
+  assert.equal(new URL(address).searchParams.get('detail'), '0');
+  assert.equal(none, await pixelsOf(page, address));
+
+  await page.keyboard.press('End');
+  await settled(page);
+  assert.equal(await pixelsOf(page, await downloadOf(page)), whole);
+  assert.equal(asked.filter((url) => url.endsWith('/v1/jobs')).length, 1);
+});
+
+test('each candidate keeps its own share of detail', async () => {
+  await openExample(page);
+  await page.click('#fill');
+  await inMode(page, 'result');
+  await setField(page, 'detail', 40);
+  await page.waitForSelector('#results[aria-busy=true]');
+  await settled(page);
+  const pick = async (number) => {
+    const [first, second] = await page.$$('#thumbs input');
+    await (number === 1 ? first : second).click();
+    await page.waitForFunction((seed) => document.getElementById('result-note').textContent.startsWith(`Seed ${seed} `), {}, number - 1);
+  };
+  await pick(2);
+  assert.equal(await textOf(page, 'detail-value'), '100 %');
+  await pick(1);
+  assert.equal(await textOf(page, 'detail-value'), '40 %');
+});
+
+test('a photo with nothing to take detail from has no share to choose', async () => {
+  const square = [['#777', 0, 0, 8, 8]];
+  await chooseDrawnFile(page, 'photo-file', 'tiny.png', 'image/png', 8, 8, square);
+  await inMode(page, 'paint');
+  const hole = [['#fff', 2, 2, 4, 4]];
+  await chooseDrawnFile(page, 'mask-file', 'mask.png', 'image/png', 8, 8, hole);
+  await page.waitForFunction(() => document.getElementById('fill').getAttribute('aria-disabled') === 'false');
+  await page.click('#fill');
+  await inMode(page, 'result');
+  assert.ok(await page.$eval('#detail', (slider) => slider.disabled));
+  assert.match(await textOf(page, 'detail-note'), /^Detail: none/);
+});
+
+test('detail of a fill that the server has forgotten stays as it is', async () => {
+  let job = '';
+  page.on('request', (request) => (job = /\/v1\/jobs\/[^/]+/.exec(request.url())?.[0] ?? job));
+  await openExample(page);
+  await page.click('#fill');
+  await inMode(page, 'result');
+  const before = await downloadOf(page);
+  await page.evaluate((path) => fetch(path, { method: 'DELETE' }), job);
+  await setField(page, 'detail', 50);
+  assert.match(await waitForMessage(page), /no longer has this fill/);
+  assert.equal(await textOf(page, 'detail-value'), '100 %');
+  assert.equal(await downloadOf(page), before);
+  page.problems = page.problems.filter((text) => !text.includes('404'));
 });
 
 test('a person goes on from a result, and can undo that', async () => {

@@ -76,9 +76,13 @@ export async function deleteJob(id) {
   await request(`jobs/${id}`, { method: 'DELETE', keepalive: true });
 }
 
-/** A candidate at full size. */
-export async function getCandidate(id, index) {
-  return (await request(`jobs/${id}/candidates/${index}`)).blob();
+/**
+ * A candidate at full size.
+ * @param {{detail?: number, signal?: AbortSignal}} options detail: another share of it, 0 to 1
+ */
+export async function getCandidate(id, index, { detail, signal } = {}) {
+  const query = detail === undefined ? '' : `?detail=${detail}`;
+  return (await request(`jobs/${id}/candidates/${index}${query}`, { signal })).blob();
 }
 
 /**

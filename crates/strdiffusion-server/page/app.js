@@ -42,7 +42,7 @@ function setMode(next) {
   show(mode === 'paint', byId('open-mask'));
   show(mode === 'result', byId('results'), byId('result-actions'), byId('download'));
   for (const id of ['tools', 'settings']) byId(id).inert = mode === 'fill';
-  if (mode !== 'result') compare.with(null);
+  if (mode !== 'result') results.leave();
   pointer.showRing();
   refresh();
 }
@@ -138,6 +138,7 @@ async function startFill() {
 
 async function finish(state) {
   if (results.list.length > 0) {
+    results.job = state.id;
     await results.choose(results.list[0]);
     setMode('result');
     compare.with(results.chosen.photo);

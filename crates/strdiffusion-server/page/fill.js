@@ -11,8 +11,8 @@ const MOST_FAILURES = 4;
  * @param {object} settings as `Settings.read` gives them
  * @param {AbortSignal} signal cancels the job
  * @param {{state: Function, step: Function, candidate: Function}} on told what happens;
- *   `candidate` gets `{ index, seed, blob }`
- * @returns {Promise<object>} the last state of the job
+ *   `candidate` gets `{ index, seed, detail, blob }`
+ * @returns {Promise<object>} the last state of the job, which the server keeps
  */
 export async function fill(painting, settings, signal, on) {
   const form = await formFrom(painting, settings);
@@ -21,22 +21,18 @@ export async function fill(painting, settings, signal, on) {
   const leave = () => void deleteJob(id).catch(() => {}); // nobody waits for it any more
   addEventListener('pagehide', leave);
   const fetches = new Map();
-  const take = ({ index, seed }) => {
+  const take = ({ index, seed, detail }) => {
     if (fetches.has(index)) return;
     fetches.set(
       index,
-      getCandidate(id, index).then((blob) => on.candidate({ index, seed, blob })),
+      getCandidate(id, index).then((blob) => on.candidate({ index, seed, detail, blob })),
     );
   };
   try {
     const state = await follow(id, signal, { ...on, candidate: take });
     const fetched = Promise.all(fetches.values());
-    if (state.state === 'done') {
-      await fetched;
-      leave(); // the page holds the results now; the server need not
-    } else {
-      await fetched.catch(() => {}); // those that came are kept
-    }
+    if (state.state === 'done') await fetched;
+    else await fetched.catch(() => {}); // those that came are kept
     return state;
   } catch (error) {
     leave();
@@ -122,5 +118,5 @@ function follow(id, signal, on) {
 
 /** A state's finished candidates; the address of each ends with its index. */
 function candidatesOf(state) {
-  return (state.candidates ?? []).map(({ seed, url }) => ({ seed, index: Number(url.split('/').pop()) }));
+  return (state.candidates ?? []).map(({ seed, url, detail }) => ({ seed, detail, index: Number(url.split('/').pop()) }));
 }

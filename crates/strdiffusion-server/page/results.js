@@ -1,9 +1,11 @@
+import { deleteJob } from './api.js';
+import { Detail } from './detail.js';
 import { byId, show } from './dom.js';
 import { readPhoto, stemOf } from './photo.js';
 
 const THUMB = 144;
 
-/** The candidates of a fill: thumbnails to pick from, the one picked, its download. */
+/** The candidates of a fill: thumbnails to pick from, the one picked, its detail, its download. */
 export class Results {
   /**
    * @param {import('./painting.js').Painting} painting
@@ -14,14 +16,18 @@ export class Results {
     this.painting = painting;
     this.compare = compare;
     this.replay = replay;
-    this.list = []; // { index, seed, blob, url }
+    this.list = []; // { index, seed, detail, share, blob, url }
     this.chosen = null; // { candidate, photo }
+    this.job = null; // the server keeps it for the sake of its detail
+    this.detail = new Detail(this);
+    addEventListener('pagehide', () => this.forgetJob());
   }
 
   /** Forgets the candidates of the last fill. */
   clear() {
+    this.leave();
+    this.forgetJob();
     this.choosing = null;
-    this.compare.with(null);
     this.replay.clear();
     this.chosen?.photo.close();
     this.chosen = null;
@@ -30,9 +36,20 @@ export class Results {
     byId('thumbs').replaceChildren();
   }
 
+  /** The results are no longer looked at. */
+  leave() {
+    this.compare.with(null);
+    this.detail.stop();
+  }
+
+  forgetJob() {
+    if (this.job) void deleteJob(this.job).catch(() => {});
+    this.job = null;
+  }
+
   /** Adds a candidate that was completed. */
-  async add({ index, seed, blob }) {
-    const candidate = { index, seed, blob, url: URL.createObjectURL(blob) };
+  async add({ index, seed, detail, blob }) {
+    const candidate = { index, seed, detail, share: 1, blob, url: URL.createObjectURL(blob) };
     this.list.push(candidate);
     this.list.sort((a, b) => a.index - b.index);
     const photo = await readPhoto(blob, `candidate ${index + 1}`);
@@ -48,16 +65,36 @@ export class Results {
     candidate.label.querySelector('input').checked = true;
     const photo = await readPhoto(candidate.blob, this.nameOf(candidate));
     if (this.choosing !== candidate) return photo.close(); // another was picked meanwhile
+    this.present(candidate, photo);
+    this.replay.show(candidate.index);
+    byId('result-note').textContent =
+      `Seed ${candidate.seed} · ${photo.width} × ${photo.height} pixels. Pixels outside the hole are unchanged.`;
+    byId('download').download = this.nameOf(candidate);
+    this.detail.of(candidate);
+  }
+
+  /**
+   * Puts another picture in the place of the candidate that is shown.
+   * @returns {Promise<boolean>} whether it is shown now; not where it was aborted
+   */
+  async replace(candidate, blob, signal) {
+    const photo = await readPhoto(blob, this.nameOf(candidate));
+    if (signal.aborted) {
+      photo.close();
+      return false;
+    }
+    URL.revokeObjectURL(candidate.url);
+    Object.assign(candidate, { blob, url: URL.createObjectURL(blob) });
+    this.drawThumbnail(candidate.label.querySelector('canvas'), photo);
+    this.present(candidate, photo);
+    return true;
+  }
+
+  present(candidate, photo) {
     const previous = this.chosen?.photo;
     this.chosen = { candidate, photo };
     this.compare.with(photo);
-    this.replay.show(candidate.index);
     previous?.close();
-    byId('result-note').textContent =
-      `Seed ${candidate.seed} · ${photo.width} × ${photo.height} pixels. Pixels outside the hole are unchanged.`;
-    const download = byId('download');
-    download.href = candidate.url;
-    download.download = this.nameOf(candidate);
   }
 
   /** Hands over the result that is shown, so that it can become the photo. */
@@ -73,11 +110,15 @@ export class Results {
     return `${stem}-filled-${seed}.png`;
   }
 
+  drawThumbnail(canvas, photo) {
+    canvas.width = canvas.height = THUMB;
+    drawAround(canvas.getContext('2d'), photo, this.painting.hole.bounds());
+  }
+
   /** A radio button with the filled place as its picture. */
   thumbnail(candidate, photo) {
     const canvas = document.createElement('canvas');
-    canvas.width = canvas.height = THUMB;
-    drawAround(canvas.getContext('2d'), photo, this.painting.hole.bounds());
+    this.drawThumbnail(canvas, photo);
     const input = document.createElement('input');
     Object.assign(input, { type: 'radio', name: 'candidate', value: String(candidate.index) });
     input.setAttribute('aria-label', `Candidate ${candidate.index + 1}, seed ${candidate.seed}`);

@@ -30,7 +30,7 @@ export class Settings {
     this.model = model;
     this.reset();
     byId('model-note').textContent =
-      `Model “${model.name}” on ${model.device}. It works at ${model.resolution} × ${model.resolution} pixels around each hole, so large holes come out soft.`;
+      `Model “${model.name}” on ${model.device}. It works at ${model.resolution} × ${model.resolution} pixels around each hole; finer detail comes from the photo itself.`;
   }
 
   reset() {

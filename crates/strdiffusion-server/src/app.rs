@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{ServerConfig, ServerLimits};
 use crate::engine::Engine;
@@ -17,7 +17,7 @@ use crate::queue::Queue;
 use crate::store::Store;
 use crate::worker::Running;
 
-/// Requests whose pictures are decoded at the same time.
+/// Requests whose pictures are decoded or encoded at the same time.
 const DECODERS: usize = 2;
 
 /// What all requests and the worker share.
@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub running: Running,
     pub metrics: Arc<Metrics>,
     pub uploads: UploadMemory,
-    pub decoders: Semaphore,
+    decoders: Arc<Semaphore>,
     /// Told whenever a candidate is fetched.
     pub fetched: Notify,
     /// Only this machine can connect.
@@ -50,7 +50,7 @@ impl App {
             running: Running::default(),
             metrics,
             uploads: UploadMemory::new(&limits),
-            decoders: Semaphore::new(DECODERS),
+            decoders: Arc::new(Semaphore::new(DECODERS)),
             fetched: Notify::new(),
             local_only: address.ip().is_loopback(),
             shutting_down: AtomicBool::new(false),
@@ -59,6 +59,12 @@ impl App {
         };
         let engines = config.models.into_iter().map(|m| m.engine).collect();
         (Arc::new(app), engines)
+    }
+
+    /// Leave to decode or encode a picture, as soon as few others do.
+    pub async fn decoding_permit(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let permit = Arc::clone(&self.decoders).acquire_owned().await;
+        permit.map_err(|_| ApiError::internal()) // it is never closed
     }
 
     pub fn is_shutting_down(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What fills photographs: the library's [`Inpainter`], or a stand-in for it.
 
-use strdiffusion::inpaint::OnBatchProgress;
+use strdiffusion::inpaint::{OnBatchProgress, Provenance};
 use strdiffusion::model::ModelConfig;
 use strdiffusion::{FillOptions, FillRequest, Filled, Inpainter, Result};
 
@@ -9,8 +9,8 @@ pub trait Engine: Send {
     /// The model's settings.
     fn config(&self) -> &ModelConfig;
 
-    /// What a fill is made with, as keywords and texts for a PNG; see [`Inpainter::provenance`].
-    fn provenance(&self, model: &str, options: &FillOptions) -> Vec<(&'static str, String)>;
+    /// What a fill is made with; see [`Inpainter::provenance`].
+    fn provenance(&self, model: &str, options: &FillOptions) -> Provenance;
 
     /// Fills each request; one result for each, in order. See [`Inpainter::fill_batch`].
     fn fill_batch(
@@ -25,7 +25,7 @@ impl Engine for Inpainter {
         &self.model().config
     }
 
-    fn provenance(&self, model: &str, options: &FillOptions) -> Vec<(&'static str, String)> {
+    fn provenance(&self, model: &str, options: &FillOptions) -> Provenance {
         Inpainter::provenance(self, model, options)
     }
 

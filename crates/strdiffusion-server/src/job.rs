@@ -4,12 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
+use strdiffusion::HoleDetail;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
+use crate::candidate::Candidate;
 use crate::error::{ApiError, Code};
 use crate::metrics::{Metrics, Outcome};
 
@@ -74,6 +75,8 @@ struct CandidateView {
     index: usize,
     seed: u64,
     url: String,
+    /// One entry for each hole that has some.
+    detail: Vec<HoleDetail>,
 }
 
 /// How far one candidate is.
@@ -115,7 +118,7 @@ struct Progress {
     started: Option<Instant>,
     ended: Option<Instant>,
     done: Vec<usize>,
-    results: Vec<Option<Bytes>>,
+    results: Vec<Option<Arc<Candidate>>>,
     fetched: Vec<bool>,
     error: Option<ApiError>,
     /// None once the job has ended.
@@ -190,11 +193,13 @@ impl Job {
 
     /// Bytes of the complete candidates.
     pub fn result_bytes(&self) -> usize {
-        self.lock().results.iter().flatten().map(Bytes::len).sum()
+        let progress = self.lock();
+        let complete = progress.results.iter().flatten();
+        complete.map(|candidate| candidate.bytes()).sum()
     }
 
-    /// A candidate's picture, if it is complete; from then on it counts as fetched.
-    pub fn fetch(&self, candidate: usize) -> Option<Bytes> {
+    /// A candidate, if it is complete; from then on it counts as fetched.
+    pub fn fetch(&self, candidate: usize) -> Option<Arc<Candidate>> {
         let mut progress = self.lock();
         let result = progress.results.get(candidate)?.clone()?;
         progress.fetched[candidate] = true;
@@ -232,18 +237,18 @@ impl Job {
             width: self.width,
             height: self.height,
             candidates: candidates
-                .filter(|(_, result)| result.is_some())
-                .map(|(index, _)| self.candidate(index))
+                .filter_map(|(index, result)| Some(self.candidate(index, result.as_ref()?)))
                 .collect(),
             error: progress.error.clone(),
         }
     }
 
-    fn candidate(&self, index: usize) -> CandidateView {
+    fn candidate(&self, index: usize, candidate: &Candidate) -> CandidateView {
         CandidateView {
             index,
             seed: self.seeds[index],
             url: format!("/v1/jobs/{}/candidates/{index}", self.id),
+            detail: candidate.holes.clone(),
         }
     }
 
@@ -325,13 +330,13 @@ impl Job {
     }
 
     /// A candidate is complete; with the last one the job is done.
-    pub fn complete(&self, candidate: usize, png: Bytes) {
+    pub fn complete(&self, number: usize, candidate: Candidate) {
         let mut progress = self.lock();
         if progress.state != State::Running {
             return;
         }
-        progress.results[candidate] = Some(png);
-        progress.send(|_| event("candidate", &self.candidate(candidate)));
+        progress.send(|_| event("candidate", &self.candidate(number, &candidate)));
+        progress.results[number] = Some(Arc::new(candidate));
         if progress.results.iter().all(Option::is_some) {
             self.end(progress, State::Done, None);
         }

@@ -31,6 +31,7 @@
 #![warn(missing_docs)]
 
 mod app;
+mod candidate;
 mod config;
 mod decode;
 mod drain;

@@ -33,12 +33,13 @@ const VECTORS: &str = "image/svg+xml";
 const INDEX: Asset = asset!("index.html", HTML);
 
 /// Everything below `/assets/`.
-const ASSETS: [Asset; 27] = [
+const ASSETS: [Asset; 28] = [
     asset!("announce.js", SCRIPT),
     asset!("api.js", SCRIPT),
     asset!("app.js", SCRIPT),
     asset!("canvas-view.js", SCRIPT),
     asset!("compare.js", SCRIPT),
+    asset!("detail.js", SCRIPT),
     asset!("dom.js", SCRIPT),
     asset!("example.js", SCRIPT),
     asset!("files.js", SCRIPT),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use strdiffusion::Detail;
 use strdiffusion::sampling::Sampler;
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ pub(crate) struct Task {
     /// Index of the model.
     pub model: usize,
     pub sampler: Sampler,
+    pub detail: Detail,
     pub pictures: Pictures,
     /// Sizes of the regions as the model sees them.
     pub regions: Vec<(usize, usize)>,

@@ -1,6 +1,8 @@
 //! The `settings` of a request: JSON in, a sampler out.
 
 use serde::Deserialize;
+use serde_json::Value;
+use strdiffusion::Detail;
 use strdiffusion::fast::FastSampler;
 use strdiffusion::sampler::PaperSampler;
 use strdiffusion::sampling::{Sampler, SamplerName};
@@ -23,6 +25,7 @@ pub(crate) struct Settings {
     sampler: Option<SamplerName>,
     resampling: Option<usize>,
     previews: Option<bool>,
+    detail: Option<Value>,
     model: Option<String>,
 }
 
@@ -62,6 +65,22 @@ impl Settings {
     /// Whether step events shall have pictures.
     pub fn previews(&self) -> bool {
         self.previews.unwrap_or(true)
+    }
+
+    /// How much detail is asked for: the command's words, but a number as a number.
+    pub fn detail(&self) -> Result<Detail, ApiError> {
+        let parsed = match &self.detail {
+            None => return Ok(Detail::default()),
+            Some(Value::Number(share)) => share.to_string().parse().ok(),
+            Some(Value::String(word)) if word == "auto" || word == "off" => word.parse().ok(),
+            Some(_) => None,
+        };
+        parsed.ok_or_else(|| {
+            let found = self.detail.clone().unwrap_or_default();
+            bad(format!(
+                "settings: detail is {found}; it must be \"auto\", \"off\" or a number from 0 to 1"
+            ))
+        })
     }
 
     /// Index of the model that is asked for.

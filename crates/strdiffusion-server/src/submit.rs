@@ -41,16 +41,19 @@ pub(crate) async fn submit(
     }
     let model = settings.model(&app.models)?;
     let (sampler, steps) = settings.sampler(&app.models[model])?;
+    let detail = settings.detail()?;
     let resolution = app.models[model].resolution;
     let limits = app.limits.picture();
-    let permit = app.decoders.acquire().await;
+    let permit = app.decoding_permit().await?;
     let decoded = tokio::task::spawn_blocking(move || {
+        // Until the work is done, whether or not anyone still waits for it.
+        let _held = permit;
         let pictures = Pictures::decode(&form, &limits)?;
         let regions = pictures.regions(resolution);
         Ok::<_, ApiError>((pictures, regions))
     });
     let decoded = decoded.await.map_err(|_| ApiError::internal());
-    drop((permit, memory));
+    drop(memory);
     let (pictures, regions) = decoded??;
     let job = Job::new(
         (pictures.photo.width(), pictures.photo.height()),
@@ -63,6 +66,7 @@ pub(crate) async fn submit(
         job: Arc::clone(&job),
         model,
         sampler,
+        detail,
         pictures,
         regions,
     };

@@ -5,9 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use strdiffusion::inpaint::Provenance;
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Progress};
 
 use crate::app::App;
+use crate::candidate::Candidate;
 use crate::engine::Engine;
 use crate::error::{ApiError, Code};
 use crate::job::{Job, Previews, Step};
@@ -120,8 +122,9 @@ fn fill_places(
         match filled.next() {
             Some(Ok(filled)) => {
                 app.metrics.evaluations(&filled.evaluations);
-                let texts = engine.provenance(&app.models[task.model].name, &options);
-                deliver(&task.job, candidate, &filled, &texts);
+                let model = &app.models[task.model].name;
+                let provenance = engine.provenance(model, &options);
+                deliver(&task.job, candidate, filled, provenance);
             }
             Some(Err(error)) => end_without_result(&task.job, &error),
             None => task.job.fail(ApiError::internal()),
@@ -138,6 +141,7 @@ fn request(task: &Task, candidate: usize) -> FillRequest {
             seed: task.job.seeds[candidate],
             sampler: Some(task.sampler),
             drawn_edges: task.pictures.drawn_edges.clone(),
+            detail: task.detail,
             ..FillOptions::default()
         },
     }
@@ -164,12 +168,12 @@ fn report(job: &Job, candidate: usize, progress: &Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-fn deliver(job: &Job, candidate: usize, filled: &Filled, texts: &[(&str, String)]) {
+fn deliver(job: &Job, number: usize, filled: Filled, provenance: Provenance) {
     if job.state().is_end() {
         return;
     }
-    match filled.photo.encode_png_with_text(texts) {
-        Ok(png) => job.complete(candidate, png.into()),
+    match Candidate::new(filled, provenance) {
+        Ok(candidate) => job.complete(number, candidate),
         Err(error) => {
             tracing::error!(%error, "a result could not be written as PNG");
             job.fail(ApiError::internal());

@@ -39,5 +39,5 @@ pub mod weights;
 pub use burn::tensor::Device;
 pub use detail::Detail;
 pub use error::{Error, Result};
-pub use inpaint::{FillOptions, FillRequest, Filled, Inpainter, Progress, Scale};
+pub use inpaint::{FillOptions, FillRequest, Filled, HoleDetail, Inpainter, Progress, Scale};
 pub use strdiffusion_kernels::{Recycler, when_exhausted};

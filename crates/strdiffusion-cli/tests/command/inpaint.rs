@@ -284,6 +284,52 @@ fn drawn_structure_changes_the_fill() {
 }
 
 #[test]
+fn detail_changes_the_hole_alone_and_is_reported() {
+    let bench = Bench::with_photo();
+    let fill = |out: &str, detail: &str| {
+        let run = format!("inpaint photo.png -m mask.png -o {out} --json {detail}");
+        let result = objects(&bench.run_well(&run)).pop().unwrap();
+        let picture = image::open(bench.path(out)).unwrap().to_rgb8();
+        (result["detail"].clone(), picture)
+    };
+    let (report, auto) = fill("auto.png", "");
+    let (nothing, off) = fill("off.png", "--detail off");
+    let mut changed = 0;
+    for (x, y, pixel) in auto.enumerate_pixels() {
+        let same = off.get_pixel(x, y) == pixel;
+        assert!(same || is_hole(x, y), "pixel {x}, {y}");
+        changed += usize::from(!same);
+    }
+    assert!(changed > 0);
+    assert_eq!(nothing, serde_json::json!([]));
+    let [hole] = report.as_array().unwrap().as_slice() else {
+        panic!("one hole, one entry: {report}");
+    };
+    let expected = [
+        ("x", 6),
+        ("y", 5),
+        ("width", 8),
+        ("height", 6),
+        ("pixels", 48),
+    ];
+    for (key, value) in expected {
+        assert_eq!(hole[key], value, "{key}");
+    }
+    for key in ["confidence", "trust"] {
+        assert!((0.0..=1.0).contains(&hole[key].as_f64().unwrap()), "{key}");
+    }
+    let refused = bench.run("inpaint photo.png -m mask.png -o out.png --detail 2");
+    assert_eq!(refused.status.code(), Some(2));
+    let error = text(&refused.stderr);
+    let line = error.lines().next().unwrap();
+    assert!(
+        line.contains("--detail") && line.contains("auto, off or a number from 0"),
+        "{line}"
+    );
+    assert!(!bench.path("out.png").exists());
+}
+
+#[test]
 fn losing_16_bits_to_the_format_is_said() {
     let bench = Bench::with_photo();
     photo_16_bit(24, 20).save(bench.path("deep.png")).unwrap();

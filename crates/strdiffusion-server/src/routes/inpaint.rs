@@ -26,14 +26,14 @@ pub(crate) async fn inpaint(
     };
     job.wait().await;
     drop(waiter);
-    let Some(png) = job.fetch(0) else {
+    let Some(candidate) = job.fetch(0) else {
         return Err(job.error().unwrap_or_else(ApiError::internal));
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
         (SEED, HeaderValue::from(job.seeds[0])),
     ];
-    Ok((headers, png).into_response())
+    Ok((headers, candidate.png.clone()).into_response())
 }
 
 /// Cancels the job when the client goes away: its request is dropped then.

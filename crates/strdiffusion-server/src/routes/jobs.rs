@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use strdiffusion::Detail;
 use uuid::Uuid;
 
 use super::inpaint::SEED;
 use crate::app::App;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::events::stream_of;
 use crate::job::{Job, JobView};
 use crate::submit::{Purpose, submit};
@@ -46,22 +48,53 @@ pub(crate) async fn events(
     Ok(stream_of(job).into_response())
 }
 
+/// What may be asked of a candidate.
+#[derive(Deserialize)]
+pub(crate) struct Wishes {
+    /// Another share of its detail, in the words of [`Detail`].
+    detail: Option<String>,
+}
+
+impl Wishes {
+    fn detail(query: Result<Query<Self>, QueryRejection>) -> Result<Option<Detail>, ApiError> {
+        let bad = |text: String| ApiError::new(Code::BadSettings, text);
+        let Query(wishes) = query.map_err(|error| bad(format!("the query: {error}")))?;
+        let detail = wishes.detail.map(|word| word.parse()).transpose();
+        detail.map_err(|error: strdiffusion::detail::UnknownDetail| bad(error.to_string()))
+    }
+}
+
 /// `GET /v1/jobs/{id}/candidates/{n}`
 pub(crate) async fn candidate(
     State(app): State<Arc<App>>,
     path: Segments<(String, String)>,
+    query: Result<Query<Wishes>, QueryRejection>,
 ) -> Result<Response, ApiError> {
+    let detail = Wishes::detail(query)?;
     let (id, number) = path.ok().map(|Path(both)| both).unzip();
     let job = find(&app, id)?;
     let found = number
         .and_then(|n| n.parse::<usize>().ok())
         .and_then(|n| Some((n, job.fetch(n)?)));
-    let Some((number, png)) = found else {
+    let Some((number, candidate)) = found else {
         return Err(ApiError::not_found(
             "the job has no such candidate, or it is not complete yet",
         ));
     };
     app.fetched.notify_waiters();
+    let png = match detail {
+        None => candidate.png.clone(),
+        Some(detail) => {
+            let permit = app.decoding_permit().await?;
+            let limits = app.limits.picture();
+            let draw = move || {
+                let _held = permit; // until the work is done, whether or not anyone waits
+                candidate.with_detail(detail, &limits)
+            };
+            let drawn = tokio::task::spawn_blocking(draw).await;
+            drawn.map_err(|_| ApiError::internal())??
+        }
+    };
     let seed = job.seeds[number];
     let name = format!("inline; filename=\"strdiffusion-{seed}.png\"");
     let headers = [

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use serde_json::{Value, json};
 use strdiffusion::picture::{HolePolarity, Mask};
 
-use crate::checked::Parts;
+use crate::checked::{Checked, Parts, refusal};
 use crate::pictures::{assert_known_pixels_stay, black_and_white, cutout, decode, mask, photo};
 use crate::running::start;
 
@@ -98,6 +98,114 @@ async fn candidate_i_is_the_fill_of_seed_plus_i() {
         fills.push(alone.image().as_bytes().to_vec());
     }
     assert!(fills[0] != fills[1] && fills[1] != fills[2]);
+}
+
+/// A job of one candidate that is done, for each kind of photograph: filled as a whole or by
+/// regions; of 8 bits, or of 16 with alpha. Each has known patches to take detail from.
+async fn done_jobs(server: &Checked) -> Vec<(Vec<u8>, Option<Vec<u8>>, String)> {
+    let mut jobs = vec![];
+    let large = cutout(70, 50, |x, y| x.abs_diff(20) < 6 && y.abs_diff(30) < 5);
+    for (image, hole) in [
+        (
+            photo(16, 16),
+            Some(black_and_white(16, 16, |x, y| x < 6 && y < 5)),
+        ),
+        (photo(70, 50), Some(mask(70, 50))),
+        (large, None),
+    ] {
+        let job = server.submit(&parts(&image, hole.as_deref(), "{}")).await;
+        server.events(&job).await.until("done").await;
+        jobs.push((image, hole, job));
+    }
+    jobs
+}
+
+fn parts<'a>(
+    image: &'a [u8],
+    hole: Option<&'a [u8]>,
+    settings: &'a str,
+) -> Vec<(&'static str, &'a [u8])> {
+    let mut parts = vec![("image", image), ("settings", settings.as_bytes())];
+    parts.extend(hole.map(|hole| ("mask", hole)));
+    parts
+}
+
+#[tokio::test]
+async fn another_share_of_detail_is_the_fill_with_that_setting() {
+    let server = start().await;
+    for (image, hole, job) in done_jobs(&server).await {
+        let mut pictures = vec![];
+        for (word, setting) in [
+            ("0.4", "0.4"),
+            ("auto", r#""auto""#),
+            ("off", r#""off""#),
+            ("0", "0"),
+        ] {
+            let settings = format!(r#"{{"detail": {setting}}}"#);
+            let parts = parts(&image, hole.as_deref(), &settings);
+            let expected = server.inpaint(&parts).await;
+            let response = server
+                .get(&format!("{job}/candidates/0?detail={word}"))
+                .await;
+            assert_eq!(response.status(), 200);
+            assert!(response.bytes().await.unwrap() == expected, "{word}");
+            pictures.push(expected);
+        }
+        assert!(pictures[2] == pictures[3], "no share is off");
+        let [some, all, none] = [0, 1, 2].map(|n| decode(&pictures[n]).image().clone());
+        assert!(some != all && some != none && all != none);
+        // What the job was submitted with is still there.
+        let plain = server.get(&format!("{job}/candidates/0")).await;
+        assert!(plain.bytes().await.unwrap() == pictures[1]);
+    }
+}
+
+#[tokio::test]
+async fn a_candidate_reports_each_hole_that_got_detail() {
+    let server = start().await;
+    let (image, hole) = (photo(70, 50), mask(70, 50));
+    let job = server.submit(&parts(&image, Some(&hole), "{}")).await;
+    let told = server.events(&job).await.until("candidate").await;
+    let done = server.events(&job).await.until("done").await;
+    assert_eq!(done["candidates"][0], told);
+    let holes = told["detail"].as_array().unwrap();
+    let pixels: u64 = holes.iter().map(|h| h["pixels"].as_u64().unwrap()).sum();
+    // The mask's hole: columns 23 to 45, rows 16 to 32.
+    assert_eq!(pixels, 23 * 17);
+    for hole in holes {
+        assert!(hole["x"].as_u64().unwrap() >= 23 && hole["y"].as_u64().unwrap() >= 16);
+        for key in ["confidence", "trust"] {
+            assert!((0.0..=1.0).contains(&hole[key].as_f64().unwrap()), "{key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_share_of_detail_that_cannot_be_is_refused() {
+    let server = start().await;
+    let (image, hole) = (photo(40, 30), mask(40, 30));
+    let settings = r#"{"detail": "off"}"#;
+    let job = server.submit(&parts(&image, Some(&hole), settings)).await;
+    let done = server.events(&job).await.until("done").await;
+    assert_eq!(done["candidates"][0]["detail"], json!([]));
+    // None was looked for, so only none can be shown.
+    for word in [
+        "2",
+        "-0.1",
+        "nan",
+        "much",
+        "",
+        "0.4",
+        "auto",
+        "0.1&detail=0.2",
+    ] {
+        let response = server
+            .get(&format!("{job}/candidates/0?detail={word}"))
+            .await;
+        assert_eq!(refusal(response, 400).await, "bad_settings", "{word}");
+    }
+    let response = server.get(&format!("{job}/candidates/0?detail=off")).await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]

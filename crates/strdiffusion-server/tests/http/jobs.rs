@@ -211,6 +211,24 @@ async fn the_oldest_results_are_forgotten_first() {
 }
 
 #[tokio::test]
+async fn what_is_kept_for_other_shares_of_detail_counts() {
+    let server = start().await;
+    let (image, hole) = (photo(40, 30), mask(40, 30));
+    let job = server.submit(&parts(&image, &hole, "{}")).await;
+    let done = server.events(&job).await.until("done").await;
+    let candidate = &done["candidates"][0];
+    let png = server.get(candidate["url"].as_str().unwrap()).await;
+    let length = png.bytes().await.unwrap().len();
+    let area = |hole: &Value| hole["width"].as_u64().unwrap() * hole["height"].as_u64().unwrap();
+    let holes = candidate["detail"].as_array().unwrap();
+    // Two fills of three 32-bit numbers and a byte of the mask for each pixel.
+    let layers = 25 * holes.iter().map(area).sum::<u64>();
+    assert!(layers > 0);
+    let kept = server.count("strdiffusion_kept_results_bytes").await;
+    assert_eq!(kept, (length as u64 + layers) as f64);
+}
+
+#[tokio::test]
 async fn a_job_counts_in_the_metrics() {
     let server = start().await;
     let (image, hole) = (photo(16, 16), mask(16, 16));

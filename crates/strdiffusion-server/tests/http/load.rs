@@ -26,7 +26,7 @@ async fn fifty_clients_each_get_their_own_picture() {
     let mut config = config(&Gate::open());
     config.limits.queue = CLIENTS as usize;
     config.limits.kept_jobs = 10;
-    config.limits.kept_bytes = 8 << 10;
+    config.limits.kept_bytes = 16 << 10;
     let server = start_with(config).await;
     let (image, hole) = (photo(40, 30), mask(40, 30));
     let before = decode(&image);
@@ -75,5 +75,5 @@ async fn fifty_clients_each_get_their_own_picture() {
         assert_eq!(nearest.map(|(nearest, _)| nearest), Some(seed));
     }
     let kept = server.count("strdiffusion_kept_results_bytes").await;
-    assert!(kept > 0.0 && kept <= f64::from(8 << 10), "{kept}");
+    assert!(kept > 0.0 && kept <= f64::from(16 << 10), "{kept}");
 }

@@ -105,6 +105,10 @@ async fn each_bad_input_has_its_code() {
         (pictures(r#"{"sampler": "best"}"#), 400, "bad_settings"),
         (pictures(r#"{"resampling": 33}"#), 400, "bad_settings"),
         (pictures(r#"{"model": "../tiny"}"#), 400, "bad_settings"),
+        (pictures(r#"{"detail": 1.5}"#), 400, "bad_settings"),
+        (pictures(r#"{"detail": "sharp"}"#), 400, "bad_settings"),
+        (pictures(r#"{"detail": "0.5"}"#), 400, "bad_settings"),
+        (pictures(r#"{"detail": [1]}"#), 400, "bad_settings"),
     ];
     for (parts, status, code) in &cases {
         let names: Vec<_> = parts

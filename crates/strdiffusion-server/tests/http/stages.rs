@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
-use strdiffusion::inpaint::OnBatchProgress;
+use strdiffusion::inpaint::{OnBatchProgress, Provenance};
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use strdiffusion::sampler::{Event, PaperSampler};
@@ -126,7 +126,7 @@ impl Engine for Gated {
         &self.inner.model().config
     }
 
-    fn provenance(&self, model: &str, options: &FillOptions) -> Vec<(&'static str, String)> {
+    fn provenance(&self, model: &str, options: &FillOptions) -> Provenance {
         self.inner.provenance(model, options)
     }
 

@@ -18,6 +18,7 @@
 //! ```
 
 mod batch;
+mod hole_detail;
 mod job;
 mod mirror;
 mod provenance;
@@ -35,6 +36,9 @@ use crate::sampler::{Evaluations, Event};
 use crate::sampling::Sampler;
 use crate::weights::host_values;
 use job::Job;
+
+pub use hole_detail::{HoleDetail, set_detail};
+pub use provenance::Provenance;
 
 /// Most pictures that pass through the networks together where no other limit was set.
 const MOST_TOGETHER: usize = 8;
@@ -165,15 +169,8 @@ impl Filled {
     /// # Errors
     /// [`Error::Config`](crate::Error::Config) for a share that is none.
     pub fn with_strength(&self, strength: f32) -> Result<Photo> {
-        if !(0.0..=1.0).contains(&strength) {
-            return Err(crate::Error::Config(format!(
-                "the strength of detail is a number from 0 to 1, not {strength}"
-            )));
-        }
         let mut photo = self.photo.clone();
-        for layer in &self.layers {
-            layer.paste(&mut photo, strength)?;
-        }
+        set_detail(&mut photo, &self.layers, strength)?;
         Ok(photo)
     }
 }

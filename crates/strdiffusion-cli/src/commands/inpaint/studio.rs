@@ -90,8 +90,8 @@ impl Studio {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
-        let text = self.inpainter.provenance(&model, options);
-        Ok(filled.photo.save_with_text(output, &text)?)
+        let provenance = self.inpainter.provenance(&model, options);
+        Ok(filled.photo.save_with_text(output, &provenance.texts())?)
     }
 }
 
@@ -137,6 +137,7 @@ impl Report<'_> {
             "hole_fraction": filled.map_or(0.0, |filled| filled.hole_fraction),
             "regions": filled.map_or(0, |filled| filled.regions),
             "seconds": self.start.elapsed().as_secs_f64(),
+            "detail": filled.map(Filled::holes).unwrap_or_default(),
             "evaluations": filled.map(|filled| filled.evaluations).unwrap_or_default(),
         })
     }
