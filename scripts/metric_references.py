@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Print the reference numbers of tests/metric_parity.rs.
 
-scikit-image gives PSNR and SSIM; MS-SSIM is written out below with NumPy and SciPy after the
-definition (valid 11-tap Gaussian windows, 2x2 averaging, exponents of Wang et al. 2003).
+scikit-image gives PSNR and SSIM. Written out below with NumPy and SciPy, after their definitions
+in docs/evaluation.md: MS-SSIM (valid 11-tap Gaussian windows, 2x2 averaging, exponents of Wang et
+al. 2003), the sliced Wasserstein distance (Karras et al. 2018) and the gradient ratios.
 
     python metric_references.py [--photos DIR --masks DIR]
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import convolve
 from scipy.signal import correlate
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -89,6 +91,91 @@ def halve(p):
     return (p[::2, ::2] + p[1::2, ::2] + p[::2, 1::2] + p[1::2, 1::2]) / 4
 
 
+BINOMIAL = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+
+
+def halve_smoothly(p):
+    return np.stack(
+        [convolve(p[..., c], BINOMIAL, mode="mirror")[::2, ::2] for c in range(3)], axis=-1
+    )
+
+
+def double_smoothly(p, shape):
+    sparse = np.zeros(shape)
+    sparse[::2, ::2] = p
+    return np.stack(
+        [convolve(sparse[..., c], 4 * BINOMIAL, mode="mirror") for c in range(3)], axis=-1
+    )
+
+
+def laplacian_pyramid(p):
+    """At most four bands, finest first, and the rest; no level with a side below 8."""
+    levels = []
+    while len(levels) < 4 and (min(p.shape[:2]) + 1) // 2 >= 8:
+        coarse = halve_smoothly(p)
+        levels.append(p - double_smoothly(coarse, p.shape))
+        p = coarse
+    return [*levels, p]
+
+
+def splitmix64(seed, count):
+    """Numbers in 0..1: the middles of 2**53 equal parts."""
+    numbers, mask = [], 2**64 - 1
+    for _ in range(count):
+        seed = (seed + 0x9E3779B97F4A7C15) & mask
+        z = seed
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        z ^= z >> 31
+        numbers.append(((z >> 11) + 0.5) / 2**53)
+    return np.array(numbers)
+
+
+def unit_vectors(count=128, length=147):
+    u, v = splitmix64(1, count * length).reshape(-1, 2).T
+    radius, angle = np.sqrt(-2 * np.log(u)), 2 * np.pi * v
+    normals = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    vectors = normals.reshape(count, length)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def patches(level, places):
+    padded = np.pad(level, ((3, 3), (3, 3), (0, 0)), mode="reflect")
+    return np.array([padded[y : y + 7, x : x + 7].reshape(-1) for y, x in places])
+
+
+def sliced_wasserstein(a, b, hole):
+    """Per level, finest first; an empty list for pictures that are too small."""
+    if min(hole.shape) < 15:
+        return []
+    scores, vectors = [], unit_vectors()
+    for p, q in zip(laplacian_pyramid(a), laplacian_pyramid(b)):
+        places = np.argwhere(hole)
+        if len(places) > 4096:
+            drawn = (np.arange(4096) + splitmix64(2, 4096)) * (len(places) / 4096)
+            places = places[drawn.astype(int)]
+        p, q = patches(p, places), patches(q, places)
+        distances = [np.abs(np.sort(p @ v) - np.sort(q @ v)).mean() for v in vectors]
+        scores.append(1000 * np.mean(distances))
+        h, w = hole.shape
+        hole = np.pad(hole, ((0, h % 2), (0, w % 2)))
+        hole = hole.reshape(hole.shape[0] // 2, 2, -1, 2).any(axis=(1, 3))
+    return scores
+
+
+def gradient_ratios(a, b, hole):
+    """(energy, spread), result / truth; None where the truth is flat."""
+    def magnitudes(p):
+        dx = np.diff(p, axis=1, append=p[:, -1:])
+        dy = np.diff(p, axis=0, append=p[-1:])
+        return np.hypot(dx, dy)[hole]
+
+    truth, result = magnitudes(a), magnitudes(b)
+    if truth.std() < 1 / 255:
+        return None
+    return np.mean(result**2) / np.mean(truth**2), result.std() / truth.std()
+
+
 def report(label, truth, result, hole):
     a, b = truth / 255.0, result / 255.0
     psnr = peak_signal_noise_ratio(a, b, data_range=1)
@@ -98,7 +185,13 @@ def report(label, truth, result, hole):
     psnr_hole = -10 * np.log10(np.mean((a[hole] - b[hole]) ** 2))
     ssim_hole = full[hole].mean()
     ms = f"Some({ms_ssim(a, b):.8f})" if min(truth.shape[:2]) >= 161 else "None"
-    print(f"    ({label}, [{psnr:.8f}, {ssim:.8f}, {psnr_hole:.8f}, {ssim_hole:.8f}], {ms}),")
+    swd = ", ".join(f"{score:.8f}" for score in sliced_wasserstein(a, b, hole))
+    ratios = gradient_ratios(a, b, hole)
+    ratios = "None" if ratios is None else f"Some([{ratios[0]:.8f}, {ratios[1]:.8f}])"
+    print(
+        f"    ({label}, ([{psnr:.8f}, {ssim:.8f}, {psnr_hole:.8f}, {ssim_hole:.8f}], {ms}, "
+        f"&[{swd}], {ratios})),"
+    )
 
 
 def main():

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use strdiffusion::evaluation::*;
-use strdiffusion::metrics::{Planes, psnr};
+use strdiffusion::metrics::{Planes, gradient_ratios, psnr, sliced_wasserstein};
 use strdiffusion::picture::{HolePolarity, Mask};
 
 /// A folder of six drawn pictures and one of masks, in a temporary place.
@@ -402,6 +402,119 @@ fn lpips_is_added_later_without_filling_again() {
     assert!(grey.calls.is_empty());
     assert!(after.rows.iter().all(|row| row.lpips == Some(0.25)));
     assert_eq!(after.rows[0].psnr, before.rows[0].psnr);
+}
+
+fn settings_with(metrics: &str) -> Settings {
+    Settings {
+        metrics: parse_metrics(metrics).unwrap(),
+        ..settings("")
+    }
+}
+
+fn run_with(folder: &mut RunFolder, pairing: &Pairing, settings: &Settings) -> (Outcome, Grey) {
+    let mut grey = Grey::default();
+    let mut scorer = Scorer {
+        metrics: settings.metrics.clone(),
+        lpips: None,
+    };
+    let outcome = evaluate(
+        folder,
+        settings,
+        pairing,
+        &mut grey,
+        &mut scorer,
+        &mut |_, _, _| Err(String::new()),
+        &mut |_| ControlFlow::Continue(()),
+    );
+    (outcome.unwrap(), grey)
+}
+
+#[test]
+fn looks_in_the_hole_are_scored_and_reported() {
+    let place = Place::with_matching_names();
+    let pairing = place.pair(&PairingOptions::default()).unwrap();
+    let settings = settings_with("psnr,swd,gradient");
+    let mut folder = RunFolder::open(&place.run(), &settings, &pairing).unwrap();
+    let (outcome, _) = run_with(&mut folder, &pairing, &settings);
+    let row = &outcome.rows[3];
+    let truth = Picture::open(&place.images().join("photo3.png")).unwrap();
+    let (truth, result) = (truth.planar(), folder.result("photo3").unwrap().planar());
+    let view = |data| Planes::new(data, 3, 24, 32).unwrap();
+    let keep: Vec<f32> = (folder.mask("photo3").unwrap().keep().iter())
+        .map(|&k| f32::from(k))
+        .collect();
+    let swd = sliced_wasserstein(&view(&truth), &view(&result), &keep);
+    let swd = swd.unwrap().unwrap();
+    // 24 pixels leave a band and a rest of 12.
+    assert_eq!(swd.bands.len(), 1);
+    let near = |got: Option<f64>, expected: f64| (got.unwrap() - expected).abs() < 1e-9;
+    assert!(near(row.swd_0, swd.bands[0]) && near(row.swd_low, swd.low));
+    assert!(near(row.swd, (swd.bands[0] + swd.low) / 2.0));
+    assert_eq!((row.swd_1, row.swd_2, row.swd_3), (None, None, None));
+    let gradient = gradient_ratios(&view(&truth), &view(&result), &keep);
+    let gradient = gradient.unwrap().unwrap();
+    assert!(near(row.gradient_energy, gradient.energy));
+    assert!(near(row.gradient_spread, gradient.spread));
+
+    let html = report(&folder, &pairing, &outcome, &settings);
+    for told in [
+        "SWD ↓",
+        "finest details",
+        "Gradient spread → 1",
+        "can cost PSNR",
+    ] {
+        assert!(html.contains(told), "the report does not say: {told}");
+    }
+    assert!(!html.contains("details at 1/2"), "no picture has that band");
+    let mut csv = csv::Reader::from_path(place.run().join("results.csv")).unwrap();
+    let columns: Vec<String> = csv.headers().unwrap().iter().map(str::to_owned).collect();
+    let at = |name: &str| columns.iter().position(|column| column == name).unwrap();
+    let written = csv.records().nth(3).unwrap().unwrap();
+    let number = |name: &str| written[at(name)].parse::<f64>().ok();
+    assert_eq!(number("swd"), row.swd);
+    assert_eq!(number("swd_1"), None);
+    assert_eq!(number("gradient_spread"), row.gradient_spread);
+    let json = std::fs::read(place.run().join("results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["summary"]["overall"]["swd_0"]["n"], 6);
+}
+
+#[test]
+fn an_evaluation_from_before_a_score_existed_goes_on_under_the_scores_it_has() {
+    let place = Place::with_matching_names();
+    let pairing = place.pair(&PairingOptions::default()).unwrap();
+    let before = settings_with("psnr,ssim");
+    let mut folder = RunFolder::open(&place.run(), &before, &pairing).unwrap();
+    let (first, _) = run_with(&mut folder, &pairing, &before);
+    drop(folder);
+    // Rows as they were written then: without the later scores' names.
+    let log = place.run().join("rows.jsonl");
+    let old: String = std::fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let mut row: serde_json::Map<_, _> = serde_json::from_str(line).unwrap();
+            row.retain(|name, _| !name.starts_with("swd") && !name.starts_with("gradient"));
+            serde_json::to_string(&row).unwrap() + "\n"
+        })
+        .collect();
+    std::fs::write(&log, old).unwrap();
+
+    let mut folder = RunFolder::open(&place.run(), &before, &pairing).unwrap();
+    let (again, grey) = run_with(&mut folder, &pairing, &before);
+    assert!(grey.calls.is_empty(), "nothing is filled again");
+    assert_eq!(again.rows, first.rows);
+    let html = report(&folder, &pairing, &again, &before);
+    assert!(!html.contains("SWD"));
+    drop(folder);
+    // Tables that hold a score for some pictures only are refused, by name.
+    let more = settings_with("psnr,ssim,swd");
+    let error = RunFolder::open(&place.run(), &more, &pairing).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(r#"metrics: was ["psnr","ssim"], is ["psnr","ssim","swd"]"#),
+        "{text}"
+    );
 }
 
 #[test]

@@ -79,8 +79,8 @@ pub struct Eval {
     /// Hole ratios of the tables, in percent
     #[arg(long, default_value = "10-20,20-30,30-40,40-50")]
     buckets: String,
-    /// psnr, ssim, ms-ssim, lpips, fid
-    #[arg(long, default_value = "psnr,ssim,ms-ssim,lpips,fid")]
+    /// psnr, ssim, ms-ssim, swd, gradient, lpips, fid
+    #[arg(long, default_value = "psnr,ssim,ms-ssim,swd,gradient,lpips,fid")]
     metrics: String,
     /// Centre-crop and resize the photographs to squares of this side [default: the model's
     /// training resolution; with --results the photographs stay as they are]
@@ -404,6 +404,8 @@ impl Eval {
                 ("SSIM", &group.ssim, 4),
                 ("in the hole", &group.ssim_hole, 4),
                 ("MS-SSIM", &group.ms_ssim, 4),
+                ("SWD", &group.swd, 2),
+                ("gradient spread", &group.gradient_spread, 2),
                 ("LPIPS", &group.lpips, 4),
             ] {
                 if let Some(mean) = statistic.mean {

@@ -31,6 +31,25 @@ pub struct Row {
     pub ssim_hole: Option<f64>,
     /// MS-SSIM over the whole picture; absent below 161 × 161 pixels or when not asked for.
     pub ms_ssim: Option<f64>,
+    /// Sliced Wasserstein distance in the hole × 1000, mean of the levels below; absent below
+    /// 15 × 15 pixels, without a hole or when not asked for, as all in rows recorded before there
+    /// was such a score.
+    pub swd: Option<f64>,
+    /// Of the finest band of details.
+    pub swd_0: Option<f64>,
+    /// Of the band of half that resolution; absent where the picture is too small for it.
+    pub swd_1: Option<f64>,
+    /// Of the band of a quarter of the resolution, alike.
+    pub swd_2: Option<f64>,
+    /// Of the band of an eighth of the resolution, alike.
+    pub swd_3: Option<f64>,
+    /// Of the low-pass rest below the bands.
+    pub swd_low: Option<f64>,
+    /// Gradient energy in the hole ÷ the truth's; absent without a hole, where the truth is flat in
+    /// it, or when not asked for.
+    pub gradient_energy: Option<f64>,
+    /// Spread of gradient magnitude in the hole ÷ the truth's; absent alike.
+    pub gradient_spread: Option<f64>,
     /// LPIPS over the whole picture; absent without weights or when not asked for.
     pub lpips: Option<f64>,
     /// Time to fill the picture in seconds, where known.

@@ -7,6 +7,7 @@ use super::{
     EvaluationError, Fill, FillError, FillRequest, Filled, Mask, MaskSource, Metric, Pair, Pairing,
     Picture, Row, RunFolder, Scorer, Settings,
 };
+use crate::metrics::SlicedWasserstein;
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -257,6 +258,14 @@ fn fill_and_score(
         psnr_hole: None,
         ssim_hole: None,
         ms_ssim: None,
+        swd: None,
+        swd_0: None,
+        swd_1: None,
+        swd_2: None,
+        swd_3: None,
+        swd_low: None,
+        gradient_energy: None,
+        gradient_spread: None,
         lpips: None,
         seconds,
         network_evaluations,
@@ -279,12 +288,21 @@ fn rescore(
 }
 
 fn with_scores(row: Row, scores: Scores) -> Row {
+    let band = |i: usize| scores.swd.as_ref()?.bands.get(i).copied();
     Row {
         psnr: scores.psnr,
         ssim: scores.ssim,
         psnr_hole: scores.psnr_hole,
         ssim_hole: scores.ssim_hole,
         ms_ssim: scores.ms_ssim,
+        swd: scores.swd.as_ref().map(SlicedWasserstein::mean),
+        swd_0: band(0),
+        swd_1: band(1),
+        swd_2: band(2),
+        swd_3: band(3),
+        swd_low: scores.swd.as_ref().map(|swd| swd.low),
+        gradient_energy: scores.gradient.map(|ratios| ratios.energy),
+        gradient_spread: scores.gradient.map(|ratios| ratios.spread),
         lpips: scores.lpips,
         ..row
     }

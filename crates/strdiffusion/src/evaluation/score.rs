@@ -1,7 +1,7 @@
 //! Scoring one result against the truth.
 
 use super::{EvaluationError, Mask, Metric, Picture};
-use crate::metrics::{self, MetricError, Planes};
+use crate::metrics::{self, GradientRatios, MetricError, Planes, SlicedWasserstein};
 
 /// A learned distance between two pictures, such as LPIPS.
 pub trait PerceptualDistance {
@@ -28,6 +28,8 @@ pub(super) struct Scores {
     pub psnr_hole: Option<f64>,
     pub ssim_hole: Option<f64>,
     pub ms_ssim: Option<f64>,
+    pub swd: Option<SlicedWasserstein>,
+    pub gradient: Option<GradientRatios>,
     pub lpips: Option<f64>,
 }
 
@@ -63,6 +65,13 @@ impl Scorer<'_> {
             }
             if wanted(Metric::MsSsim) {
                 scores.ms_ssim = unless_too_small(metrics::ms_ssim(&a, &b))?;
+            }
+            if wanted(Metric::Swd) {
+                let swd = metrics::sliced_wasserstein(&a, &b, &keep);
+                scores.swd = unless_too_small(swd)?.flatten();
+            }
+            if wanted(Metric::Gradient) {
+                scores.gradient = metrics::gradient_ratios(&a, &b, &keep)?;
             }
             Ok(())
         })();

@@ -16,6 +16,10 @@ pub enum Metric {
     Ssim,
     /// Multi-scale structural similarity.
     MsSsim,
+    /// Sliced Wasserstein distance of the hole's patches (Karras et al. 2018).
+    Swd,
+    /// Gradient energy and spread in the hole, as shares of the truth's.
+    Gradient,
     /// Learned perceptual image patch similarity (Zhang et al. 2018).
     Lpips,
     /// Fréchet Inception distance (Heusel et al. 2017).
@@ -23,10 +27,12 @@ pub enum Metric {
 }
 
 impl Metric {
-    const ALL: [Metric; 5] = [
+    const ALL: [Metric; 7] = [
         Metric::Psnr,
         Metric::Ssim,
         Metric::MsSsim,
+        Metric::Swd,
+        Metric::Gradient,
         Metric::Lpips,
         Metric::Fid,
     ];
@@ -38,6 +44,8 @@ impl fmt::Display for Metric {
             Metric::Psnr => "psnr",
             Metric::Ssim => "ssim",
             Metric::MsSsim => "ms-ssim",
+            Metric::Swd => "swd",
+            Metric::Gradient => "gradient",
             Metric::Lpips => "lpips",
             Metric::Fid => "fid",
         })
@@ -53,7 +61,9 @@ impl FromStr for Metric {
         known.ok_or_else(|| EvaluationError::Option {
             option: "metrics",
             value: text.to_owned(),
-            expected: "choose from psnr, ssim, ms-ssim, lpips, fid, separated by commas".to_owned(),
+            expected:
+                "choose from psnr, ssim, ms-ssim, swd, gradient, lpips, fid, separated by commas"
+                    .to_owned(),
         })
     }
 }

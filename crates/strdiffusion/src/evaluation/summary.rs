@@ -62,6 +62,22 @@ pub struct GroupSummary {
     pub ssim_hole: Statistic,
     /// MS-SSIM.
     pub ms_ssim: Statistic,
+    /// Sliced Wasserstein distance in the hole × 1000, mean of its levels.
+    pub swd: Statistic,
+    /// Of the finest band of details.
+    pub swd_0: Statistic,
+    /// Of the band of half that resolution.
+    pub swd_1: Statistic,
+    /// Of the band of a quarter of the resolution.
+    pub swd_2: Statistic,
+    /// Of the band of an eighth of the resolution.
+    pub swd_3: Statistic,
+    /// Of the low-pass rest.
+    pub swd_low: Statistic,
+    /// Gradient energy in the hole ÷ the truth's.
+    pub gradient_energy: Statistic,
+    /// Spread of gradient magnitude in the hole ÷ the truth's.
+    pub gradient_spread: Statistic,
     /// LPIPS.
     pub lpips: Statistic,
     /// Time for a picture, seconds.
@@ -83,6 +99,14 @@ impl GroupSummary {
             psnr_hole: of(|r| r.psnr_hole),
             ssim_hole: of(|r| r.ssim_hole),
             ms_ssim: of(|r| r.ms_ssim),
+            swd: of(|r| r.swd),
+            swd_0: of(|r| r.swd_0),
+            swd_1: of(|r| r.swd_1),
+            swd_2: of(|r| r.swd_2),
+            swd_3: of(|r| r.swd_3),
+            swd_low: of(|r| r.swd_low),
+            gradient_energy: of(|r| r.gradient_energy),
+            gradient_spread: of(|r| r.gradient_spread),
             lpips: of(|r| r.lpips),
             seconds: of(|r| r.seconds),
             network_evaluations: of(|r| r.network_evaluations.map(|n| n as f64)),

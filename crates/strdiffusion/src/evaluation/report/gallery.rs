@@ -180,6 +180,13 @@ fn item(
         }
         html.push_str("</span>");
     }
+    let looks = [
+        ("SWD in the hole", row.swd),
+        ("gradient spread in the hole", row.gradient_spread),
+    ];
+    for (name, score) in looks.iter().filter(|(_, score)| score.is_some()) {
+        let _ = write!(html, "<span>{name} {}</span>", number(*score, 2));
+    }
     let _ = write!(
         html,
         "<span>mask {}</span></div></article>",

@@ -45,6 +45,16 @@ pub(super) fn plots(input: &ReportInput<'_>, summary: &Summary) -> String {
             bucket_means(|g| g.ssim.mean),
         );
     }
+    if wanted(Metric::Swd) {
+        scatter("SWD in the hole", |r| r.swd, bucket_means(|g| g.swd.mean));
+    }
+    if wanted(Metric::Gradient) {
+        scatter(
+            "Gradient spread in the hole, share of the truth's",
+            |r| r.gradient_spread,
+            bucket_means(|g| g.gradient_spread.mean),
+        );
+    }
     scatter("LPIPS", |r| r.lpips, bucket_means(|g| g.lpips.mean));
     let mut histogram = |title: &str, score: fn(&Row) -> Option<f64>| {
         html.push_str(&histogram(title, rows.iter().filter_map(score)));

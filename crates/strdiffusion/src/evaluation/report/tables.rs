@@ -39,6 +39,36 @@ pub(super) fn scores(input: &ReportInput<'_>, summary: &Summary) -> String {
     if wanted(Metric::MsSsim) {
         lines.push(line("MS-SSIM ↑", "whole picture", 4, |g| g.ms_ssim));
     }
+    if wanted(Metric::Swd) {
+        lines.push(line("SWD ↓", "in the hole, mean of its levels", 2, |g| {
+            g.swd
+        }));
+        let levels = [
+            line("SWD ↓", "finest details", 2, |g| g.swd_0),
+            line("SWD ↓", "details at 1/2", 2, |g| g.swd_1),
+            line("SWD ↓", "details at 1/4", 2, |g| g.swd_2),
+            line("SWD ↓", "details at 1/8", 2, |g| g.swd_3),
+            line("SWD ↓", "the rest: colours, large shapes", 2, |g| {
+                g.swd_low
+            }),
+        ];
+        let scored = |line: &Line| (line.statistic)(&summary.overall).n > 0;
+        lines.extend(levels.into_iter().filter(scored));
+    }
+    if wanted(Metric::Gradient) {
+        lines.push(line(
+            "Gradient energy → 1",
+            "in the hole, ÷ truth's",
+            2,
+            |g| g.gradient_energy,
+        ));
+        lines.push(line(
+            "Gradient spread → 1",
+            "in the hole, ÷ truth's",
+            2,
+            |g| g.gradient_spread,
+        ));
+    }
     if wanted(Metric::Lpips) {
         lines.push(line("LPIPS ↓", "whole picture", 4, |g| g.lpips));
     }
@@ -133,6 +163,16 @@ fn notes(input: &ReportInput<'_>, summary: &Summary) -> String {
         && summary.overall.ms_ssim.n < summary.overall.n
     {
         notes.push("MS-SSIM needs pictures of 161 pixels and more on each side.".to_owned());
+    }
+    let gradient = &summary.overall.gradient_spread;
+    if input.settings.metrics.contains(&Metric::Gradient) && gradient.n < summary.overall.n {
+        notes.push("Gradient ratios leave out holes in which the truth is flat.".to_owned());
+    }
+    if input.settings.metrics.contains(&Metric::Swd) {
+        notes.push(
+            "SWD and the gradient ratios compare looks, PSNR and SSIM pixels: a sharper fill can cost PSNR."
+                .to_owned(),
+        );
     }
     for (metric, reason) in &input.not_computed {
         if *metric == Metric::Lpips {
