@@ -8,6 +8,7 @@
 //! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
 
 pub mod blend;
+mod choose;
 pub mod conditions;
 pub mod device;
 pub mod error;
