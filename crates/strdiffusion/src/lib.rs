@@ -26,6 +26,7 @@ pub mod objectives;
 pub mod ops;
 pub mod perceptual;
 pub mod picture;
+mod pytorch_math;
 pub mod reference;
 pub mod region;
 pub mod sampler;
