@@ -19,11 +19,15 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::choose;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::networks::GuideAlignment;
 use crate::noise::NoiseSource;
-use crate::sampler::{Conditions, Evaluations, Event, OnEvent, Phase, Sampled, Verdict, luma};
+use crate::sampler::{
+    Better, Conditions, Evaluations, Event, Incumbent, OnEvent, Phase, Rejected, Sampled, Verdict,
+    luma,
+};
 use crate::solvers::{self, Gap, Grid};
 use crate::weights::host_values;
 
@@ -372,7 +376,6 @@ impl Run<'_> {
         let sde = &self.model.sde;
         let gap = Gap::new(sde, s, t);
         let mut best = self.score(texture, &estimates, s, 0)?;
-        // A picture that lost a round has no more rounds, whatever its batch does.
         let mut active = vec![true; best.len()];
         for round in 1..=self.settings.resampling_rounds {
             let stepped =
@@ -381,49 +384,37 @@ impl Run<'_> {
             candidate.u = solvers::renoise(sde, stepped, t, s, self.draw_where(&active, 1)?);
             let tried = self.early_estimates(&candidate, texture, s)?;
             let scores = self.score(texture, &tried, s, round)?;
-            let wins: Vec<bool> = scores
-                .iter()
-                .zip(&best)
-                .zip(&active)
-                .map(|((new, old), &active)| active && new > old)
-                .collect();
-            for (picture, &won) in wins.iter().enumerate() {
-                if !active[picture] {
-                    continue;
+            // A picture that lost a round has no more rounds, whatever its batch does.
+            let verdicts = choose::judge(
+                Better::Higher,
+                Rejected::Dropped,
+                &scores,
+                &best,
+                &active,
+                true,
+            );
+            for (picture, &verdict) in verdicts.iter().enumerate() {
+                if active[picture] {
+                    self.tell(&Event::Resampled {
+                        t: s,
+                        round,
+                        picture,
+                        verdict,
+                    })?;
                 }
-                let verdict = if won {
-                    Verdict::Accepted
-                } else {
-                    Verdict::Dropped
-                };
-                self.tell(&Event::Resampled {
-                    t: s,
-                    round,
-                    picture,
-                    verdict,
-                })?;
             }
-            if !wins.contains(&true) {
+            active = verdicts.iter().map(|&v| v == Verdict::Accepted).collect();
+            if !active.contains(&true) {
                 break;
             }
-            let share: Vec<f32> = wins.iter().map(|&won| f32::from(u8::from(won))).collect();
-            let share = Tensor::from_data(
-                TensorData::new(share, [wins.len(), 1, 1, 1]),
-                &estimates.guide.device(),
-            );
-            let choose = |old: &Tensor<4>, new: &Tensor<4>| {
-                old.clone() * (1.0 - share.clone()) + new.clone() * share.clone()
-            };
+            let choose = |old: &Tensor<4>, new: &Tensor<4>| choose::select(old, new, &active);
             estimates = Estimates {
                 structure: choose(&estimates.structure, &tried.structure),
                 texture: choose(&estimates.texture, &tried.texture),
                 guide: choose(&estimates.guide, &tried.guide),
             };
             structure.u = choose(&structure.u, &candidate.u);
-            for (best, new) in best.iter_mut().zip(scores) {
-                *best = best.max(new);
-            }
-            active = wins;
+            Incumbent::Current.follow(&mut best, &scores, &verdicts);
         }
         Ok(estimates)
     }

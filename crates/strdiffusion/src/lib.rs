@@ -8,6 +8,7 @@
 //! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
 
 pub mod blend;
+mod choose;
 pub mod conditions;
 pub mod detail;
 pub mod device;
@@ -26,6 +27,7 @@ pub mod objectives;
 pub mod ops;
 pub mod perceptual;
 pub mod picture;
+mod pytorch_math;
 pub mod reference;
 pub mod region;
 pub mod sampler;

@@ -21,6 +21,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::choose::{self, Pair, Stepped};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::networks::GuideAlignment;
@@ -369,45 +370,6 @@ pub fn luma(rgb: Tensor<4>) -> Tensor<4> {
     channel(0) * r + channel(1) * g + channel(2) * b
 }
 
-/// A state after a reverse step: the mean of the step apart from its noise.
-#[derive(Clone)]
-struct Stepped {
-    mean: Tensor<4>,
-    /// What the step adds to its mean.
-    noise: Tensor<4>,
-}
-
-impl Stepped {
-    fn state(&self) -> Tensor<4> {
-        self.mean.clone() + self.noise.clone()
-    }
-
-    /// self · (1 − share) + other · share, picture by picture; `noise_scale` multiplies the noise.
-    fn blend(&self, other: &Self, share: &Tensor<4>, noise_scale: Option<&Tensor<4>>) -> Self {
-        let noise = blend(&self.noise, &other.noise, share);
-        Self {
-            mean: blend(&self.mean, &other.mean, share),
-            noise: match noise_scale {
-                Some(scale) => noise * scale.clone(),
-                None => noise,
-            },
-        }
-    }
-}
-
-fn blend(a: &Tensor<4>, b: &Tensor<4>, share: &Tensor<4>) -> Tensor<4> {
-    a.clone() * (1.0 - share.clone()) + b.clone() * share.clone()
-}
-
-/// A structure and the texture that it guided, both at t − 1.
-#[derive(Clone)]
-struct Pair {
-    structure: Stepped,
-    texture: Stepped,
-    /// The texture's clean estimate ŷ_0.
-    clean: Tensor<4>,
-}
-
 /// Fills the holes of a batch by the paper's procedure.
 ///
 /// # Errors
@@ -546,7 +508,18 @@ impl Run<'_> {
             let challenger = self.step_texture(texture, stepped, t)?;
             let scores = self.score(&challenger, t, round)?;
 
-            let verdicts = self.judge(&scores, &incumbent, round >= settings.u_min);
+            let Switches {
+                better, rejected, ..
+            } = self.switches;
+            let may_stop = round >= settings.u_min;
+            let verdicts = choose::judge(
+                better,
+                rejected,
+                &scores,
+                &incumbent,
+                &self.active,
+                may_stop,
+            );
             for (picture, &verdict) in verdicts.iter().enumerate() {
                 if self.active[picture] {
                     self.tell(&Event::Resampled {
@@ -557,75 +530,25 @@ impl Run<'_> {
                     })?;
                 }
             }
-            pair = self.settle(&pair, &challenger, &verdicts);
-            let changed = |v: &Verdict| matches!(v, Verdict::Accepted | Verdict::Averaged);
+            pair = pair.settle(&challenger, &verdicts, rejected);
             for (picture, verdict) in verdicts.iter().enumerate() {
                 self.active[picture] &= *verdict != Verdict::Stopped;
             }
             if !self.active.contains(&true) {
                 break;
             }
-            if self.switches.incumbent == Incumbent::Current && round + 1 < settings.u_max {
-                if verdicts.contains(&Verdict::Averaged) {
+            if round + 1 < settings.u_max {
+                if self.switches.incumbent.must_be_scored(&verdicts) {
                     incumbent = self.score(&pair, t, round)?;
                 } else {
-                    for i in 0..scores.len() {
-                        if self.active[i] && changed(&verdicts[i]) {
-                            incumbent[i] = scores[i];
-                        }
-                    }
+                    self.switches
+                        .incumbent
+                        .follow(&mut incumbent, &scores, &verdicts);
                 }
             }
         }
         self.active.fill(true);
         Ok(pair)
-    }
-
-    /// What the scores decide for each picture; pictures that have stopped stay stopped.
-    fn judge(&self, scores: &[f32], incumbent: &[f32], may_stop: bool) -> Vec<Verdict> {
-        let wins = |new: f32, old: f32| match self.switches.better {
-            Better::Higher => new > old,
-            Better::Lower => new < old,
-            Better::Newest => true,
-        };
-        (0..scores.len())
-            .map(|i| match self.switches.rejected {
-                _ if !self.active[i] => Verdict::Stopped,
-                _ if wins(scores[i], incumbent[i]) => Verdict::Accepted,
-                _ if may_stop => Verdict::Stopped,
-                Rejected::Dropped => Verdict::Dropped,
-                Rejected::Averaged | Rejected::AveragedRescaled => Verdict::Averaged,
-            })
-            .collect()
-    }
-
-    /// The pair that goes on.
-    fn settle(&self, pair: &Pair, challenger: &Pair, verdicts: &[Verdict]) -> Pair {
-        let column = |value: fn(Verdict) -> f32| {
-            let values: Vec<f32> = verdicts.iter().map(|&v| value(v)).collect();
-            let shape = [verdicts.len(), 1, 1, 1];
-            Tensor::from_data(TensorData::new(values, shape), &pair.clean.device())
-        };
-        let share = column(|verdict| match verdict {
-            Verdict::Accepted => 1.0,
-            Verdict::Averaged => 0.5,
-            Verdict::Dropped | Verdict::Stopped => 0.0,
-        });
-        let rescale = (self.switches.rejected == Rejected::AveragedRescaled).then(|| {
-            column(|verdict| match verdict {
-                Verdict::Averaged => std::f32::consts::SQRT_2,
-                _ => 1.0,
-            })
-        });
-        Pair {
-            structure: pair
-                .structure
-                .blend(&challenger.structure, &share, rescale.as_ref()),
-            texture: pair
-                .texture
-                .blend(&challenger.texture, &share, rescale.as_ref()),
-            clean: blend(&pair.clean, &challenger.clean, &share),
-        }
     }
 
     /// A sample of the known structure's marginal at `level`.
@@ -739,10 +662,8 @@ impl Run<'_> {
         if self.switches.better == Better::Newest {
             return Ok(vec![0.0; self.active.len()]);
         }
-        let texture = match self.switches.discriminator_view {
-            DiscriminatorView::Whole => pair.texture.state(),
-            DiscriminatorView::Known => pair.texture.state() * self.conditions.mask.clone(),
-        };
+        let view = self.switches.discriminator_view;
+        let texture = view.of(pair.texture.state(), &self.conditions.mask);
         let scores = self
             .model
             .discriminator

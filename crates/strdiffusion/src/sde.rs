@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::pytorch_math;
 
 /// How θ runs over time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +31,8 @@ pub enum Arithmetic {
     /// In f64.
     #[default]
     Double,
-    /// In f32 and in the reference implementation's order, which loses digits to cancellation:
-    /// σ̄_t is off by up to 2e-4 relative at t ≤ 3.
+    /// In f32 and in the reference implementation's order, with PyTorch's cosine and exponential.
+    /// It loses digits to cancellation: σ̄_t is off by up to 2e-4 relative at t ≤ 3.
     Single,
 }
 
@@ -126,7 +127,7 @@ impl Sde {
     /// Computes the coefficients.
     ///
     /// # Errors
-    /// If T < 2, λ or ε is out of range.
+    /// If T, λ or ε is out of range, or `single` arithmetic loses the noise at small t.
     pub fn new(config: &SdeConfig) -> Result<Self> {
         let SdeConfig {
             schedule,
@@ -150,10 +151,17 @@ impl Sde {
                 "eps is {eps}: it must be between 0 and 1"
             )));
         }
-        Ok(match arithmetic {
+        let sde = match arithmetic {
             Arithmetic::Double => Self::in_double(schedule, steps, lambda, eps),
             Arithmetic::Single => Self::in_single(schedule, steps, lambda, eps),
-        })
+        };
+        if let Some(t) = (1..=steps).find(|&t| sde.sigma_bar(t) == 0.0) {
+            return Err(Error::Config(format!(
+                "T is {steps}: the noise at t = {t} vanishes in this arithmetic; use a smaller T, \
+                 or \"double\" arithmetic"
+            )));
+        }
+        Ok(sde)
     }
 
     fn in_double(schedule: Schedule, steps: usize, lambda: f64, eps: f64) -> Self {
@@ -207,7 +215,7 @@ impl Sde {
                 let n = (steps + 2) as f32;
                 let f = |k: usize| {
                     let phase = ((k as f32 / n) + 0.008) / 1.008 * std::f32::consts::PI * 0.5;
-                    phase.cos().powi(2)
+                    pytorch_math::cos(phase).powi(2)
                 };
                 let first = f(0);
                 (0..=steps).map(|t| 1.0 - f(t + 1) / first).collect()
@@ -239,7 +247,7 @@ impl Sde {
             sigma_bars: widen(
                 theta_bars
                     .iter()
-                    .map(|bar| (variance * (1.0 - (-2.0 * bar * dt).exp())).sqrt())
+                    .map(|bar| (variance * (1.0 - pytorch_math::exp(-2.0 * bar * dt))).sqrt())
                     .collect(),
             ),
             thetas: widen(thetas),
@@ -465,7 +473,7 @@ impl Sde {
                 [a * rest_c / rest_b, c * rest_a / rest_b]
             }
             Arithmetic::Single => {
-                let [a, b, c] = exponents.map(|e| (-(e as f32) * self.dt as f32).exp());
+                let [a, b, c] = exponents.map(|e| pytorch_math::exp(-(e as f32) * self.dt as f32));
                 let rest = 1.0 - b * b;
                 [a * (1.0 - c * c) / rest, c * (1.0 - a * a) / rest].map(f64::from)
             }
@@ -573,6 +581,45 @@ mod tests {
         }
     }
 
+    /// The reference implementation's f32, bit for bit: θ_t, θ̄_t of t = 0..T, then the optimum's
+    /// weights of t = 1..T, hashed. Expected: PyTorch 2.15.0 on an x86 CPU, by
+    /// `scripts/recorded_numbers.py`.
+    #[test]
+    fn single_coefficients_are_pytorchs_bit_for_bit() {
+        for (schedule, steps, expected) in HASHES {
+            let sde = Sde::new(&SdeConfig {
+                schedule,
+                steps,
+                arithmetic: Arithmetic::Single,
+                ..Default::default()
+            })
+            .unwrap();
+            let times = || 0..=steps;
+            let numbers = times()
+                .map(|t| sde.theta(t))
+                .chain(times().map(|t| sde.theta_bar(t)))
+                .chain((1..=steps).flat_map(|t| sde.optimum_weights(t)));
+            // FNV-1a
+            let hash = numbers
+                .flat_map(|number| (number as f32).to_le_bytes())
+                .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+                });
+            assert_eq!(hash, expected, "{schedule:?}, T = {steps}");
+        }
+    }
+
+    const HASHES: [(Schedule, usize, u64); 8] = [
+        (Schedule::Cosine, 50, 0x8205_4730_73c4_b7d2),
+        (Schedule::Cosine, 100, 0xe2b2_0a5f_cf44_0539),
+        (Schedule::Cosine, 400, 0x8c07_6192_47ae_42a6),
+        (Schedule::Cosine, 1000, 0xc457_0e5e_60f7_e992),
+        (Schedule::Constant, 50, 0x50ce_f1a2_bee3_c6ec),
+        (Schedule::Constant, 100, 0x73c6_b2ef_2b17_d5b3),
+        (Schedule::Constant, 400, 0x9ed6_20ce_082c_ab95),
+        (Schedule::Constant, 1000, 0x3a39_e99e_c5ca_0d66),
+    ];
+
     #[test]
     fn settings_out_of_range_are_errors() {
         let bad = |change: fn(&mut SdeConfig)| {
@@ -584,5 +631,20 @@ mod tests {
         assert!(bad(|c| c.max_sigma = 0.0));
         assert!(bad(|c| c.eps = 1.0));
         assert!(bad(|c| c.eps = f64::NAN));
+    }
+
+    #[test]
+    fn a_schedule_without_noise_at_small_t_is_an_error() {
+        let fine = |steps, arithmetic| {
+            let config = SdeConfig {
+                steps,
+                arithmetic,
+                ..Default::default()
+            };
+            Sde::new(&config).is_ok()
+        };
+        assert!(fine(1000, Arithmetic::Single));
+        assert!(!fine(10_000, Arithmetic::Single));
+        assert!(fine(100_000, Arithmetic::Double));
     }
 }

@@ -214,6 +214,237 @@ mod tests {
         }
     }
 
+    /// The coefficients of a function of one to three states, found by probing it with units.
+    fn coefficients<const N: usize>(f: impl Fn([Tensor<4>; N]) -> Tensor<4>) -> [f64; N] {
+        std::array::from_fn(|i| {
+            let units = std::array::from_fn(|j| tensor(&[if i == j { 1.0 } else { 0.0 }]));
+            f64::from(host_values(f(units))[0])
+        })
+    }
+
+    fn assert_near(name: &str, found: &[f64], wanted: &[f64]) {
+        for (found, wanted) in found.iter().zip(wanted) {
+            let error = (found - wanted).abs() / wanted.abs().max(1.0);
+            assert!(error < 2e-6, "{name}: {found} against {wanted}");
+        }
+    }
+
+    const GAPS: [(usize, usize); 6] = [(100, 99), (100, 40), (70, 1), (3, 2), (2, 1), (50, 0)];
+
+    /// DDIM (Song et al., 2021): the noise (u_s − α_s û_0)/σ̄_s stays, so
+    /// u_t = α_t û_0 + σ̄_t (u_s − α_s û_0)/σ̄_s.
+    #[test]
+    fn the_deterministic_step_keeps_the_noise() {
+        let sde = sde();
+        for (s, t) in GAPS {
+            let gap = Gap::new(&sde, s, t);
+            let r = sde.sigma_bar(t) / sde.sigma_bar(s);
+            let found = coefficients(|[u, clean]| first_order(u, clean, gap));
+            assert_near("first order", &found, &[r, sde.alpha(t) - r * sde.alpha(s)]);
+        }
+    }
+
+    /// Bayes: u_t given û_0 is N(α_t û_0, σ̄_t²), u_s given u_t is N(a u_t, v) with a = α_s/α_t and
+    /// v = σ̄_s² − a² σ̄_t²; so u_t given both is N((v α_t û_0 + a σ̄_t² u_s)/σ̄_s², σ̄_t² v/σ̄_s²).
+    #[test]
+    fn the_stochastic_step_draws_from_the_posterior() {
+        let sde = sde();
+        for (s, t) in GAPS {
+            let gap = Gap::new(&sde, s, t);
+            let [from, to] = [s, t].map(|t| sde.sigma_bar(t).powi(2));
+            let a = sde.alpha(s) / sde.alpha(t);
+            let v = from - a * a * to;
+            let wanted = [
+                a * to / from,
+                v * sde.alpha(t) / from,
+                (to * v / from).sqrt(),
+            ];
+            let found = coefficients(|[u, clean, z]| first_order_stochastic(u, clean, gap, z));
+            assert_near("stochastic", &found, &wanted);
+        }
+    }
+
+    /// The forward transition: mean a u_t, variance v as above.
+    #[test]
+    fn noising_up_again_is_the_forward_transition() {
+        let sde = sde();
+        for (s, t) in GAPS {
+            let a = sde.alpha(s) / sde.alpha(t);
+            let v = sde.sigma_bar(s).powi(2) - (a * sde.sigma_bar(t)).powi(2);
+            let found = coefficients(|[u, z]| renoise(&sde, u, t, s, z));
+            assert_near("renoise", &found, &[a, v.sqrt()]);
+        }
+    }
+
+    /// If û_0 is linear in the log-SNR l, û_0(l) = c + d (l − l_s), the exact solution of the
+    /// process is u_t = r u_s + α_t ∫ e^(l − l_t) û_0 dl (deterministic) or
+    /// r e^{−h} u_s + 2 α_t ∫ e^{2(l − l_t)} û_0 dl (mean of the stochastic one). The terms with d,
+    /// integrated here by Simpson's rule, are what second order adds.
+    #[test]
+    fn second_order_is_exact_where_the_estimate_is_linear_in_the_log_snr() {
+        let sde = sde();
+        for (s, t) in GAPS.into_iter().filter(|&(_, t)| t > 0) {
+            let gap = Gap::new(&sde, s, t);
+            let h = gap.log_snr_gain();
+            let integral = |power: f64| -> f64 {
+                let f = |x: f64| power * (power * (x - h)).exp() * x; // x = l − l_s
+                let n: i32 = 2000;
+                let weight = |i: i32| {
+                    if i == 0 || i == n {
+                        1.0
+                    } else {
+                        2.0 + 2.0 * f64::from(i % 2)
+                    }
+                };
+                let sum: f64 = (0..=n)
+                    .map(|i| weight(i) * f(h * f64::from(i) / f64::from(n)))
+                    .sum();
+                sum * h / f64::from(n) / 3.0
+            };
+            // D of the terms is d · h.
+            let [plain] = coefficients(|[d]| second_order_term(d * h, gap));
+            let [stochastic] = coefficients(|[d]| second_order_stochastic_term(d * h, gap));
+            let wanted = [1.0, 2.0].map(|power| sde.alpha(t) * integral(power));
+            assert_near("second order", &[plain, stochastic], &wanted);
+        }
+    }
+
+    #[test]
+    fn the_difference_is_scaled_from_the_gap_before_to_this_one() {
+        let sde = sde();
+        let (before, gap) = (Gap::new(&sde, 90, 70), Gap::new(&sde, 70, 30));
+        let ratio = gap.log_snr_gain() / before.log_snr_gain();
+        let found = coefficients(|[clean, previous]| difference(clean, previous, gap, before));
+        assert_near("difference", &found, &[ratio, -ratio]);
+    }
+
+    #[test]
+    fn the_last_step_is_first_order() {
+        let sde = sde();
+        let (before, last) = (Gap::new(&sde, 60, 20), Gap::new(&sde, 20, 0));
+        assert_eq!(last.log_snr_gain(), f64::INFINITY);
+        let d = difference(tensor(&[3.0]), tensor(&[1.0]), last, before);
+        for term in [second_order_term, second_order_stochastic_term] {
+            assert_eq!(host_values(term(d.clone(), last)), [0.0]);
+        }
+    }
+
+    /// A process whose answers are known: clean pictures N(m, q²), so that V_t = α_t² q² + σ̄_t² is
+    /// the variance at t, and û_0 = m + α_t q²/V_t (u_t − α_t m) the best estimate.
+    struct Known {
+        sde: Sde,
+        steps: usize,
+    }
+
+    impl Known {
+        const M: f64 = 0.6;
+        const Q: f64 = 0.5;
+        const END: usize = 2_000;
+
+        fn new(steps: usize) -> Self {
+            let sde = Sde::new(&SdeConfig {
+                steps: 20_000,
+                max_sigma: 1.0,
+                eps: 0.05,
+                ..SdeConfig::default()
+            });
+            let sde = sde.unwrap();
+            Self { sde, steps }
+        }
+
+        fn variance(&self, t: usize) -> f64 {
+            (self.sde.alpha(t) * Self::Q).powi(2) + self.sde.sigma_bar(t).powi(2)
+        }
+
+        /// How û_0 follows u.
+        fn slope(&self, t: usize) -> f64 {
+            self.sde.alpha(t) * Self::Q.powi(2) / self.variance(t)
+        }
+
+        /// Timesteps and gaps of a uniform grid from T to END.
+        fn grid(&self) -> Vec<(usize, Gap)> {
+            let last = self.sde.steps();
+            let time = |i: usize| last - (last - Self::END) * i / self.steps;
+            (0..self.steps)
+                .map(|i| (time(i), Gap::new(&self.sde, time(i), time(i + 1))))
+                .collect()
+        }
+    }
+
+    fn assert_order(error: impl Fn(usize) -> f64, order: f64) {
+        let observed = (error(40) / error(80)).log2();
+        assert!(
+            (observed - order).abs() < 0.15,
+            "order {observed:.2} where {order} is due"
+        );
+    }
+
+    /// Exact: u_t − α_t m = √(V_t/V_T) (u_T − α_T m).
+    #[test]
+    fn the_deterministic_error_shrinks_with_the_order_of_the_solver() {
+        let error = |steps: usize, second: bool| -> f64 {
+            let known = Known::new(steps);
+            let (sde, start) = (&known.sde, 1.3);
+            let mut u = tensor(&[start as f32]);
+            let mut before: Option<(Tensor<4>, Gap)> = None;
+            for (s, gap) in known.grid() {
+                let apart = u.clone() - sde.alpha(s) * Known::M;
+                let clean = apart * known.slope(s) + Known::M;
+                let mut next = first_order(u, clean.clone(), gap);
+                if let (true, Some((previous, previous_gap))) = (second, before) {
+                    let d = difference(clean.clone(), previous, gap, previous_gap);
+                    next = next + second_order_term(d, gap);
+                }
+                (u, before) = (next, Some((clean, gap)));
+            }
+            let mean = |t: usize| sde.alpha(t) * Known::M;
+            let ratio = known.variance(Known::END) / known.variance(sde.steps());
+            let exact = mean(Known::END) + ratio.sqrt() * (start - mean(sde.steps()));
+            (f64::from(host_values(u)[0]) - exact).abs()
+        };
+        assert_order(|steps| error(steps, false), 1.0);
+        assert_order(|steps| error(steps, true), 2.0);
+    }
+
+    /// The variance of u_t from one u_T, exact: V_t − (α_T/α_t)² V_t²/V_T. A step is linear in u,
+    /// the estimate before and z, so that the solver's variance follows from its coefficients.
+    #[test]
+    fn the_stochastic_variance_converges_with_the_order_of_the_solver() {
+        let error = |steps: usize, second: bool| -> f64 {
+            let known = Known::new(steps);
+            let sde = &known.sde;
+            // Variance of u, its covariance with the estimate before, variance of that.
+            let (mut uu, mut uc, mut cc) = (0.0, 0.0, 0.0);
+            let mut before = None;
+            for (s, gap) in known.grid() {
+                let k = known.slope(s);
+                let [a, b, c] = coefficients(|[u, previous, z]| {
+                    let clean = u.clone() * k;
+                    let first = first_order_stochastic(u, clean.clone(), gap, z);
+                    match before {
+                        Some(previous_gap) if second => {
+                            let d = difference(clean, previous, gap, previous_gap);
+                            first + second_order_stochastic_term(d, gap)
+                        }
+                        _ => first,
+                    }
+                });
+                (uu, uc, cc) = (
+                    a * a * uu + 2.0 * a * b * uc + b * b * cc + c * c,
+                    k * (a * uu + b * uc),
+                    k * k * uu,
+                );
+                before = Some(gap);
+            }
+            let (last, end) = (sde.steps(), Known::END);
+            let covariance = sde.alpha(last) / sde.alpha(end) * known.variance(end);
+            let exact = known.variance(end) - covariance.powi(2) / known.variance(last);
+            (uu - exact).abs()
+        };
+        assert_order(|steps| error(steps, false), 1.0);
+        assert_order(|steps| error(steps, true), 2.0);
+    }
+
     #[test]
     fn grids_run_from_the_end_to_zero_without_repeating() {
         let sde = sde();

@@ -1,18 +1,14 @@
 //! Every device and every kind of number gives the CPU's results, up to its rounding. Vulkan is
-//! tried where the feature is on; a software driver will do.
-
-use std::ops::ControlFlow;
+//! tested where the feature is on; a software driver will do.
 
 use burn::tensor::{DType, Tensor, TensorData};
+use strdiffusion::Device;
 use strdiffusion::conditions::Conditioning;
-use strdiffusion::device::DeviceName;
 use strdiffusion::model::Model;
 use strdiffusion::networks::{GuideAlignment, Precision};
 use strdiffusion::noise::{NoiseSource, SeededNoise};
-use strdiffusion::picture::{FloatImage, Mask, Photo};
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::weights::host_values;
-use strdiffusion::{Device, FillOptions, Inpainter};
 
 const SIDE: usize = 20;
 const BATCH: usize = 2;
@@ -97,72 +93,74 @@ fn half_precision_stays_near_full_precision() {
     }
 }
 
-/// The device under test, where this build has the feature and this machine the device.
-fn vulkan() -> Option<Device> {
-    match DeviceName::Vulkan(0).open() {
-        Ok(device) => Some(device),
-        Err(error) => {
-            println!("skipped: {error}");
-            assert!(
-                std::env::var_os("STRDIFFUSION_NEEDS_VULKAN").is_none(),
-                "{error}"
-            );
-            None
-        }
+/// Built with the feature `vulkan`, these need such a device: without one they fail.
+#[cfg(feature = "vulkan")]
+mod vulkan {
+    use std::ops::ControlFlow;
+
+    use strdiffusion::device::DeviceName;
+    use strdiffusion::picture::{FloatImage, Mask, Photo};
+    use strdiffusion::{FillOptions, Inpainter};
+
+    use super::*;
+
+    fn vulkan() -> Device {
+        DeviceName::Vulkan(0).open().unwrap()
     }
-}
 
-#[test]
-fn vulkan_networks_say_what_the_cpu_says() {
-    let Some(device) = vulkan() else { return };
-    let wanted = outputs(&model(&Device::flex()));
-    assert_near("vulkan", &outputs(&model(&device)), &wanted, 1e-5);
-}
+    #[test]
+    fn vulkan_networks_say_what_the_cpu_says() {
+        let device = vulkan();
+        let wanted = outputs(&model(&Device::flex()));
+        assert_near("vulkan", &outputs(&model(&device)), &wanted, 1e-5);
+    }
 
-#[test]
-fn vulkan_takes_the_gradients_that_the_cpu_takes() {
-    let Some(device) = vulkan() else { return };
-    let gradient = |device: Device| {
-        let device = device.autodiff();
-        let model = model(&device);
-        let noise = |seed, channels| noise(seed, channels, &device);
-        let output = model.texture.forward(
-            noise(1, 3),
-            noise(2, 3),
-            Some(noise(3, 2)),
-            &[50.0],
-            Some(noise(4, 1)),
-            GuideAlignment::Padded,
-        );
-        let gradients = output.square().mean().backward();
-        let weight = model.texture.init_conv.weight.val();
-        host_values(weight.grad(&gradients).expect("the first layer counts"))
-    };
-    let apart = apart(&gradient(device), &gradient(Device::flex()));
-    println!("vulkan, gradient: {apart:.1e}");
-    assert!(apart <= 1e-4, "{apart}");
-}
+    #[test]
+    fn vulkan_takes_the_gradients_that_the_cpu_takes() {
+        let device = vulkan();
+        let gradient = |device: Device| {
+            let device = device.autodiff();
+            let model = model(&device);
+            let noise = |seed, channels| noise(seed, channels, &device);
+            let output = model.texture.forward(
+                noise(1, 3),
+                noise(2, 3),
+                Some(noise(3, 2)),
+                &[50.0],
+                Some(noise(4, 1)),
+                GuideAlignment::Padded,
+            );
+            let gradients = output.square().mean().backward();
+            let weight = model.texture.init_conv.weight.val();
+            host_values(weight.grad(&gradients).expect("the first layer counts"))
+        };
+        let apart = apart(&gradient(device), &gradient(Device::flex()));
+        println!("vulkan, gradient: {apart:.1e}");
+        assert!(apart <= 1e-4, "{apart}");
+    }
 
-#[test]
-fn vulkan_fills_as_the_cpu_fills() {
-    let Some(device) = vulkan() else { return };
-    let value = |i: usize| 0.5 + 0.3 * ((i % SIDE) as f32 * 0.8 + (i / SIDE) as f32 * 0.3).sin();
-    let values = (0..3 * SIDE * SIDE).map(value).collect();
-    let image = FloatImage::from_vec(3, SIDE, SIDE, values).unwrap();
-    let photo = Photo::from_float_image(&image).unwrap();
-    let inside = |i: usize| (6..14).contains(&(i % SIDE)) && (6..14).contains(&(i / SIDE));
-    let keep = (0..SIDE * SIDE).map(|i| u8::from(!inside(i))).collect();
-    let mask = Mask::from_keep(SIDE, SIDE, keep).unwrap();
-    let fill = |device: &Device| {
-        Inpainter::from_model(model(device))
-            .fill(&photo, &mask, &FillOptions::default(), &mut |_| {
-                ControlFlow::Continue(())
-            })
-            .unwrap()
-            .photo
-    };
-    let (gpu, cpu) = (fill(&device), fill(&Device::flex()));
-    let levels = gpu.image().as_bytes().iter().zip(cpu.image().as_bytes());
-    let worst = levels.map(|(a, b)| a.abs_diff(*b)).max();
-    assert!(worst <= Some(1), "{worst:?}");
+    #[test]
+    fn vulkan_fills_as_the_cpu_fills() {
+        let device = vulkan();
+        let value =
+            |i: usize| 0.5 + 0.3 * ((i % SIDE) as f32 * 0.8 + (i / SIDE) as f32 * 0.3).sin();
+        let values = (0..3 * SIDE * SIDE).map(value).collect();
+        let image = FloatImage::from_vec(3, SIDE, SIDE, values).unwrap();
+        let photo = Photo::from_float_image(&image).unwrap();
+        let inside = |i: usize| (6..14).contains(&(i % SIDE)) && (6..14).contains(&(i / SIDE));
+        let keep = (0..SIDE * SIDE).map(|i| u8::from(!inside(i))).collect();
+        let mask = Mask::from_keep(SIDE, SIDE, keep).unwrap();
+        let fill = |device: &Device| {
+            Inpainter::from_model(model(device))
+                .fill(&photo, &mask, &FillOptions::default(), &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .unwrap()
+                .photo
+        };
+        let (gpu, cpu) = (fill(&device), fill(&Device::flex()));
+        let levels = gpu.image().as_bytes().iter().zip(cpu.image().as_bytes());
+        let worst = levels.map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(worst <= Some(1), "{worst:?}");
+    }
 }

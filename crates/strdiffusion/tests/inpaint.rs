@@ -3,49 +3,17 @@
 use std::ops::ControlFlow;
 
 use strdiffusion::fast::{FastSampler, Solver};
-use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use strdiffusion::picture::{FloatImage, Mask, Photo};
-use strdiffusion::sampler::{Event, PaperSampler, Resampling};
-use strdiffusion::sde::SdeConfig;
-use strdiffusion::{Device, Error, FillOptions, FillRequest, Filled, Inpainter, Scale};
-
-const T: usize = 4;
+use strdiffusion::sampler::Event;
+use strdiffusion::{Error, FillOptions, FillRequest, Filled, Inpainter, Scale};
+use strdiffusion_testing::{TINY_STEPS, tiny_model};
 
 fn inpainter(depth: usize, training_resolution: usize) -> Inpainter {
-    let resampling = Resampling {
-        u_max: 3,
-        u_min: 1,
-        jump: 2,
-        re: 1,
-    };
-    let config = ModelConfig {
-        format: FORMAT,
-        texture: ConditionalUNetConfig::texture(4, depth),
-        structure: ConditionalUNetConfig::structure(4, depth),
-        discriminator: DiscriminatorConfig {
-            in_channels: 4,
-            width: 4,
-            time_dim: 16,
-        },
-        sde: SdeConfig {
-            steps: T,
-            ..SdeConfig::default()
-        },
-        prediction: Default::default(),
-        conditioning: Default::default(),
-        structure_process: Default::default(),
-        sampling: PaperSampler {
-            resampling: Some(resampling),
-            ..PaperSampler::default()
-        }
-        .into(),
-        edges: EdgeConfig::default(),
-        training_resolution,
-        licence: "none".into(),
-        source: "random weights".into(),
-    };
-    Inpainter::from_model(Model::init(config, 1, &Device::flex()).unwrap())
+    Inpainter::from_model(tiny_model(|config| {
+        config.texture.depth = depth;
+        config.structure.depth = depth;
+        config.training_resolution = training_resolution;
+    }))
 }
 
 /// A photograph of distinct pixels; `hidden` is added to every pixel of the hole.
@@ -172,8 +140,8 @@ fn a_large_photo_costs_its_holes_and_not_its_size() {
         })
         .unwrap();
     assert_eq!(filled.regions, 3);
-    assert_eq!(last, Some((3 * T, 3 * T)));
-    assert!(filled.evaluations.texture >= 3 * T);
+    assert_eq!(last, Some((3 * TINY_STEPS, 3 * TINY_STEPS)));
+    assert!(filled.evaluations.texture >= 3 * TINY_STEPS);
     assert_known_pixels_stay(&photo, &filled.photo, &mask);
 }
 

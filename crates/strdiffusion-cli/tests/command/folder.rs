@@ -283,7 +283,9 @@ fn png_text(mut bytes: &[u8]) -> Vec<(String, String)> {
 fn ctrl_c_ends_a_folder_and_the_same_command_goes_on() {
     let bench = with_photos(6);
     let long = bench.path("long");
-    tiny_model(100_000).save(&long, Storage::F32).unwrap();
+    tiny_model(|config| config.sde.steps = 100_000)
+        .save(&long, Storage::F32)
+        .unwrap();
     let mut child = bench
         .command(&format!("{RUN} --model long --json"))
         .stdout(Stdio::piped())

@@ -343,7 +343,9 @@ fn losing_16_bits_to_the_format_is_said() {
 fn ctrl_c_ends_the_work_without_a_partial_output() {
     let bench = Bench::with_photo();
     let long = bench.path("long");
-    tiny_model(100_000).save(&long, Storage::F32).unwrap();
+    tiny_model(|config| config.sde.steps = 100_000)
+        .save(&long, Storage::F32)
+        .unwrap();
     std::fs::write(bench.path("out.png"), "what was there before").unwrap();
     let before = bench.names();
     let mut child = bench

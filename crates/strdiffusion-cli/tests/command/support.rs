@@ -5,53 +5,9 @@ use std::process::{Command, Output};
 
 use image::{DynamicImage, ImageBuffer, Luma};
 use serde_json::Value;
-use strdiffusion::Device;
-use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
-use strdiffusion::sampler::{PaperSampler, Resampling};
-use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::Storage;
+pub use strdiffusion_testing::{TINY_STEPS as T, tiny_model};
 use tempfile::TempDir;
-
-/// Steps of the tiny model.
-pub const T: usize = 4;
-
-/// A model small enough that a fill takes milliseconds.
-pub fn tiny_model(steps: usize) -> Model {
-    let resampling = Resampling {
-        u_max: 3,
-        u_min: 1,
-        jump: 2,
-        re: 1,
-    };
-    let config = ModelConfig {
-        format: FORMAT,
-        texture: ConditionalUNetConfig::texture(4, 2),
-        structure: ConditionalUNetConfig::structure(4, 1),
-        discriminator: DiscriminatorConfig {
-            in_channels: 4,
-            width: 4,
-            time_dim: 16,
-        },
-        sde: SdeConfig {
-            steps,
-            ..SdeConfig::default()
-        },
-        prediction: Default::default(),
-        conditioning: Default::default(),
-        structure_process: Default::default(),
-        sampling: PaperSampler {
-            resampling: Some(resampling),
-            ..PaperSampler::default()
-        }
-        .into(),
-        edges: EdgeConfig::default(),
-        training_resolution: 32,
-        licence: "CC0-1.0".into(),
-        source: "random weights".into(),
-    };
-    Model::init(config, 1, &Device::flex()).unwrap()
-}
 
 /// A folder of its own for one test, with a model in it.
 pub struct Bench {
@@ -69,7 +25,7 @@ impl Bench {
     /// With `model`, the tiny model.
     pub fn new() -> Self {
         let bench = Self::empty();
-        tiny_model(T)
+        tiny_model(|_| {})
             .save(&bench.path("model"), Storage::F32)
             .unwrap();
         bench

@@ -4,49 +4,29 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
 use strdiffusion::inpaint::{OnBatchProgress, Provenance};
-use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use strdiffusion::sampler::{Event, PaperSampler};
-use strdiffusion::sde::SdeConfig;
-use strdiffusion::{Device, FillOptions, FillRequest, Filled, Inpainter, Result};
+use strdiffusion::{FillOptions, FillRequest, Filled, Inpainter, Result};
 use strdiffusion_server::Engine;
+use strdiffusion_testing::{TINY_STEPS, tiny_model};
 use tokio::sync::watch;
 
 /// Steps of the model's own sampler.
-pub const T: usize = 4;
+pub const T: usize = TINY_STEPS;
 /// Larger photographs are filled by regions of this side.
 pub const RESOLUTION: usize = 16;
 /// A job with this seed makes the model panic.
 pub const PANIC_SEED: u64 = 666;
 
 pub fn inpainter() -> Inpainter {
-    let config = ModelConfig {
-        format: FORMAT,
-        texture: ConditionalUNetConfig::texture(4, 1),
-        structure: ConditionalUNetConfig::structure(4, 1),
-        discriminator: DiscriminatorConfig {
-            in_channels: 4,
-            width: 4,
-            time_dim: 16,
-        },
-        sde: SdeConfig {
-            steps: T,
-            ..SdeConfig::default()
-        },
-        prediction: Default::default(),
-        conditioning: Default::default(),
-        structure_process: Default::default(),
-        sampling: PaperSampler {
+    Inpainter::from_model(tiny_model(|config| {
+        config.texture.depth = 1;
+        config.sampling = PaperSampler {
             resampling: None,
             ..PaperSampler::default()
         }
-        .into(),
-        edges: EdgeConfig::default(),
-        training_resolution: RESOLUTION,
-        licence: "none".into(),
-        source: "random weights".into(),
-    };
-    Inpainter::from_model(Model::init(config, 1, &Device::flex()).unwrap())
+        .into();
+        config.training_resolution = RESOLUTION;
+    }))
 }
 
 /// Holds the worker back at each batch and each step until the test lets it pass.

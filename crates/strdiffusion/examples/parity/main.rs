@@ -5,9 +5,9 @@
 //! ```
 //!
 //! Runs every kind of recording found in the folder (`sde/`, `nets/`, `prep/`, `traj/`, `train/`),
-//! prints one line for each checked case, and exits non-zero if any failed.
+//! prints one line for each checked case, and exits non-zero if any failed. The repository's own
+//! folder is `crates/strdiffusion-testing/recorded`; its test runs with `cargo test`.
 
-mod fixture;
 mod nets;
 mod prep;
 mod report;
@@ -15,10 +15,11 @@ mod sde;
 mod train;
 mod traj;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use report::Report;
+use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
 
 const USAGE: &str = "usage: parity FIXTURE_DIR [--device auto|cpu|cuda[:i]|vulkan[:i]|metal]";
@@ -53,15 +54,34 @@ fn run() -> Result<bool, String> {
         return Err(format!("{}: no such folder", folder.display()));
     }
     let device = device.open().map_err(|error| error.to_string())?;
-
-    let mut report = Report::default();
-    sde::check(&folder.join("sde"), &device, &mut report);
-    prep::check(&folder.join("prep"), &mut report);
-    nets::check(&folder.join("nets"), &device, &mut report);
-    train::check(&folder, &device, &mut report);
-    traj::check(&folder, &device, &mut report);
+    let report = check(&folder, &device);
     if report.is_empty() {
         return Err(format!("{}: no recordings found", folder.display()));
     }
     Ok(report.finish())
+}
+
+fn check(folder: &Path, device: &Device) -> Report {
+    let mut report = Report::default();
+    sde::check(&folder.join("sde"), device, &mut report);
+    prep::check(&folder.join("prep"), &mut report);
+    nets::check(&folder.join("nets"), device, &mut report);
+    train::check(folder, device, &mut report);
+    traj::check(folder, device, &mut report);
+    report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the repository's recordings hold; fewer means that one of them is gone.
+    const CASES: usize = 425;
+
+    #[test]
+    fn the_recorded_numbers_are_met() {
+        let report = check(&strdiffusion_testing::recorded(), &Device::flex());
+        assert!(report.cases() >= CASES, "only {} cases", report.cases());
+        assert!(report.finish());
+    }
 }

@@ -10,8 +10,8 @@ use burn::tensor::{Device, Tensor};
 use strdiffusion::import;
 use strdiffusion::networks::{ConditionalUNet, GuideAlignment};
 use strdiffusion::weights::{collect, host_values};
+use strdiffusion_testing::{Recording, files, title};
 
-use crate::fixture::{Recording, files, title};
 use crate::report::{Report, max_abs};
 
 const UNET_TOLERANCE: f64 = 2e-5;

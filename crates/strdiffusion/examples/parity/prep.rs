@@ -5,8 +5,8 @@ use std::path::Path;
 use strdiffusion::picture::{Limits, Photo};
 use strdiffusion::reference::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 use strdiffusion::structure::{Canny, GrayPlane, rgb8_to_gray};
+use strdiffusion_testing::{Recorded, Recording, files, title};
 
-use crate::fixture::{Recorded, Recording, files, title};
 use crate::report::Report;
 
 pub fn check(folder: &Path, report: &mut Report) {

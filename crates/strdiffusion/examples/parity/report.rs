@@ -1,5 +1,10 @@
 //! One line for each case, and the count at the end.
 
+use std::path::Path;
+
+use serde_json::Value;
+use strdiffusion_testing::{files, settings_of, title};
+
 /// Counts what passed and failed.
 #[derive(Default)]
 pub struct Report {
@@ -9,7 +14,11 @@ pub struct Report {
 
 impl Report {
     pub fn is_empty(&self) -> bool {
-        self.passed + self.failed == 0
+        self.cases() == 0
+    }
+
+    pub fn cases(&self) -> usize {
+        self.passed + self.failed
     }
 
     /// A case that holds where `difference` is at most `tolerance` (NaN never is).
@@ -64,4 +73,32 @@ pub fn max_difference(ours: &[f32], expected: &[f64]) -> f64 {
 /// Largest absolute value.
 pub fn max_abs(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |max, v| f64::max(max, v.abs()))
+}
+
+/// Runs `case` on every recording in `folder/kind/`, each with what `kind.json` beside it says of
+/// the recording; a recording that cannot be run counts as failed.
+pub fn for_each_with_settings(
+    folder: &Path,
+    kind: &str,
+    report: &mut Report,
+    case: impl Fn(&Path, &str, &Value, &mut Report) -> Result<(), String>,
+) {
+    let recordings = files(&folder.join(kind), ".safetensors");
+    if recordings.is_empty() {
+        return;
+    }
+    let settings = settings_of(&folder.join(kind).join(format!("{kind}.json")));
+    for path in recordings {
+        let name = title(&path);
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let outcome = settings.clone().and_then(|all| {
+            let settings = all
+                .get(stem.as_ref())
+                .ok_or_else(|| format!("{kind}.json says nothing about it"))?;
+            case(&path, &name, settings, report)
+        });
+        if let Err(error) = outcome {
+            report.broken(&name, &error);
+        }
+    }
 }

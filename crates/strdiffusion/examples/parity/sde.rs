@@ -9,8 +9,8 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor};
 use strdiffusion::sde::{Arithmetic, Schedule, Sde, SdeConfig, max_sigma_from_levels};
 use strdiffusion::weights::host_values;
+use strdiffusion_testing::{Recording, files, title};
 
-use crate::fixture::{Recording, files, title};
 use crate::report::{Report, max_abs};
 
 pub fn check(folder: &Path, device: &Device, report: &mut Report) {

@@ -11,9 +11,9 @@ use strdiffusion::objectives::{Batch, MaskedLoss, Objective};
 use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};
 use strdiffusion::training::optimizer::{Adam, gradients, to_host};
 use strdiffusion::weights::{TensorMap, collect, host_values};
+use strdiffusion_testing::Recording;
 
-use crate::fixture::{Recording, for_each_with_settings};
-use crate::report::{Report, max_abs, max_difference};
+use crate::report::{Report, for_each_with_settings, max_abs, max_difference};
 
 const LOSS_TOLERANCE: f64 = 1e-5;
 const NORM_TOLERANCE: f64 = 1e-3;

@@ -13,9 +13,9 @@ use strdiffusion::sampler::{
 };
 use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::weights::host_values;
+use strdiffusion_testing::{Recording, files};
 
-use crate::fixture::{Recording, files, for_each_with_settings};
-use crate::report::{Report, max_difference};
+use crate::report::{Report, for_each_with_settings, max_difference};
 
 const STATE_TOLERANCE: f64 = 1e-3;
 const SCORE_TOLERANCE: f64 = 1e-6;

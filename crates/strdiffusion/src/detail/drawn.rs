@@ -45,21 +45,24 @@ pub(super) fn obey(pixels: &mut [Pixel], cells: &[Cell], is_line: &[bool], width
         })
         .unzip();
     for i in (0..cells.len()).filter(|&i| is_hole(i)) {
-        let distance = |a: &dyn Fn(usize) -> f32, b: &[Vec<f32>]| {
-            (0..3).map(|c| (a(c) - b[c][i]).powi(2)).sum::<f32>().sqrt()
-        };
-        let fill = |c: usize| f32::from(pixels[i][c]);
-        let (to_divided, to_plain) = (distance(&fill, &divided), distance(&fill, &plain));
-        let between = distance(&|c| plain[c][i], &divided) / STEPS;
+        let at = |planes: &[Vec<f32>]| [0, 1, 2].map(|c| planes[c][i]);
+        let fill = [0, 1, 2].map(|c| f32::from(pixels[i][c]));
+        let (divided, plain) = (at(&divided), at(&plain));
+        let (to_divided, to_plain) = (distance(fill, divided), distance(fill, plain));
+        let between = distance(plain, divided) / STEPS;
         // A fill that shows the line already is nearer to what the line asks for.
         let astray = to_divided / (to_divided + to_plain).max(1.0);
         let weight = ramp(astray, ASTRAY) * ramp(between, CHANGE);
         for c in 0..3 {
-            let value = fill(c) + weight * (divided[c][i] - fill(c));
+            let value = fill[c] + weight * (divided[c] - fill[c]);
             pixels[i][c] = value.round().clamp(0.0, WHITE) as i16;
         }
     }
     true
+}
+
+fn distance(a: [f32; 3], b: [f32; 3]) -> f32 {
+    (0..3).map(|c| (a[c] - b[c]).powi(2)).sum::<f32>().sqrt()
 }
 
 /// The membrane through the known pixels over the hole's pixels that are chosen.

@@ -7,24 +7,35 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use crate::report::Report;
+/// The numbers that every clone has; its README says where they come from.
+pub fn recorded() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("recorded")
+}
 
 /// One recorded array.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Recorded {
+    /// Extents, outermost first.
     pub shape: Vec<usize>,
+    /// Row-major values.
     pub values: Vec<f64>,
 }
 
 impl Recorded {
+    /// The values as f32.
     pub fn to_f32(&self) -> Vec<f32> {
         self.values.iter().map(|&v| v as f32).collect()
     }
 
+    /// The values as timesteps.
     pub fn to_times(&self) -> Vec<usize> {
         self.values.iter().map(|&v| v as usize).collect()
     }
 
+    /// The array of four extents on a device.
+    ///
+    /// # Errors
+    /// If it has another number of extents.
     pub fn tensor(&self, device: &Device) -> Result<Tensor<4>, String> {
         let shape: [usize; 4] = self
             .shape
@@ -39,12 +50,18 @@ impl Recorded {
 }
 
 /// The arrays of one file.
+#[derive(Debug, Clone)]
 pub struct Recording(BTreeMap<String, Recorded>);
 
 impl Recording {
+    /// Reads a `.safetensors` file.
+    ///
+    /// # Errors
+    /// Names the file that cannot be read.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| error.to_string())?;
+        let complain = |error: String| format!("{}: {error}", path.display());
+        let bytes = std::fs::read(path).map_err(|error| complain(error.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| complain(error.to_string()))?;
         let mut arrays = BTreeMap::new();
         for (name, view) in file.tensors() {
             let values = numbers(view.data(), view.dtype())
@@ -60,18 +77,30 @@ impl Recording {
         Ok(Self(arrays))
     }
 
+    /// An array by name.
+    ///
+    /// # Errors
+    /// If it was not recorded.
     pub fn get(&self, name: &str) -> Result<&Recorded, String> {
         self.0
             .get(name)
             .ok_or_else(|| format!("{name} was not recorded"))
     }
 
+    /// An array of four extents, on a device.
+    ///
+    /// # Errors
+    /// If it was not recorded, or has another number of extents.
     pub fn tensor(&self, name: &str, device: &Device) -> Result<Tensor<4>, String> {
         self.get(name)?
             .tensor(device)
             .map_err(|error| format!("{name}: {error}"))
     }
 
+    /// The first value of an array.
+    ///
+    /// # Errors
+    /// If it was not recorded, or is empty.
     pub fn scalar(&self, name: &str) -> Result<f64, String> {
         self.get(name)?
             .values
@@ -80,10 +109,12 @@ impl Recording {
             .ok_or_else(|| format!("{name} is empty"))
     }
 
+    /// Whether an array was recorded.
     pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
+    /// Names of all arrays, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
@@ -135,32 +166,12 @@ pub fn title(path: &Path) -> String {
     format!("{folder}/{}", part(path.file_name()))
 }
 
-/// Runs `case` on every recording in `folder/kind/`, each with what `kind.json` beside it says of
-/// the recording; a recording that cannot be run counts as failed.
-pub fn for_each_with_settings(
-    folder: &Path,
-    kind: &str,
-    report: &mut Report,
-    case: impl Fn(&Path, &str, &Value, &mut Report) -> Result<(), String>,
-) {
-    let recordings = files(&folder.join(kind), ".safetensors");
-    if recordings.is_empty() {
-        return;
-    }
-    let settings = std::fs::read_to_string(folder.join(kind).join(format!("{kind}.json")))
-        .map_err(|error| error.to_string())
-        .and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
-    for path in recordings {
-        let name = title(&path);
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let outcome = settings.clone().and_then(|all| {
-            let settings = all
-                .get(stem.as_ref())
-                .ok_or_else(|| format!("{kind}.json says nothing about it"))?;
-            case(&path, &name, settings, report)
-        });
-        if let Err(error) = outcome {
-            report.broken(&name, &error);
-        }
-    }
+/// What `settings.json` says of every recording beside it, by the recording's name.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub fn settings_of(path: &Path) -> Result<Value, String> {
+    let complain = |error: String| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| complain(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| complain(error.to_string()))
 }
