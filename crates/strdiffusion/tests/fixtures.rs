@@ -137,7 +137,7 @@ fn reference_masks_are_dithered_as_recorded() {
         let mask = dithered_mask(&photo, 256, 256).unwrap();
         let expected = u8s(&tensors, &format!("{name}.keep"));
         assert_eq!(differing(mask.keep(), &expected), 0, "{name}");
-        let ours = Mask::from_photo(&photo, Default::default());
+        let ours = Mask::from_photo(&photo, Default::default()).unwrap();
         assert!(!ours.is_empty() && !ours.is_full());
     }
 }

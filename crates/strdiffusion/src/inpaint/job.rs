@@ -7,7 +7,7 @@ use crate::blend::Blend;
 use crate::conditions::Task;
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
-use crate::picture::{FloatImage, Mask, Photo};
+use crate::picture::{FloatImage, Mask, Photo, PictureError};
 use crate::region::{self, Crop, RegionOptions};
 use crate::sampler::Evaluations;
 use crate::sampling::Sampler;
@@ -17,7 +17,9 @@ use crate::sampling::Sampler;
 pub(super) struct Job<'a> {
     options: &'a FillOptions,
     filled: Filled,
-    /// What is not filled yet.
+    hole: Mask,
+    /// What the networks do not know yet: the part of the hole that is not filled, and transparent
+    /// pixels.
     unknown: Mask,
     regions: Regions,
 }
@@ -67,6 +69,13 @@ impl<'a> Job<'a> {
             let crops = region::plan(mask, &settings);
             Regions::Crops(crops.map_err(|error| Error::Config(error.to_string()))?)
         };
+        let mut filled = photo.clone();
+        filled.open_hole(mask);
+        check_alpha(&filled, mask)?;
+        let unknown = filled.unknown(mask)?;
+        if unknown.is_full() {
+            return Err(PictureError::NothingKnown { name: photo.name() }.into());
+        }
         if !mask.is_empty()
             && let Some(sampler) = &options.sampler
         {
@@ -75,7 +84,7 @@ impl<'a> Job<'a> {
         Ok(Self {
             options,
             filled: Filled {
-                photo: photo.clone(),
+                photo: filled,
                 hole_fraction: mask.hole_fraction(),
                 regions: match &regions {
                     Regions::Whole => 1,
@@ -83,7 +92,8 @@ impl<'a> Job<'a> {
                 },
                 evaluations: Evaluations::default(),
             },
-            unknown: mask.clone(),
+            hole: mask.clone(),
+            unknown,
             regions,
         })
     }
@@ -151,10 +161,7 @@ impl<'a> Job<'a> {
         let [width, height] = self.size(region);
         let texture = texture.crop(0, 0, width, height);
         match &self.regions {
-            Regions::Whole => self
-                .filled
-                .photo
-                .paste_hole(0, 0, &texture, &self.unknown)?,
+            Regions::Whole => self.filled.photo.paste_hole(0, 0, &texture, &self.hole)?,
             Regions::Crops(crops) => crops[region].paste(
                 &mut self.filled.photo,
                 &mut self.unknown,
@@ -171,6 +178,21 @@ impl<'a> Job<'a> {
 
     pub fn into_filled(self) -> Filled {
         self.filled
+    }
+}
+
+/// Refuses a hole that nobody would see, filled or not.
+fn check_alpha(photo: &Photo, hole: &Mask) -> Result<()> {
+    let Some(alpha) = photo.alpha().filter(|_| !hole.is_empty()) else {
+        return Ok(());
+    };
+    let mut of_hole = alpha
+        .iter()
+        .zip(hole.keep())
+        .filter(|&(_, &keep)| keep == 0);
+    match of_hole.all(|(&alpha, _)| alpha == 0.0) {
+        true => Err(PictureError::InvisibleHole { name: photo.name() }.into()),
+        false => Ok(()),
     }
 }
 
