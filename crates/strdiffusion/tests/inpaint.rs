@@ -191,7 +191,7 @@ fn holes_that_nobody_would_see_or_know_are_refused() {
     let inpainter = inpainter(2, 32);
     let hole = mask(23, 18, |x, _| x < 6);
     let colours = photo(23, 18, &hole, 0.0);
-    let mut fill = |alpha: &dyn Fn(u32, u32) -> u8| {
+    let fill = |alpha: &dyn Fn(u32, u32) -> u8| {
         let photo = with_alpha(&colours, alpha, [0, 0, 0]);
         let options = FillOptions::default();
         let filled = inpainter.fill(&photo, &hole, &options, &mut |_| ControlFlow::Continue(()));

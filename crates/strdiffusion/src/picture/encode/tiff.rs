@@ -99,7 +99,7 @@ fn write_pixels<W: Write + Seek>(
         offsets.push(u32::try_from(directory.write_data(strip)?)?);
         counts.push(u32::try_from(strip.len())?);
     }
-    let bits = u16::from(image.color().bits_per_pixel()) / channels as u16;
+    let bits = image.color().bits_per_pixel() / channels as u16;
     let photometric = if channels > 2 {
         tags::RGB
     } else {
