@@ -66,6 +66,7 @@ pub(crate) struct JobView {
     height: usize,
     /// Those that are complete.
     candidates: Vec<CandidateView>,
+    notes: Vec<String>,
     error: Option<ApiError>,
 }
 
@@ -103,6 +104,8 @@ pub(crate) struct Job {
     /// Steps over all candidates and regions.
     total: usize,
     previews: bool,
+    /// What was left out or converted of the photograph.
+    pub notes: Vec<String>,
     stop: AtomicBool,
     progress: Mutex<Progress>,
     ended: watch::Sender<bool>,
@@ -129,6 +132,7 @@ impl Job {
         seeds: Vec<u64>,
         steps: usize,
         previews: bool,
+        notes: Vec<String>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let candidates = seeds.len();
@@ -139,6 +143,7 @@ impl Job {
             seeds,
             total: candidates * steps,
             previews,
+            notes,
             stop: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 state: State::Queued,
@@ -235,6 +240,7 @@ impl Job {
                 .filter(|(_, result)| result.is_some())
                 .map(|(index, _)| self.candidate(index))
                 .collect(),
+            notes: self.notes.clone(),
             error: progress.error.clone(),
         }
     }
