@@ -73,7 +73,7 @@ impl<'a> Job<'a> {
         filled.open_hole(mask);
         check_alpha(&filled, mask)?;
         let unknown = filled.unknown(mask)?;
-        if unknown.is_full() {
+        if !mask.is_empty() && unknown.is_full() {
             return Err(PictureError::NothingKnown { name: photo.name() }.into());
         }
         if !mask.is_empty()

@@ -272,7 +272,10 @@ pub(super) fn upright(mut bytes: Vec<u8>, size: [u32; 2]) -> Option<Vec<u8>> {
         blanks.extend(places.iter().map(|place| place.values.clone()));
         blanks.extend(places.iter().map(|place| place.field - 8..place.field + 4));
     }
-    changes.push((next, 0, 4));
+    // Some programs leave out the offset of a directory that is not there.
+    if next + 4 <= bytes.len() {
+        changes.push((next, 0, 4));
+    }
     let little_endian = block.little_endian;
     for range in blanks {
         let end = range.end.min(bytes.len());
