@@ -54,14 +54,14 @@ pub fn text_of(error: &anyhow::Error) -> String {
     one_line(&told(error))
 }
 
-/// The error and its causes. Many of our messages end in their cause already; it is told once.
+/// The error and its causes. Many of our messages hold their cause already; it is told once.
 fn told(error: &anyhow::Error) -> String {
     error
         .chain()
         .skip(1)
         .fold(error.to_string(), |text, cause| {
             let cause = cause.to_string();
-            if text.ends_with(&cause) {
+            if text.contains(&cause) {
                 text
             } else {
                 format!("{text}: {cause}")

@@ -11,7 +11,11 @@ pub const EXIT_CODE: u8 = 130;
 
 /// Whether the user has asked to stop.
 #[derive(Clone)]
-pub struct Interrupt(Arc<AtomicBool>);
+pub struct Interrupt {
+    asked: Arc<AtomicBool>,
+    /// Whether SIGTERM may end the program on the spot; where it never may, nobody looks at it.
+    may_end: Arc<AtomicBool>,
+}
 
 impl Interrupt {
     /// Listens from now on.
@@ -26,11 +30,33 @@ impl Interrupt {
             flag::register_conditional_shutdown(signal, EXIT_CODE.into(), Arc::clone(&asked))?;
             flag::register(signal, Arc::clone(&asked))?;
         }
-        Ok(Self(asked))
+        let may_end = Arc::new(AtomicBool::new(false));
+        Ok(Self { asked, may_end })
+    }
+
+    /// As [`Self::listen`], but SIGTERM ends the program on the spot, whatever it waits for, unless
+    /// it is [writing](Self::while_writing).
+    ///
+    /// # Errors
+    /// If the system refuses the handler.
+    pub fn that_ends_at_once() -> anyhow::Result<Self> {
+        let may_end = Arc::new(AtomicBool::new(true));
+        let code = EXIT_CODE.into();
+        flag::register_conditional_shutdown(SIGTERM, code, Arc::clone(&may_end))?;
+        let Self { asked, .. } = Self::listen()?;
+        Ok(Self { asked, may_end })
+    }
+
+    /// Does something that leaves a file behind if it is cut short.
+    pub fn while_writing<T>(&self, write: impl FnOnce() -> T) -> T {
+        let before = self.may_end.swap(false, Ordering::SeqCst);
+        let done = write();
+        self.may_end.store(before, Ordering::SeqCst);
+        done
     }
 
     /// Whether to stop.
     pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.asked.load(Ordering::Relaxed)
     }
 }

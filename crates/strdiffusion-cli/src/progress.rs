@@ -22,6 +22,8 @@ pub struct Part {
 pub enum Reporter {
     /// A person at a terminal (nothing is shown where stderr is none).
     Bar(ProgressBar),
+    /// As [`Self::Bar`], where the picture itself goes to stdout.
+    BesidePicture(ProgressBar),
     /// A program that reads stdout.
     Json,
 }
@@ -32,16 +34,12 @@ impl Reporter {
         if json {
             return Self::Json;
         }
-        let style = "{bar:30} step {pos}/{len}, {elapsed} gone, {left} to go, {msg}";
-        let style = ProgressStyle::with_template(style).expect("the template is fixed");
-        let style = style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
-            // Before the first step is done there is nothing to reckon from.
-            let _ = match state.pos() {
-                0 => write!(out, "?"),
-                _ => write!(out, "{:#}", HumanDuration(state.eta())),
-            };
-        });
-        Self::Bar(ProgressBar::new(0).with_style(style))
+        Self::Bar(bar())
+    }
+
+    /// A reporter that leaves stdout to the picture.
+    pub fn beside_picture() -> Self {
+        Self::BesidePicture(bar())
     }
 
     /// Shows an event of a part of the work. A program is told the fields of `tags`, too.
@@ -52,7 +50,7 @@ impl Reporter {
                 merge(&mut line, tags);
                 terminal::say(line);
             }
-            Self::Bar(bar) => {
+            Self::Bar(bar) | Self::BesidePicture(bar) => {
                 if let Some((done, total)) = progress.steps() {
                     bar.set_length((part.count * total) as u64);
                     bar.set_position((part.number * total + done) as u64);
@@ -70,7 +68,7 @@ impl Reporter {
     pub fn note(&self, text: &str) {
         match self {
             Self::Json => terminal::say(json!({"event": "note", "message": text})),
-            Self::Bar(bar) => bar.suspend(|| terminal::note(text)),
+            Self::Bar(bar) | Self::BesidePicture(bar) => bar.suspend(|| terminal::note(text)),
         }
     }
 
@@ -79,15 +77,29 @@ impl Reporter {
         match self {
             Self::Json => terminal::say(result),
             Self::Bar(bar) => bar.suspend(|| terminal::say(text)),
+            Self::BesidePicture(bar) => bar.suspend(|| terminal::note(text)),
         }
     }
 
     /// Takes the bar away, before an error is printed.
     pub fn clear(&self) {
-        if let Self::Bar(bar) = self {
+        if let Self::Bar(bar) | Self::BesidePicture(bar) = self {
             bar.finish_and_clear();
         }
     }
+}
+
+fn bar() -> ProgressBar {
+    let style = "{bar:30} step {pos}/{len}, {elapsed} gone, {left} to go, {msg}";
+    let style = ProgressStyle::with_template(style).expect("the template is fixed");
+    let style = style.with_key("left", |state: &ProgressState, out: &mut dyn Write| {
+        // Before the first step is done there is nothing to reckon from.
+        let _ = match state.pos() {
+            0 => write!(out, "?"),
+            _ => write!(out, "{:#}", HumanDuration(state.eta())),
+        };
+    });
+    ProgressBar::new(0).with_style(style)
 }
 
 /// Adds the fields of another object to a line.

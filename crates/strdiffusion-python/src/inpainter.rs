@@ -50,14 +50,16 @@ impl Inpainter {
     }
 
     /// The image with its hole filled, as bytes of its own kind. `known` is what `find_known`
-    /// gives. Other threads run meanwhile.
-    #[pyo3(signature = (image, known, *, structure, seed, scale, sampler, steps, resampling, progress))]
+    /// gives; where the hole is the image's `transparency`, it becomes opaque. Other threads run
+    /// meanwhile.
+    #[pyo3(signature = (image, known, *, transparency, structure, seed, scale, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill<'py>(
         &self,
         py: Python<'py>,
         image: Pixels,
         known: PyBackedBytes,
+        transparency: bool,
         structure: Option<Pixels>,
         seed: u64,
         scale: &str,
@@ -87,8 +89,11 @@ impl Inpainter {
         };
         let filled = py.detach(|| {
             let photo = image.to_photo()?;
-            let known = Mask::from_keep(photo.width(), photo.height(), known.to_vec())
+            let mut known = Mask::from_keep(photo.width(), photo.height(), known.to_vec())
                 .map_err(exception)?;
+            if transparency {
+                known = known.of_transparency();
+            }
             options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
             let mut raised = None;
             let filled = self.inner.fill(&photo, &known, &options, &mut |event| {

@@ -77,10 +77,11 @@ pub fn bytes_of(photo: &Photo) -> Vec<u8> {
 }
 
 /// One byte for each pixel: 1 = known, 0 = hole. A mask is cut at half its range and white is the
-/// hole; without one, the image's transparent pixels are.
+/// hole; without one, the image's pixels that are not opaque are.
 ///
 /// # Errors
-/// `ValueError` if the sizes differ, or there is neither a mask nor an alpha channel.
+/// `ValueError` if the sizes differ, the mask says something else than it seems to, or there is
+/// neither a mask nor an alpha channel.
 #[pyfunction]
 #[pyo3(signature = (image, mask))]
 pub fn find_known<'py>(
@@ -92,7 +93,7 @@ pub fn find_known<'py>(
         let Some(mask) = mask else {
             return Mask::from_alpha(&image.to_photo()?).map_err(exception);
         };
-        let mask = Mask::from_photo(&mask.to_photo()?, HolePolarity::White);
+        let mask = Mask::from_photo(&mask.to_photo()?, HolePolarity::White).map_err(exception)?;
         let Pixels(_, width, height, ..) = image;
         mask.check_size(width as usize, height as usize, "the image")
             .map_err(exception)?;

@@ -27,6 +27,8 @@ pub struct ServerLimits {
     pub waiting_bytes: usize,
     /// Pixels of a picture, at most.
     pub pixels: u64,
+    /// Longest side of a picture, at most.
+    pub side: u32,
     /// Bytes of a request's body, at most.
     pub body_bytes: usize,
     /// Bytes of bodies that are read at the same time; further uploads wait.
@@ -52,6 +54,7 @@ impl Default for ServerLimits {
             queue: 64,
             waiting_bytes: 1 << 30,
             pixels: 64_000_000,
+            side: Limits::default().max_side,
             body_bytes: 128 << 20,
             upload_bytes: 512 << 20,
             upload_idle: Duration::from_secs(30),
@@ -69,7 +72,7 @@ impl ServerLimits {
     pub(crate) fn picture(&self) -> Limits {
         Limits {
             max_pixels: self.pixels,
-            ..Limits::default()
+            max_side: self.side,
         }
     }
 }
@@ -125,7 +128,10 @@ impl ServerConfig {
             ));
         }
         let limits = &self.limits;
-        if [limits.queue, limits.batch, limits.body_bytes].contains(&0) || limits.pixels == 0 {
+        if [limits.queue, limits.batch, limits.body_bytes].contains(&0)
+            || limits.pixels == 0
+            || limits.side == 0
+        {
             return complain("queue, batch, body and pixel limits must be at least 1".into());
         }
         Ok(())

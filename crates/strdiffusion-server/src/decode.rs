@@ -1,7 +1,9 @@
 //! From a form's bytes to a photograph, a mask and drawn edges that fit together.
 
 use bytes::Bytes;
-use strdiffusion::picture::{FloatImage, HolePolarity, Limits, Mask, Photo, PictureError};
+use strdiffusion::picture::{
+    FloatImage, HolePolarity, Limit, Limits, Mask, OutputFormat, Photo, PictureError,
+};
 use strdiffusion::region::{RegionOptions, plan};
 use strdiffusion::structure::drawn_edges;
 
@@ -31,6 +33,7 @@ impl Pictures {
                 let mask = read(mask, "mask", limits, Code::BadMask)?;
                 same_size(&photo, &mask, "the mask")?;
                 Mask::from_photo(&mask, HolePolarity::White)
+                    .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
             }
             None => Mask::from_alpha(&photo).map_err(|_| {
                 ApiError::new(
@@ -74,6 +77,13 @@ impl Pictures {
         })
     }
 
+    /// What a user should know of how the photograph was read and will be written.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = self.photo.notes().to_vec();
+        notes.extend(self.photo.losses(OutputFormat::Png));
+        notes
+    }
+
     /// Memory that they take, in bytes.
     pub fn bytes(&self) -> usize {
         let drawn = self.drawn_edges.as_ref().map_or(0, |d| 4 * d.data().len());
@@ -101,11 +111,15 @@ impl Pictures {
 
 fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {
     Photo::from_bytes(bytes, name, limits).map_err(|error| {
-        let code = match error {
-            PictureError::TooLarge { .. } => Code::TooLarge,
-            _ => code,
+        let PictureError::TooLarge { limit, .. } = error else {
+            return ApiError::new(code, error.to_string());
         };
-        ApiError::new(code, error.to_string())
+        let option = match limit {
+            Limit::Side(_) => "--max-side",
+            Limit::Pixels(_) => "--max-megapixels",
+        };
+        let message = format!("{error}, or start the server with a larger {option}");
+        ApiError::new(Code::TooLarge, message)
     })
 }
 

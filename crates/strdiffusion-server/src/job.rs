@@ -67,6 +67,7 @@ pub(crate) struct JobView {
     height: usize,
     /// Those that are complete.
     candidates: Vec<CandidateView>,
+    notes: Vec<String>,
     error: Option<ApiError>,
 }
 
@@ -106,6 +107,8 @@ pub(crate) struct Job {
     /// Steps over all candidates and regions.
     total: usize,
     previews: bool,
+    /// What was left out or converted of the photograph.
+    pub notes: Vec<String>,
     stop: AtomicBool,
     progress: Mutex<Progress>,
     ended: watch::Sender<bool>,
@@ -132,6 +135,7 @@ impl Job {
         seeds: Vec<u64>,
         steps: usize,
         previews: bool,
+        notes: Vec<String>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         let candidates = seeds.len();
@@ -142,6 +146,7 @@ impl Job {
             seeds,
             total: candidates * steps,
             previews,
+            notes,
             stop: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 state: State::Queued,
@@ -239,6 +244,7 @@ impl Job {
             candidates: candidates
                 .filter_map(|(index, result)| Some(self.candidate(index, result.as_ref()?)))
                 .collect(),
+            notes: self.notes.clone(),
             error: progress.error.clone(),
         }
     }

@@ -60,6 +60,7 @@ pub(crate) async fn submit(
         settings.seeds(),
         steps * regions.len(),
         settings.previews(),
+        pictures.notes(),
         Arc::clone(&app.metrics),
     );
     let task = Task {

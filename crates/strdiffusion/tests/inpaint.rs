@@ -89,6 +89,92 @@ fn no_bit_of_the_hole_changes_one_bit_of_the_result() {
     }
 }
 
+/// A photograph with an alpha channel; where it is below one half, the colours are `hidden`.
+fn with_alpha(colours: &Photo, alpha: impl Fn(u32, u32) -> u8, hidden: [u8; 3]) -> Photo {
+    let mut image = colours.image().to_rgba8();
+    for (x, y, pixel) in image.enumerate_pixels_mut() {
+        let alpha = alpha(x, y);
+        let [r, g, b] = if alpha < 128 {
+            hidden
+        } else {
+            [pixel[0], pixel[1], pixel[2]]
+        };
+        pixel.0 = [r, g, b, alpha];
+    }
+    Photo::from_image(image.into()).unwrap()
+}
+
+#[test]
+fn what_lies_under_transparent_pixels_is_never_a_source_of_colour() {
+    let inpainter = inpainter(2, 32);
+    for (width, height) in [(23, 18), (90, 70)] {
+        let hole = mask(width, height, |x, y| {
+            (8..15).contains(&x) && (3..11).contains(&y)
+        });
+        let colours = photo(width, height, &hole, 0.0);
+        // Transparent from column 12 on, so that the hole reaches into it; a soft edge before.
+        let alpha = |x: u32, _| [255, 200, 100, 0][(x.max(9) as usize - 9).min(3)];
+        let options = FillOptions::default();
+        let [one, other] = [[0, 0, 0], [255, 0, 90]].map(|hidden| {
+            let photo = with_alpha(&colours, alpha, hidden);
+            let filled = fill(&inpainter, &photo, &hole, &options)
+                .photo
+                .image()
+                .to_rgba8();
+            let before = photo.image().to_rgba8();
+            for (x, y, pixel) in filled.enumerate_pixels() {
+                let is_hole = hole.is_hole(x as usize, y as usize);
+                assert!(is_hole || pixel == before.get_pixel(x, y), "{x}, {y}");
+                assert_eq!(pixel[3], alpha(x, y), "{x}, {y}");
+            }
+            let hole_alone = (3..11).flat_map(|y| (8..15).map(move |x| (x, y)));
+            hole_alone
+                .map(|(x, y)| *filled.get_pixel(x, y))
+                .collect::<Vec<_>>()
+        });
+        assert!(one == other, "{width}×{height}");
+    }
+}
+
+#[test]
+fn where_transparency_is_the_hole_all_that_is_not_opaque_is_filled() {
+    let inpainter = inpainter(2, 32);
+    for (width, height) in [(23, 18), (90, 70)] {
+        let colours = photo(width, height, &Mask::all_known(width, height), 0.0);
+        let alpha = |x: u32, y: u32| match (x.abs_diff(10), y.abs_diff(8)) {
+            (0..3, 0..3) => 0,
+            (0..4, 0..4) => 254,
+            _ => 255,
+        };
+        let photo = with_alpha(&colours, alpha, [1, 2, 3]);
+        let hole = Mask::from_alpha(&photo).unwrap();
+        assert_eq!(hole.hole_pixels(), 7 * 7);
+        let filled = fill(&inpainter, &photo, &hole, &FillOptions::default());
+        assert!(filled.photo.alpha().unwrap().iter().all(|&a| a == 1.0));
+    }
+}
+
+#[test]
+fn holes_that_nobody_would_see_or_know_are_refused() {
+    let inpainter = inpainter(2, 32);
+    let hole = mask(23, 18, |x, _| x < 6);
+    let colours = photo(23, 18, &hole, 0.0);
+    let fill = |alpha: &dyn Fn(u32, u32) -> u8| {
+        let photo = with_alpha(&colours, alpha, [0, 0, 0]);
+        let options = FillOptions::default();
+        let filled = inpainter.fill(&photo, &hole, &options, &mut |_| ControlFlow::Continue(()));
+        filled.map(|_| ()).map_err(|error| error.to_string())
+    };
+    let error = fill(&|x, _| if x < 6 { 0 } else { 255 }).unwrap_err();
+    assert!(
+        error.contains("every pixel of the hole is transparent"),
+        "{error}"
+    );
+    let error = fill(&|x, _| if x < 6 { 255 } else { 0 }).unwrap_err();
+    assert!(error.contains("nothing is known"), "{error}");
+    fill(&|x, _| if x < 5 { 0 } else { 255 }).unwrap();
+}
+
 #[test]
 fn every_size_is_filled_at_its_own_size() {
     let inpainter = inpainter(3, 64);

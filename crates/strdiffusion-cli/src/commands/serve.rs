@@ -48,6 +48,9 @@ pub struct Serve {
     /// Largest photograph, in millions of pixels
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().pixels / 1_000_000)]
     max_megapixels: u64,
+    /// Longest side of a photograph, in pixels
+    #[arg(long, value_name = "N", default_value_t = ServerLimits::default().side)]
+    max_side: u32,
     /// Largest request, in MiB
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().body_bytes >> 20)]
     max_body_mib: usize,
@@ -61,6 +64,7 @@ impl Serve {
             queue: self.queue,
             batch: self.batch.unwrap_or(defaults.batch),
             pixels: self.max_megapixels.saturating_mul(1_000_000),
+            side: self.max_side,
             body_bytes,
             upload_bytes: defaults.upload_bytes.max(body_bytes),
             ..defaults

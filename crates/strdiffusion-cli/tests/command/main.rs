@@ -6,5 +6,6 @@ mod eval;
 mod folder;
 mod import;
 mod inpaint;
+mod pictures;
 mod serve;
 mod support;

@@ -108,7 +108,7 @@ class Inpainter:
                 mode L, LA, RGB, RGBA or I;16.
             mask: of the image's height and width; white is the hole, gray is cut at one half.
                 As an array also bool (True = hole) or 0 and 1 (1 = hole). None: the image's
-                transparent pixels are the hole.
+                pixels that are not opaque are the hole.
             seed: the same seed, device and version give the same result; 0 to 2⁶⁴ − 1.
             steps: steps of a few-step sampler; None: the model's own.
             sampler: ``"paper"`` (every step, with adaptive resampling) or one of a few steps;
@@ -124,7 +124,7 @@ class Inpainter:
 
         Returns:
             A new image of the input's type, dtype and mode. Known pixels are as they were, bit
-            for bit; filled pixels are opaque.
+            for bit. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:
             ValueError: if image, mask and settings do not fit together, or nothing is known.
@@ -145,6 +145,7 @@ class Inpainter:
         filled = self._native.fill(
             source.pixels,
             known,
+            transparency=mask is None,
             structure=None if structure is None else read_mask(structure, "structure"),
             seed=seed,
             scale=scale,
@@ -153,7 +154,7 @@ class Inpainter:
             resampling=resampling,
             progress=progress,
         )
-        result: Picture = source.restore(filled, known)
+        result: Picture = source.restore(filled, known, keeps_alpha=mask is not None)
         return result
 
 

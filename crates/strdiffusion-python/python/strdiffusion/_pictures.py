@@ -35,7 +35,7 @@ class Source(Protocol):
     def check(self, known: bytes) -> None:
         """Refuses known pixels that the networks cannot use."""
 
-    def restore(self, filled: bytearray, known: bytes) -> Any:
+    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
         """The filled pixels as an image of the caller's kind."""
 
 
@@ -136,7 +136,7 @@ class _IntegerSource:
     def check(self, known: bytes) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes) -> NDArray[Any]:
+    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
         samples = numpy.frombuffer(filled, dtype=self._like.dtype.newbyteorder("<"))
@@ -166,13 +166,15 @@ class _FloatSource:
                 "them, or use uint8 or uint16"
             )
 
-    def restore(self, filled: bytearray, known: bytes) -> NDArray[Any]:
+    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
         samples = numpy.frombuffer(filled, dtype="<u2").reshape(self._array.shape)
         hole = self._where(known, 0)
         result: NDArray[Any] = self._array.copy()
         result[hole] = samples[hole] / 65535
+        if keeps_alpha and self.pixels.channels in (2, 4):
+            result[hole, -1] = self._array[hole, -1]
         return result
 
 
@@ -206,7 +208,7 @@ class _PilSource:
     def check(self, known: bytes) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes) -> Image.Image:
+    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Image.Image:
         # A copy keeps what belongs to the image, such as its colour profile.
         result = self._image.copy()
         result.frombytes(bytes(filled))

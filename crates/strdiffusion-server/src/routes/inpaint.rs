@@ -14,6 +14,9 @@ use crate::submit::{Purpose, submit};
 /// The header that names a picture's seed.
 pub(super) const SEED: HeaderName = HeaderName::from_static("x-strdiffusion-seed");
 
+/// The header that says what was left out or converted of the photograph; empty where nothing was.
+const NOTES: HeaderName = HeaderName::from_static("x-strdiffusion-notes");
+
 /// Fills a hole and answers with the picture.
 pub(crate) async fn inpaint(
     State(app): State<Arc<App>>,
@@ -32,8 +35,19 @@ pub(crate) async fn inpaint(
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("image/png")),
         (SEED, HeaderValue::from(job.seeds[0])),
+        (NOTES, in_a_header(&job.notes)),
     ];
     Ok((headers, candidate.png.clone()).into_response())
+}
+
+/// Notes on one line, in the characters that a header may have.
+fn in_a_header(notes: &[String]) -> HeaderValue {
+    let line: String = notes
+        .join("; ")
+        .chars()
+        .filter(|c| (' '..='~').contains(c))
+        .collect();
+    HeaderValue::from_str(&line).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Cancels the job when the client goes away: its request is dropped then.

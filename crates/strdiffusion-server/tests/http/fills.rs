@@ -16,7 +16,7 @@ async fn known_pixels_come_back_bit_for_bit() {
     for (width, height) in [(16, 12), (70, 50)] {
         let (image, hole) = (photo(width, height), mask(width, height));
         let filled = server.inpaint(&[("image", &image), ("mask", &hole)]).await;
-        let hole = Mask::from_photo(&decode(&hole), HolePolarity::White);
+        let hole = Mask::from_photo(&decode(&hole), HolePolarity::White).unwrap();
         assert_known_pixels_stay(&decode(&image), &decode(&filled), &hole);
     }
 }
@@ -31,6 +31,45 @@ async fn transparent_pixels_are_the_hole_where_there_is_no_mask() {
     assert_eq!(filled.bit_depth(), 16);
     assert_known_pixels_stay(&before, &filled, &hole);
     assert!(filled.alpha().unwrap().iter().all(|&alpha| alpha == 1.0));
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_a_photograph_is_said() {
+    let server = start().await;
+    let (animation, hole) = (animation(), mask(16, 12));
+    let note = "it holds 2 frames, of which only number 1 is used";
+    let parts: Parts = &[("image", &animation), ("mask", &hole)];
+    let response = server.post("/v1/inpaint", parts).await;
+    assert_eq!(response.headers()["x-strdiffusion-notes"], note);
+    let job = server.submit(parts).await;
+    assert_eq!(server.json(&job).await["notes"], json!([note]));
+    let still = photo(16, 12);
+    let parts: Parts = &[("image", &still), ("mask", &hole)];
+    let response = server.post("/v1/inpaint", parts).await;
+    assert_eq!(response.headers()["x-strdiffusion-notes"], "");
+}
+
+#[tokio::test]
+async fn a_masks_hole_keeps_its_transparency() {
+    let server = start().await;
+    let image = cutout(40, 30, |x, _| x > 20);
+    let hole = black_and_white(40, 30, |x, y| (15..25).contains(&x) && y > 10);
+    let filled = decode(&server.inpaint(&[("image", &image), ("mask", &hole)]).await);
+    assert_eq!(filled.alpha(), decode(&image).alpha());
+}
+
+/// A PNG of two frames of 16×12 pixels.
+fn animation() -> Vec<u8> {
+    let mut bytes = vec![];
+    let mut encoder = png::Encoder::new(&mut bytes, 16, 12);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_animated(2, 0).unwrap();
+    let mut writer = encoder.write_header().unwrap();
+    for value in [90, 200] {
+        writer.write_image_data(&[value; 16 * 12]).unwrap();
+    }
+    writer.finish().unwrap();
+    bytes
 }
 
 #[tokio::test]

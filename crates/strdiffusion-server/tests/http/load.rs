@@ -30,7 +30,7 @@ async fn fifty_clients_each_get_their_own_picture() {
     let server = start_with(config).await;
     let (image, hole) = (photo(40, 30), mask(40, 30));
     let before = decode(&image);
-    let known = Mask::from_photo(&decode(&hole), HolePolarity::White);
+    let known = Mask::from_photo(&decode(&hole), HolePolarity::White).unwrap();
 
     // What the library gives, each fill by itself.
     let inpainter = inpainter();

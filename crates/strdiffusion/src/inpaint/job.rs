@@ -8,7 +8,7 @@ use crate::conditions::Task;
 use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
-use crate::picture::{FloatImage, Mask, Photo};
+use crate::picture::{FloatImage, Mask, Photo, PictureError};
 use crate::region::{self, Crop, Hole, RegionOptions};
 use crate::sampler::Evaluations;
 use crate::sampling::Sampler;
@@ -18,9 +18,9 @@ use crate::sampling::Sampler;
 pub(super) struct Job<'a> {
     options: &'a FillOptions,
     filled: Filled,
-    /// The hole.
     hole: Mask,
-    /// What is not filled yet.
+    /// What the networks do not know yet: the part of the hole that is not filled, and transparent
+    /// pixels.
     unknown: Mask,
     regions: Regions,
 }
@@ -70,6 +70,13 @@ impl<'a> Job<'a> {
             let crops = region::plan(mask, &settings);
             Regions::Crops(crops.map_err(|error| Error::Config(error.to_string()))?)
         };
+        let mut filled = photo.clone();
+        filled.open_hole(mask);
+        check_alpha(&filled, mask)?;
+        let unknown = filled.unknown(mask)?;
+        if !mask.is_empty() && unknown.is_full() {
+            return Err(PictureError::NothingKnown { name: photo.name() }.into());
+        }
         if !mask.is_empty()
             && let Some(sampler) = &options.sampler
         {
@@ -78,7 +85,7 @@ impl<'a> Job<'a> {
         Ok(Self {
             options,
             filled: Filled {
-                photo: photo.clone(),
+                photo: filled,
                 hole_fraction: mask.hole_fraction(),
                 regions: match &regions {
                     Regions::Whole => 1,
@@ -88,7 +95,7 @@ impl<'a> Job<'a> {
                 layers: vec![],
             },
             hole: mask.clone(),
-            unknown: mask.clone(),
+            unknown,
             regions,
         })
     }
@@ -159,10 +166,7 @@ impl<'a> Job<'a> {
             self.go_on_evenly(&mut texture)?;
         }
         match &self.regions {
-            Regions::Whole => self
-                .filled
-                .photo
-                .paste_hole(0, 0, &texture, &self.unknown)?,
+            Regions::Whole => self.filled.photo.paste_hole(0, 0, &texture, &self.hole)?,
             Regions::Crops(crops) => crops[region].paste(
                 &mut self.filled.photo,
                 &mut self.unknown,
@@ -181,7 +185,7 @@ impl<'a> Job<'a> {
     /// own.)
     fn go_on_evenly(&self, texture: &mut FloatImage) -> Result<()> {
         let known = self.filled.photo.to_rgb_f32();
-        let holes = region::find_holes(&self.unknown);
+        let holes = region::find_holes(&self.hole);
         let even = even::spread(&known, &self.unknown, &holes, [0, 0], texture);
         if even.is_empty() {
             return Ok(());
@@ -234,6 +238,21 @@ fn void(photo: &Photo, hole: &Mask) -> Result<Option<Mask>> {
         .collect();
     let void = Mask::from_keep(hole.width(), hole.height(), shown)?;
     Ok((!void.is_empty()).then_some(void))
+}
+
+/// Refuses a hole that nobody would see, filled or not.
+fn check_alpha(photo: &Photo, hole: &Mask) -> Result<()> {
+    let Some(alpha) = photo.alpha().filter(|_| !hole.is_empty()) else {
+        return Ok(());
+    };
+    let mut of_hole = alpha
+        .iter()
+        .zip(hole.keep())
+        .filter(|&(_, &keep)| keep == 0);
+    match of_hole.all(|(&alpha, _)| alpha == 0.0) {
+        true => Err(PictureError::InvisibleHole { name: photo.name() }.into()),
+        false => Ok(()),
+    }
 }
 
 fn check_drawing(drawn: &FloatImage, width: usize, height: usize) -> Result<()> {

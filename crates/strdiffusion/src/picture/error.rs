@@ -1,5 +1,6 @@
 //! What can be wrong with a picture, said in one line: which file, what, and what to do.
 
+use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -31,7 +32,7 @@ pub enum PictureError {
         path: PathBuf,
     },
     /// The content is no picture format that this library knows.
-    #[error("{}: not a picture; use PNG, JPEG, WebP, TIFF or BMP", path.display())]
+    #[error("{}: not a picture by its content; use PNG, JPEG, WebP, TIFF or BMP", path.display())]
     NotAPicture {
         /// The file.
         path: PathBuf,
@@ -54,7 +55,7 @@ pub enum PictureError {
     },
     /// The header promises more pixels than the limits allow. Nothing was allocated.
     #[error(
-        "{}: {width}x{height} pixels is over the limit of {limit}; shrink it or raise the limit",
+        "{}: {width}x{height} pixels is over the limit of {limit}; shrink it",
         path.display()
     )]
     TooLarge {
@@ -64,8 +65,8 @@ pub enum PictureError {
         width: u32,
         /// Height that the header states.
         height: u32,
-        /// The limit that is exceeded, in words.
-        limit: String,
+        /// The limit that is exceeded.
+        limit: Limit,
     },
     /// The system could not read the file.
     #[error("{}: cannot be read ({source}); check the file and its permissions", path.display())]
@@ -123,6 +124,68 @@ pub enum PictureError {
         /// Its height.
         other_height: usize,
     },
+    /// A mask, or a drawing, in which nothing is bright enough to be white, though it is not black.
+    #[error(
+        "{name}: no pixel is white: the brightest is {brightest} of {most}{colour} and white begins \
+         at {white}; make the hole white ({most})"
+    )]
+    TooDark {
+        /// The mask, in words.
+        name: String,
+        /// Its highest brightness.
+        brightest: u32,
+        /// The colour that has it, in words; empty for gray.
+        colour: String,
+        /// The brightness of white.
+        most: u32,
+        /// The least brightness that counts as white.
+        white: u32,
+    },
+    /// A mask in which black is asked for and nothing is dark enough, though it is not white.
+    #[error(
+        "{name}: no pixel is black: the darkest is {darkest} of {most} and black ends below \
+         {white}; make the hole black (0)"
+    )]
+    TooBright {
+        /// The mask, in words.
+        name: String,
+        /// Its lowest brightness.
+        darkest: u32,
+        /// The brightness of white.
+        most: u32,
+        /// The least brightness that counts as white.
+        white: u32,
+    },
+    /// A mask whose transparent pixels seem to be the hole.
+    #[error(
+        "{name}: {share:.0} % of the mask is transparent, which is no hole, and {rest}; paint the \
+         hole white and all else black, without transparency"
+    )]
+    TransparentMask {
+        /// The mask, in words.
+        name: String,
+        /// Share of pixels that are transparent, 0 to 100.
+        share: f64,
+        /// What the other pixels are, in words.
+        rest: &'static str,
+    },
+    /// A mask's hole of which nothing would be seen.
+    #[error(
+        "{name}: every pixel of the hole is transparent and would stay so; leave the mask out to \
+         fill what is transparent, or fill the transparency with a colour first"
+    )]
+    InvisibleHole {
+        /// The photograph, in words.
+        name: String,
+    },
+    /// A photograph that is transparent everywhere outside the hole.
+    #[error(
+        "{name}: all that is not in the hole is transparent, so nothing is known to fill it from"
+    )]
+    NothingKnown {
+        /// The photograph, in words.
+        name: String,
+    },
     /// A photograph without an alpha channel was asked for its transparent pixels.
     #[error("{name} has no transparent pixels to take the hole from; name a mask")]
     NoAlpha {
@@ -169,6 +232,24 @@ pub enum PictureError {
         /// Row of the first such pixel.
         y: usize,
     },
+}
+
+/// A limit on a picture's size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// On the longer side, in pixels.
+    Side(u32),
+    /// On all pixels.
+    Pixels(u64),
+}
+
+impl Display for Limit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Side(most) => write!(f, "{most} pixels per side"),
+            Self::Pixels(most) => write!(f, "{most} pixels in all"),
+        }
+    }
 }
 
 impl PictureError {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::PictureError;
+use super::error::Limit;
 
 /// Upper bounds on a picture's size, checked against the header before anything is allocated.
 ///
@@ -26,6 +27,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Most bytes that decoding may take: twice the largest picture, since decoders keep a working
+    /// copy next to the result.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.max_pixels.saturating_mul(16).max(64 << 20)
+    }
+
     /// Refuses a size beyond the limits, naming `path`.
     ///
     /// # Errors
@@ -33,9 +40,9 @@ impl Limits {
     pub fn check(&self, path: &Path, width: u32, height: u32) -> Result<(), PictureError> {
         let pixels = u64::from(width) * u64::from(height);
         let limit = if width.max(height) > self.max_side {
-            format!("{} pixels per side", self.max_side)
+            Limit::Side(self.max_side)
         } else if pixels > self.max_pixels {
-            format!("{} pixels in all", self.max_pixels)
+            Limit::Pixels(self.max_pixels)
         } else {
             return Ok(());
         };

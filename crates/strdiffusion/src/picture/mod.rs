@@ -3,21 +3,28 @@
 //! A [`Photo`] keeps its own bit depth and colour type, so that known pixels come back bit for
 //! bit. A [`FloatImage`] is what networks see: planar f32 in [0, 1]. A [`Mask`] says which
 //! pixels are known (1 = keep) and which are a hole (0); in files a hole is white by default.
+//!
+//! Alpha means the same everywhere. A pixel that is more transparent than opaque has no colour that
+//! could be known, so it is [unknown](Photo::unknown) to the networks. It stays as it is unless it
+//! is the hole. A mask's hole keeps its alpha; where the transparency itself is the hole
+//! ([`Mask::from_alpha`]), every pixel that is not opaque belongs to it and becomes opaque.
 
+mod colour;
 mod decode;
 mod encode;
-mod encode_png;
 mod error;
+mod exif;
 mod float_image;
-mod jpeg_end;
 mod limits;
 mod mask;
+mod metadata;
 mod output;
 mod photo;
 mod resize;
 mod samples;
+mod tiff_tags;
 
-pub use error::PictureError;
+pub use error::{Limit, PictureError};
 pub use float_image::FloatImage;
 pub use limits::Limits;
 pub use mask::{HolePolarity, Mask};

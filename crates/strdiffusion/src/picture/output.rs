@@ -71,10 +71,10 @@ pub fn output_format(path: &Path) -> Result<OutputFormat, PictureError> {
         .map(str::to_ascii_lowercase);
     match extension.as_deref() {
         Some("png") => Ok(OutputFormat::Png),
-        Some("jpg" | "jpeg") => Ok(OutputFormat::Jpeg),
+        Some("jpg" | "jpeg" | "jpe" | "jfif" | "jfi" | "jif") => Ok(OutputFormat::Jpeg),
         Some("webp") => Ok(OutputFormat::WebP),
         Some("tif" | "tiff") => Ok(OutputFormat::Tiff),
-        Some("bmp") => Ok(OutputFormat::Bmp),
+        Some("bmp" | "dib") => Ok(OutputFormat::Bmp),
         _ => Err(PictureError::UnknownExtension {
             path: path.to_path_buf(),
         }),

@@ -7,16 +7,19 @@ use std::path::{Path, PathBuf};
 use image::DynamicImage;
 
 use super::decode::check_kind;
+use super::metadata::Metadata;
 use super::output::{OutputFormat, check_output, write_atomically};
-use super::samples::{Placement, check_finite, fill, strided};
+use super::samples::{Placement, check_finite, fill, make_opaque, strided};
 use super::{FloatImage, Limits, Mask, PictureError};
 
 /// A photograph: pixels as the file holds them (8 or 16 bit; gray or RGB; with or without alpha),
-/// upright (EXIF orientation applied), with its ICC profile.
+/// upright (EXIF orientation applied), with what the file says beside them: ICC profile, EXIF, XMP,
+/// IPTC, resolution and the text of a PNG. Alpha is straight: colours are not multiplied by it.
 #[derive(Clone, Debug)]
 pub struct Photo {
     pub(super) image: DynamicImage,
-    pub(super) icc_profile: Option<Vec<u8>>,
+    pub(super) metadata: Metadata,
+    pub(super) notes: Vec<String>,
     pub(super) path: Option<PathBuf>,
 }
 
@@ -30,19 +33,23 @@ impl Photo {
         Self::open_within(path, &Limits::default())
     }
 
-    /// As [`Self::open`], within other limits.
+    /// As [`Self::open`], within other limits. A pipe is read to its end.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, PictureError> {
         let path = path.as_ref();
+        let from_read = |e| PictureError::from_read(path, e);
         // Opening a folder succeeds on some systems and fails only at the first read.
         if path.is_dir() {
             return Err(PictureError::Folder {
                 path: path.to_path_buf(),
             });
         }
-        let file = File::open(path).map_err(|e| PictureError::from_read(path, e))?;
+        let file = File::open(path).map_err(from_read)?;
+        if !file.metadata().map_err(from_read)?.is_file() {
+            return Self::from_reader(file, &path.display().to_string(), limits);
+        }
         let mut photo = Self::read(BufReader::new(file), path, limits)?;
         photo.path = Some(path.to_path_buf());
         Ok(photo)
@@ -74,11 +81,17 @@ impl Photo {
                 height: image.height() as usize,
             });
         }
-        Ok(Self {
+        Ok(Self::of_pixels(image))
+    }
+
+    /// Pixels alone, of a kind that was checked.
+    fn of_pixels(image: DynamicImage) -> Self {
+        Self {
             image,
-            icc_profile: None,
+            metadata: Metadata::default(),
+            notes: vec![],
             path: None,
-        })
+        }
     }
 
     /// An 8-bit photograph of a planar picture: RGB of three channels, gray of one. Values are
@@ -128,10 +141,44 @@ impl Photo {
         &self.image
     }
 
-    /// The file's ICC profile, if it has one and the decoder hands it out (the `image` crate does
-    /// not for TIFF). It is written back with the photograph, except to BMP.
+    /// The colour profile, of the colour model of the pixels. It is written back with the
+    /// photograph, except to BMP.
     pub fn icc_profile(&self) -> Option<&[u8]> {
-        self.icc_profile.as_deref()
+        self.metadata.icc.as_deref()
+    }
+
+    /// EXIF as a TIFF structure, for the upright photograph: its orientation is 1, and it holds no
+    /// thumbnail. A photograph from a TIFF file has here what its tags said.
+    pub fn exif(&self) -> Option<&[u8]> {
+        self.metadata.exif.as_deref()
+    }
+
+    /// XMP, as XML; for the upright photograph and without thumbnails, as [`Self::exif`].
+    pub fn xmp(&self) -> Option<&[u8]> {
+        self.metadata.xmp.as_deref()
+    }
+
+    /// Records of IPTC's Information Interchange Model.
+    pub fn iptc(&self) -> Option<&[u8]> {
+        self.metadata.iptc.as_deref()
+    }
+
+    /// Pixels per inch, across and down, where the file states them.
+    pub fn pixels_per_inch(&self) -> Option<[f64; 2]> {
+        let resolution = self.metadata.resolution?;
+        resolution.per_metre().map(|_| resolution.per_inch())
+    }
+
+    /// Keywords and texts of a PNG, less XMP and IPTC.
+    pub fn text(&self) -> &[(String, String)] {
+        &self.metadata.text
+    }
+
+    /// What a user should know of how the file was read: what was left out or converted, each in a
+    /// clause such as "it holds 2 pages, of which only number 1 is used".
+    /// [`Self::losses`] says what writing leaves out.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The file that it was read from, if from one.
@@ -202,8 +249,9 @@ impl Photo {
 
     /// This photograph with the hole's pixels taken from `result`, a planar picture
     /// `[3 or 1, height, width]` in [0, 1], rounded to the photograph's own bit depth (beyond
-    /// [0, 1] clamped). A gray photograph takes the result's luma. Filled pixels become opaque.
-    /// Every known pixel stays bit for bit.
+    /// [0, 1] clamped). A gray photograph takes the result's luma. Filled pixels keep their alpha,
+    /// except where the hole is the photograph's transparency ([`Mask::from_alpha`]): there they
+    /// become opaque. Every known pixel stays bit for bit.
     ///
     /// # Errors
     /// [`PictureError::SizeMismatch`], [`PictureError::Channels`], and
@@ -212,7 +260,37 @@ impl Photo {
         mask.check_size(self.width(), self.height(), &self.name())?;
         let mut out = self.clone();
         out.paste_hole(0, 0, result, mask)?;
+        out.open_hole(mask);
         Ok(out)
+    }
+
+    /// What the networks do not know: the hole, and every pixel that is more transparent than
+    /// opaque. What colour a file holds there means nothing.
+    ///
+    /// # Errors
+    /// [`PictureError::SizeMismatch`].
+    pub fn unknown(&self, hole: &Mask) -> Result<Mask, PictureError> {
+        hole.check_size(self.width(), self.height(), &self.name())?;
+        let Some(alpha) = self.alpha() else {
+            return Ok(hole.clone());
+        };
+        let known = hole.keep().iter().zip(alpha);
+        let known = known.map(|(&keep, alpha)| keep & u8::from(alpha >= 0.5));
+        Mask::from_keep(self.width(), self.height(), known.collect())
+    }
+
+    /// Makes the hole opaque where it is the photograph's transparency.
+    pub(crate) fn open_hole(&mut self, hole: &Mask) {
+        if !hole.is_transparency() {
+            return;
+        }
+        match &mut self.image {
+            DynamicImage::ImageLumaA8(i) => make_opaque(i.as_mut(), 2, hole),
+            DynamicImage::ImageRgba8(i) => make_opaque(i.as_mut(), 4, hole),
+            DynamicImage::ImageLumaA16(i) => make_opaque(i.as_mut(), 2, hole),
+            DynamicImage::ImageRgba16(i) => make_opaque(i.as_mut(), 4, hole),
+            _ => {}
+        }
     }
 
     /// The colours of a part of the photograph, as [`Self::to_rgb_f32`] gives them for all of it.
@@ -221,18 +299,12 @@ impl Photo {
     /// If the part reaches beyond the photograph.
     pub fn crop_rgb_f32(&self, x: usize, y: usize, width: usize, height: usize) -> FloatImage {
         assert!(x + width <= self.width() && y + height <= self.height());
-        let part = Self {
-            image: self
-                .image
-                .crop_imm(x as u32, y as u32, width as u32, height as u32),
-            icc_profile: None,
-            path: None,
-        };
-        part.to_rgb_f32()
+        let part = (self.image).crop_imm(x as u32, y as u32, width as u32, height as u32);
+        Self::of_pixels(part).to_rgb_f32()
     }
 
     /// Writes the hole's pixels of a `result` of `mask`'s size at column `x`, row `y`, as
-    /// [`Self::composite`] does. On an error nothing changes.
+    /// [`Self::composite`] does, but for alpha, which stays. On an error nothing changes.
     pub(crate) fn paste_hole(
         &mut self,
         x: usize,
@@ -266,13 +338,26 @@ impl Photo {
     }
 
     /// Checks that the file named `path` could hold this photograph once the hole is filled: the
-    /// format's size limit, and transparency outside the hole. For calling before long work,
+    /// format's size limit, and transparency that the fill leaves. For calling before long work,
     /// after [`check_output`].
     ///
     /// # Errors
     /// [`PictureError::UnknownExtension`] or [`PictureError::CannotHold`].
     pub fn check_fits(&self, path: &Path, mask: Option<&Mask>) -> Result<(), PictureError> {
-        let format = super::output_format(path)?;
+        self.check_fits_format(path, super::output_format(path)?, mask)
+    }
+
+    /// As [`Self::check_fits`], for a format that no extension names; `path` stands for the output
+    /// in errors.
+    ///
+    /// # Errors
+    /// [`PictureError::CannotHold`].
+    pub fn check_fits_format(
+        &self,
+        path: &Path,
+        format: OutputFormat,
+        mask: Option<&Mask>,
+    ) -> Result<(), PictureError> {
         let cannot = |what: String| PictureError::CannotHold {
             path: path.to_path_buf(),
             format: format.name(),
@@ -284,7 +369,8 @@ impl Photo {
         if !format.holds_alpha()
             && let Some(alpha) = self.alpha()
         {
-            let filled = |i: usize| mask.is_some_and(|m| m.keep().get(i) == Some(&0));
+            let opened = mask.filter(|mask| mask.is_transparency());
+            let filled = |i: usize| opened.is_some_and(|m| m.keep().get(i) == Some(&0));
             if alpha
                 .iter()
                 .enumerate()
@@ -314,15 +400,8 @@ impl Photo {
     /// # Errors
     /// As [`Self::save`].
     pub fn encode(&self, format: OutputFormat) -> Result<Vec<u8>, PictureError> {
-        let extension = match format {
-            OutputFormat::Png => "png",
-            OutputFormat::Jpeg => "jpg",
-            OutputFormat::WebP => "webp",
-            OutputFormat::Tiff => "tif",
-            OutputFormat::Bmp => "bmp",
-        };
-        let name = PathBuf::from(format!("result.{extension}"));
-        self.check_fits(&name, None)?;
+        let name = PathBuf::from("the result");
+        self.check_fits_format(&name, format, None)?;
         let mut bytes = Cursor::new(Vec::new());
         self.encode_to(&mut bytes, &name, format)?;
         Ok(bytes.into_inner())

@@ -53,7 +53,7 @@ pub(super) struct Placement {
 }
 
 /// Writes the hole's pixels of `result` into interleaved samples; an even number of channels has
-/// alpha as its last.
+/// alpha as its last, which stays as it is.
 pub(super) fn fill<S: Sample>(
     raw: &mut [S],
     channels: usize,
@@ -76,8 +76,12 @@ pub(super) fn fill<S: Sample>(
                 *out = S::from_unit(v);
             }
         }
-        if channels.is_multiple_of(2) {
-            pixel[channels - 1] = S::from_unit(1.0);
-        }
+    }
+}
+
+/// Sets alpha, the last channel, to its most in the hole.
+pub(super) fn make_opaque<S: Sample>(raw: &mut [S], channels: usize, hole: &Mask) {
+    for (pixel, _) in (raw.chunks_exact_mut(channels).zip(hole.keep())).filter(|(_, k)| **k == 0) {
+        pixel[channels - 1] = S::from_unit(1.0);
     }
 }

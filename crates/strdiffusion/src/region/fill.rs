@@ -111,7 +111,8 @@ pub fn fill_regions<E>(
 ) -> Result<Photo, FillError<E>> {
     mask.check_size(photo.width(), photo.height(), &photo.name())?;
     let mut filled = photo.clone();
-    let mut unknown = mask.clone();
+    filled.open_hole(mask);
+    let mut unknown = filled.unknown(mask)?;
     for crop in plan(mask, options)? {
         let (picture, small) = crop.model_input(&filled, &unknown)?;
         let output = model(&crop, &picture, &small).map_err(FillError::Model)?;

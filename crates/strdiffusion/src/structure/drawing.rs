@@ -1,6 +1,6 @@
 //! Edges that a person drew.
 
-use crate::picture::{FloatImage, HolePolarity, Mask, Photo, PictureError};
+use crate::picture::{FloatImage, Mask, Photo, PictureError};
 
 /// A drawing's lines as edges, one channel, values 0 or 1. Bright means edge (at least half of the
 /// range, colours by their luma); transparent pixels are none, whatever their colour, so that a
@@ -8,9 +8,9 @@ use crate::picture::{FloatImage, HolePolarity, Mask, Photo, PictureError};
 ///
 /// # Errors
 /// [`PictureError::BrightDrawing`] where most of it is bright, so that black lines on white are not
-/// taken for the opposite.
+/// taken for the opposite; [`PictureError::TooDark`] where nothing of it is.
 pub fn drawn_edges(drawing: &Photo) -> Result<FloatImage, PictureError> {
-    let lines = Mask::from_photo(drawing, HolePolarity::White);
+    let lines = Mask::of_white(drawing)?;
     if lines.hole_fraction() > 0.5 {
         return Err(PictureError::BrightDrawing {
             name: drawing

@@ -12,8 +12,9 @@ use strdiffusion::{Error, FillRequest};
 use super::Inpaint;
 use super::candidates::{Candidate, candidates};
 use super::listing::{Listing, Masks, in_words};
-use super::one::lost_depth;
-use super::sources::Source;
+use super::one::notes;
+use super::output::Output;
+use super::sources::{Source, is_standard};
 use super::studio::{Report, Studio};
 use crate::failure::{text_of, user_error};
 use crate::interrupt::Interrupt;
@@ -26,7 +27,7 @@ use crate::terminal;
 /// If the folders are at fault, photographs failed (after the rest is done), or the user cancels.
 pub fn run(args: &Inpaint, images: &Path, out: &Path) -> Result<()> {
     let start = Instant::now();
-    let interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::that_ends_at_once()?;
     let reporter = Reporter::new(args.json);
     let (photos, masks) = look_around(args, images, out, &reporter)?;
     let mut run = Run {
@@ -36,6 +37,7 @@ pub fn run(args: &Inpaint, images: &Path, out: &Path) -> Result<()> {
         masks,
         total: photos.len(),
         done: 0,
+        copied: 0,
         there: 0,
         failures: vec![],
     };
@@ -71,6 +73,11 @@ fn look_around(
         let (a, b) = (a.canonicalize(), b.canonicalize());
         a.is_ok_and(|a| b.is_ok_and(|b| a == b))
     };
+    if args.mask.as_deref().is_some_and(is_standard) {
+        return Err(user_error(
+            "--mask -: standard input can be read once; name a mask file",
+        ));
+    }
     if args.masks.as_ref().is_some_and(|masks| same(masks, images)) {
         return Err(user_error(
             "--masks and --images name one folder; keep the masks in another one",
@@ -93,6 +100,10 @@ fn look_around(
     if !listing.others.is_empty() {
         let files = in_words(&listing.others);
         reporter.note(&format!("{files}: no picture by its name, left alone"));
+    }
+    if !listing.no_files.is_empty() {
+        let files = in_words(&listing.no_files);
+        reporter.note(&format!("{files}: no regular file, left alone"));
     }
     if let Some(masks) = &masks {
         let lonely = masks.without(&listing.pictures);
@@ -182,8 +193,10 @@ struct Run<'a> {
     masks: Option<Masks>,
     /// Photographs in all.
     total: usize,
-    /// Photographs whose outputs were written.
+    /// Photographs whose outputs were written, all of them filled.
     done: usize,
+    /// Photographs without a hole, which were written as they are.
+    copied: usize,
     /// Photographs whose outputs were there already.
     there: usize,
     /// Photographs that failed, each with its reason.
@@ -231,7 +244,7 @@ impl Run<'_> {
                     source: Some(source),
                     item,
                 }),
-                Ok(None) => self.done += 1,
+                Ok(None) => self.copied += 1,
                 Err(error) => self.fail(&item.path, text_of(&error)),
             }
         }
@@ -280,7 +293,11 @@ impl Run<'_> {
             {
                 let path = &opened[*which].item.path;
                 let saved = result.map_err(anyhow::Error::from).and_then(|filled| {
-                    studio.save(&filled, &request.options, &candidate.output)?;
+                    let save = || {
+                        let output = Output::new(self.args, &candidate.output)?;
+                        studio.save(&filled, &request.options, &output)
+                    };
+                    self.interrupt.while_writing(save)?;
                     self.say(
                         path,
                         candidate,
@@ -312,36 +329,40 @@ impl Run<'_> {
 
     /// A photograph and its hole; none where there is no hole and the outputs are written.
     fn open(&self, item: &Item) -> Result<Option<(Photo, Mask)>> {
-        for candidate in &item.wanted {
-            check_output(&candidate.output)?;
-        }
-        let photo = Photo::open(&item.path)?;
-        let mask = match &self.masks {
-            Some(masks) => masks.of_photo(&item.path)?,
-            None => None,
+        let outputs: Vec<Output> = self.interrupt.while_writing(|| {
+            let outputs = item
+                .wanted
+                .iter()
+                .map(|candidate| Output::new(self.args, &candidate.output));
+            outputs.collect::<Result<_>>()
+        })?;
+        let photo = self.args.limits.open(&item.path)?;
+        let mask = match (&self.masks, &self.args.mask) {
+            (Some(masks), _) => masks.of_photo(&item.path)?,
+            (None, one) => one.as_deref(),
         };
         let source = Source {
             photo: &item.path,
             mask,
             hole: self.args.hole,
             fit_mask: self.args.fit_mask,
+            limits: &self.args.limits,
+            reporter: self.reporter,
         };
         let hole = match mask {
             Some(_) => source.read_mask(&photo)?,
             None => self.read_transparency(&source, &photo)?,
         };
-        for candidate in &item.wanted {
-            photo.check_fits(&candidate.output, Some(&hole))?;
-        }
-        if let Some(note) = lost_depth(&photo, &item.wanted[0].output)? {
+        outputs[0].check(&photo, Some(&hole))?;
+        for note in notes(&photo, &outputs[0]) {
             self.reporter.note(&note);
         }
         if !hole.is_empty() {
             return Ok(Some((photo, hole)));
         }
         self.reporter.note(&source.why_empty());
-        for candidate in &item.wanted {
-            photo.save(&candidate.output)?;
+        for (candidate, output) in item.wanted.iter().zip(&outputs) {
+            self.interrupt.while_writing(|| output.write(&photo, &[]))?;
             self.say(&item.path, candidate, &photo, None, Instant::now());
         }
         Ok(None)
@@ -354,7 +375,8 @@ impl Run<'_> {
         let path = source.photo;
         Err(user_error(match &self.args.masks {
             None => format!(
-                "{}: no pixel is transparent; name a folder of masks with --masks",
+                "{}: no pixel is transparent; name a folder of masks with --masks, or one mask for \
+                 all with --mask",
                 path.display()
             ),
             Some(masks) => format!(
@@ -366,7 +388,7 @@ impl Run<'_> {
     }
 
     fn in_words(&self, photos: usize) -> String {
-        let before = self.done + self.there + self.failures.len();
+        let before = self.done + self.copied + self.there + self.failures.len();
         match photos {
             1 => format!("photo {} of {}", before + 1, self.total),
             _ => format!(
@@ -427,6 +449,7 @@ impl Run<'_> {
                 "event": "summary",
                 "photos": self.total,
                 "filled": self.done,
+                "copied": self.copied,
                 "there_already": self.there,
                 "failed": self.failures.len(),
                 "failures": failures.collect::<Vec<_>>(),
@@ -447,6 +470,9 @@ impl Run<'_> {
             "{} of {} photographs filled in {seconds:.1} s{on}",
             self.done, self.total
         );
+        if self.copied > 0 {
+            text += &format!(", {} without a hole were copied", self.copied);
+        }
         if self.there > 0 {
             text += &format!(", {} were there already", self.there);
         }
@@ -458,7 +484,7 @@ impl Run<'_> {
 
     /// Photographs that have not been dealt with.
     fn unfinished(&self) -> usize {
-        self.total - self.done - self.there - self.failures.len()
+        self.total - self.done - self.copied - self.there - self.failures.len()
     }
 
     fn into_result(self) -> Result<()> {

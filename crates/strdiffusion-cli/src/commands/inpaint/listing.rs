@@ -15,6 +15,8 @@ pub struct Listing {
     pub pictures: Vec<PathBuf>,
     /// The other files.
     pub others: Vec<PathBuf>,
+    /// What is neither file nor folder, such as a pipe, which would be waited for without end.
+    pub no_files: Vec<PathBuf>,
 }
 
 impl Listing {
@@ -31,14 +33,17 @@ impl Listing {
             };
             user_error(format!("{}: {reason}", folder.display()))
         };
-        let (mut pictures, mut others) = (vec![], vec![]);
+        let (mut pictures, mut others, mut no_files) = (vec![], vec![], vec![]);
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
             let name = path.file_name().unwrap_or_default();
             if name.as_encoded_bytes().starts_with(b".") || path.is_dir() {
                 continue;
             }
-            if output_format(&path).is_ok() {
+            // A link that leads nowhere is no pipe: what is wrong with it is said when it is opened.
+            if std::fs::metadata(&path).is_ok_and(|kind| !kind.is_file()) {
+                no_files.push(path);
+            } else if output_format(&path).is_ok() {
                 pictures.push(path);
             } else {
                 others.push(path);
@@ -46,7 +51,12 @@ impl Listing {
         }
         pictures.sort();
         others.sort();
-        Ok(Self { pictures, others })
+        no_files.sort();
+        Ok(Self {
+            pictures,
+            others,
+            no_files,
+        })
     }
 }
 

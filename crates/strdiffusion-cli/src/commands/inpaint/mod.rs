@@ -4,6 +4,7 @@ mod candidates;
 mod folder;
 mod listing;
 mod one;
+mod output;
 mod sources;
 mod studio;
 
@@ -18,7 +19,8 @@ use strdiffusion::device::DeviceName;
 use crate::arithmetic::Arithmetic;
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
-use sources::Hole;
+use output::FormatName;
+use sources::{Hole, SizeLimits};
 
 /// Fill the hole of a photograph, or of every photograph of a folder
 ///
@@ -27,13 +29,14 @@ use sources::Hole;
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Inpaint {
-    /// Photograph: PNG, JPEG, WebP, TIFF or BMP
+    /// Photograph: PNG, JPEG, WebP, TIFF or BMP; - reads standard input
     #[arg(required_unless_present = "images", conflicts_with = "images")]
     photo: Option<PathBuf>,
-    /// Mask of the photograph's size [default: the photograph's transparent pixels are the hole]
+    /// Mask of the photograph's size, or of all photographs of a folder [default: the photograph's
+    /// transparent pixels are the hole]
     #[arg(short, long, group = "hole_source")]
     mask: Option<PathBuf>,
-    /// Filled photograph; the extension decides the format
+    /// Filled photograph; the extension decides the format; - writes to standard output
     #[arg(
         short,
         long,
@@ -42,6 +45,11 @@ pub struct Inpaint {
         conflicts_with = "images"
     )]
     output: Option<PathBuf>,
+    /// Format of what goes to standard output [default: png]
+    #[arg(long, value_enum, conflicts_with = "images")]
+    format: Option<FormatName>,
+    #[command(flatten)]
+    limits: SizeLimits,
     /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
     #[arg(long)]
     model: Option<PathBuf>,
@@ -62,10 +70,10 @@ pub struct Inpaint {
     device: DeviceName,
     #[command(flatten)]
     arithmetic: Arithmetic,
-    /// Which pixels of the mask are the hole; gray is cut at one half
+    /// Which pixels of the mask are the hole; gray is cut at one half of white
     #[arg(long, value_enum, default_value = "white", requires = "hole_source")]
     hole: Hole,
-    /// Resize a mask of another size to the photograph's, each pixel from the nearest one
+    /// Resize a mask of another size to the photograph's; a pixel that touches the hole is hole
     #[arg(long, requires = "hole_source")]
     fit_mask: bool,
     /// Drawing of the photograph's size: bright lines are the edges that the hole shall have
@@ -120,7 +128,9 @@ const EXAMPLES: &str = "Examples:
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png --seed 7 --frames steps/
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png -n 4
                                                           filled-1.png to filled-4.png
-  strdiffusion inpaint --images photos/ --masks masks/ --out filled/";
+  strdiffusion inpaint --images photos/ --masks masks/ --out filled/
+  strdiffusion inpaint --images scans/ --mask logo.png --out filled/   one mask for all
+  convert photo.png jpg:- | strdiffusion inpaint - --mask mask.png -o - --format jpeg > filled.jpg";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ScaleName {

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use strdiffusion::picture::{FloatImage, Mask, Photo, check_output};
+use strdiffusion::picture::{FloatImage, Mask, Photo};
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Progress};
 
 use super::Inpaint;
 use super::candidates::{Candidate, candidates};
-use super::sources::{Source, read_drawing};
+use super::output::Output;
+use super::sources::{Source, is_standard, read_drawing};
 use super::studio::{Report, Studio};
 use crate::failure::user_error;
 use crate::frames::Frames;
@@ -24,29 +25,40 @@ use crate::progress::{Part, Reporter, merge};
 /// If an input is at fault, or the user cancels.
 pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
     let start = Instant::now();
-    let interrupt = Interrupt::listen()?;
-    let reporter = Reporter::new(args.json);
+    let reporter = match is_standard(output) {
+        true => Reporter::beside_picture(),
+        false => Reporter::new(args.json),
+    };
 
-    // All that can be wrong with the files is said before time is spent on the networks.
+    // All that can be wrong with the files is said before time is spent on the networks. Until
+    // then nothing is written, so that Ctrl-C may end the program wherever it is.
     let wanted = candidates(output, args.seed, args.candidates)?;
+    check_standard(args, output)?;
+    let outputs: Vec<Output> = (wanted.iter())
+        .map(|candidate| Output::new(args, &candidate.output))
+        .collect::<Result<_>>()?;
     for candidate in &wanted {
-        check_output(&candidate.output)?;
         check_overwrites_no_input(args, &candidate.output)?;
     }
-    let photo = Photo::open(photo_path)?;
+    let photo = args.limits.open(photo_path)?;
     let source = Source {
         photo: photo_path,
         mask: args.mask.as_deref(),
         hole: args.hole,
         fit_mask: args.fit_mask,
+        limits: &args.limits,
+        reporter: &reporter,
     };
     let mask = source.read_mask(&photo)?;
     let drawing = args.structure.as_deref();
-    let drawn_edges = drawing.map(|path| read_drawing(path, &photo)).transpose()?;
-    photo.check_fits(output, Some(&mask))?;
-    if let Some(note) = lost_depth(&photo, output)? {
+    let drawn_edges = drawing
+        .map(|path| read_drawing(path, &photo, &args.limits))
+        .transpose()?;
+    outputs[0].check(&photo, Some(&mask))?;
+    for note in notes(&photo, &outputs[0]) {
         reporter.note(&note);
     }
+    let interrupt = Interrupt::that_ends_at_once()?;
     let work = Work {
         args,
         reporter: &reporter,
@@ -54,12 +66,13 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
         start,
         photo,
         mask,
+        outputs,
         drawn_edges,
     };
     if work.mask.is_empty() {
         reporter.note(&source.why_empty());
-        for candidate in &wanted {
-            work.photo.save(&candidate.output)?;
+        for (candidate, output) in wanted.iter().zip(&work.outputs) {
+            interrupt.while_writing(|| output.write(&work.photo, &[]))?;
             work.say(candidate, None);
         }
         return Ok(());
@@ -71,6 +84,39 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
     result
 }
 
+/// What was converted or left out when the photograph was read, and what the output does not keep.
+pub fn notes(photo: &Photo, output: &Output) -> Vec<String> {
+    let read = photo
+        .notes()
+        .iter()
+        .map(|note| format!("{}: {note}", photo.name()));
+    let written = photo.losses(output.format());
+    let written = written
+        .iter()
+        .map(|loss| format!("{}: {loss}", output.name()));
+    read.chain(written).collect()
+}
+
+/// Standard input and output hold one file each.
+fn check_standard(args: &Inpaint, output: &Path) -> Result<()> {
+    let inputs = [&args.photo, &args.mask, &args.structure];
+    let from_input = inputs
+        .into_iter()
+        .flatten()
+        .filter(|path| is_standard(path));
+    if from_input.count() > 1 {
+        return Err(user_error(
+            "-: standard input holds one file; name the others",
+        ));
+    }
+    if is_standard(output) && args.candidates > 1 {
+        return Err(user_error(
+            "-: standard output holds one picture; name a file with -o for several candidates",
+        ));
+    }
+    Ok(())
+}
+
 struct Work<'a> {
     args: &'a Inpaint,
     reporter: &'a Reporter,
@@ -78,6 +124,8 @@ struct Work<'a> {
     start: Instant,
     photo: Photo,
     mask: Mask,
+    /// One for each candidate.
+    outputs: Vec<Output>,
     drawn_edges: Option<FloatImage>,
 }
 
@@ -100,7 +148,9 @@ impl Work<'_> {
                 match filled {
                     Ok(filled) => {
                         let options = self.options(studio, candidate);
-                        studio.save(&filled, &options, &candidate.output)?;
+                        let output = &self.outputs[candidate.number as usize - 1];
+                        let save = || studio.save(&filled, &options, output);
+                        self.interrupt.while_writing(save)?;
                         self.say(candidate, Some((studio, &filled)));
                     }
                     Err(Error::Cancelled) => unwritten = unwritten.or(Some(candidate)),
@@ -141,7 +191,7 @@ impl Work<'_> {
             self.reporter.show(progress, &shown, &self.tags(candidate));
             tracing::debug!(seed = candidate.seed, event = ?progress.steps(), "progress");
             if let Some(frames) = frames.get(candidate.number as usize - 1)
-                && let Err(error) = frames.write(progress)
+                && let Err(error) = self.interrupt.while_writing(|| frames.write(progress))
             {
                 failed = Some(error);
             }
@@ -194,22 +244,6 @@ impl Work<'_> {
             _ => json!({"candidate": candidate.number}),
         }
     }
-}
-
-/// A note for a photograph of 16 bits whose output holds 8.
-///
-/// # Errors
-/// If the output's extension is none that is known.
-pub fn lost_depth(photo: &Photo, output: &Path) -> Result<Option<String>> {
-    let lost =
-        photo.bit_depth() == 16 && !strdiffusion::picture::output_format(output)?.holds_16_bit();
-    Ok(lost.then(|| {
-        format!(
-            "{}: this format holds 8 bits, so the photo's 16 bits are rounded; .png and .tif keep \
-             them",
-            output.display()
-        )
-    }))
 }
 
 /// The folders for the states along the way: one for a single candidate, else one for each, named

@@ -1,19 +1,85 @@
-//! Where a photograph's hole comes from, and what is said when there is none to use.
+//! Where photographs and their holes come from, and what is said when there is none to use.
 
 use std::path::Path;
 
 use anyhow::Result;
-use clap::ValueEnum;
-use strdiffusion::picture::{FloatImage, HolePolarity, Mask, Photo};
+use clap::{Args, ValueEnum};
+use strdiffusion::picture::{FloatImage, HolePolarity, Limit, Limits, Mask, Photo, PictureError};
 use strdiffusion::structure::drawn_edges;
 
 use crate::failure::user_error;
+use crate::progress::Reporter;
 
 /// Which pixels of a mask are the hole.
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum Hole {
     White,
     Black,
+    /// All that is not black, for masks of 0 and 1 or of colours
+    Nonzero,
+    Transparent,
+}
+
+/// How large pictures may be.
+#[derive(Args)]
+pub struct SizeLimits {
+    /// Most pixels of a picture, in millions; memory grows with it
+    #[arg(long, value_name = "N", default_value_t = 256.0, value_parser = megapixels)]
+    max_megapixels: f64,
+    /// Longest side of a picture, in pixels
+    #[arg(long, value_name = "N", default_value_t = 32_768, value_parser = clap::value_parser!(u32).range(1..))]
+    max_side: u32,
+}
+
+fn megapixels(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if number > 0.0 && number <= 1e6 => Ok(number),
+        _ => Err("give a number above 0".into()),
+    }
+}
+
+impl SizeLimits {
+    fn limits(&self) -> Limits {
+        Limits {
+            max_side: self.max_side,
+            max_pixels: (self.max_megapixels * 1e6).ceil() as u64,
+        }
+    }
+
+    /// Reads a picture; `-` is standard input.
+    ///
+    /// # Errors
+    /// As [`Photo::open`].
+    pub fn open(&self, path: &Path) -> Result<Photo> {
+        let limits = self.limits();
+        let opened = match is_standard(path) {
+            true => Photo::from_reader(std::io::stdin().lock(), "standard input", &limits),
+            false => Photo::open_within(path, &limits),
+        };
+        opened.map_err(|error| match error {
+            PictureError::TooLarge {
+                width,
+                height,
+                limit,
+                ..
+            } => {
+                let option = match limit {
+                    Limit::Side(_) => format!("--max-side {}", width.max(height)),
+                    Limit::Pixels(_) => {
+                        let pixels = f64::from(width) * f64::from(height);
+                        format!("--max-megapixels {}", (pixels / 1e6).ceil())
+                    }
+                };
+                user_error(format!("{error}, or allow it with {option}"))
+            }
+            error => error.into(),
+        })
+    }
+}
+
+/// Whether a name stands for standard input or output.
+pub fn is_standard(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdout")
 }
 
 /// A photograph and the file that its hole comes from; none: its transparency.
@@ -24,6 +90,9 @@ pub struct Source<'a> {
     pub hole: Hole,
     /// Resize a mask of another size.
     pub fit_mask: bool,
+    pub limits: &'a SizeLimits,
+    /// Who is told what is left out of the mask's file.
+    pub reporter: &'a Reporter,
 }
 
 impl Source<'_> {
@@ -51,14 +120,20 @@ impl Source<'_> {
         let polarity = match self.hole {
             Hole::White => HolePolarity::White,
             Hole::Black => HolePolarity::Black,
+            Hole::Nonzero => HolePolarity::NonZero,
+            Hole::Transparent => HolePolarity::Transparent,
         };
-        let mask = Mask::open(path, polarity)?;
+        let picture = self.limits.open(path)?;
+        for note in picture.notes() {
+            self.reporter.note(&format!("{}: {note}", picture.name()));
+        }
+        let mask = Mask::from_photo(&picture, polarity).map_err(with_option)?;
         let (width, height) = (photo.width(), photo.height());
         if (mask.width(), mask.height()) == (width, height) {
             return Ok(mask);
         }
         if self.fit_mask {
-            return Ok(mask.fit_to(width, height)?);
+            return Ok(mask.fit_covering(width, height)?);
         }
         Err(user_error(format!(
             "{}: the mask is {}×{} pixels but {} is {width}×{height}; give both the same size, \
@@ -73,7 +148,8 @@ impl Source<'_> {
     fn full_mask(&self) -> anyhow::Error {
         match (self.mask, self.hole) {
             (None, _) => user_error(format!(
-                "{}: every pixel is transparent, so nothing is known to fill the hole from",
+                "{}: every pixel is transparent, at least in part, so nothing is known to fill the \
+                 hole from; name a mask with --mask",
                 self.photo.display()
             )),
             (Some(path), Hole::White) => user_error(format!(
@@ -84,6 +160,16 @@ impl Source<'_> {
             (Some(path), Hole::Black) => user_error(format!(
                 "{}: the mask is black everywhere, so nothing is known to fill the hole from; \
                  with --hole black all that is known must be white",
+                path.display()
+            )),
+            (Some(path), Hole::Nonzero) => user_error(format!(
+                "{}: the mask is black nowhere, so nothing is known to fill the hole from; \
+                 with --hole nonzero all that is known must be black",
+                path.display()
+            )),
+            (Some(path), Hole::Transparent) => user_error(format!(
+                "{}: the mask is transparent everywhere, so nothing is known to fill the hole \
+                 from; with --hole transparent all that is known must be opaque",
                 path.display()
             )),
         }
@@ -98,6 +184,8 @@ impl Source<'_> {
             ),
             (Some(mask), Hole::White) => (mask, "no pixel of the mask is white"),
             (Some(mask), Hole::Black) => (mask, "no pixel of the mask is black"),
+            (Some(mask), Hole::Nonzero) => (mask, "the mask is black everywhere"),
+            (Some(mask), Hole::Transparent) => (mask, "no pixel of the mask is transparent"),
         };
         format!(
             "{}: {why}, so there is no hole and the photo stays as it is",
@@ -106,12 +194,22 @@ impl Source<'_> {
     }
 }
 
+/// What is wrong with a mask, with the option that takes it as it is.
+fn with_option(error: PictureError) -> anyhow::Error {
+    let option = match error {
+        PictureError::TooDark { .. } => "--hole nonzero takes every pixel that is not black",
+        PictureError::TransparentMask { .. } => "--hole transparent takes the transparent pixels",
+        error => return error.into(),
+    };
+    user_error(format!("{error}; or {option}"))
+}
+
 /// A drawing of the photograph's size as edges, `[1, height, width]`: bright = edge.
 ///
 /// # Errors
 /// If it cannot be read, is of another size, or mostly bright.
-pub fn read_drawing(path: &Path, photo: &Photo) -> Result<FloatImage> {
-    let drawing = Photo::open(path)?;
+pub fn read_drawing(path: &Path, photo: &Photo, limits: &SizeLimits) -> Result<FloatImage> {
+    let drawing = limits.open(path)?;
     if (drawing.width(), drawing.height()) != (photo.width(), photo.height()) {
         return Err(user_error(format!(
             "{}: the drawing is {}×{} pixels but {} is {}×{}; give both the same size",

@@ -10,6 +10,8 @@ use strdiffusion::model::Model;
 use strdiffusion::sampling::Sampler;
 use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
 
+use super::output::Output;
+use super::sources::is_standard;
 use super::{Inpaint, ScaleName};
 use crate::default_model;
 
@@ -86,12 +88,12 @@ impl Studio {
     ///
     /// # Errors
     /// If it cannot be written; nothing partial is left then.
-    pub fn save(&self, filled: &Filled, options: &FillOptions, output: &Path) -> Result<()> {
+    pub fn save(&self, filled: &Filled, options: &FillOptions, output: &Output) -> Result<()> {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
         let provenance = self.inpainter.provenance(&model, options);
-        Ok(filled.photo.save_with_text(output, &provenance.texts())?)
+        output.write(&filled.photo, &provenance.texts())
     }
 }
 
@@ -110,7 +112,11 @@ pub struct Report<'a> {
 impl Report<'_> {
     pub fn to_text(&self) -> String {
         let [width, height] = self.size;
-        let size = format!("{}: {width}×{height} pixels", self.output.display());
+        let output = match is_standard(self.output) {
+            true => "standard output".into(),
+            false => self.output.display().to_string(),
+        };
+        let size = format!("{output}: {width}×{height} pixels");
         match self.filled {
             None => size,
             Some((studio, filled)) => format!(

@@ -1,0 +1,325 @@
+//! Reading: from a file's bytes to an upright photograph within the limits.
+
+mod jpeg;
+mod jpeg_scan;
+pub(super) mod png;
+mod tiff;
+mod webp;
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
+
+use super::colour::{self, Model};
+use super::exif;
+use super::metadata::{Metadata, Resolution, Unit, upright_xmp};
+use super::output::OutputFormat;
+use super::{Limits, Photo, PictureError};
+
+/// What stands before XMP in a JPEG's segment.
+pub(super) const XMP_NAME: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
+
+/// A file's picture as it lies there.
+struct Decoded {
+    image: DynamicImage,
+    /// How it is to be turned, 1 to 8 (Exif 2.32, 4.6.4 A).
+    orientation: u8,
+    metadata: Metadata,
+    notes: Vec<String>,
+}
+
+/// A kind of file that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Png,
+    Jpeg,
+    WebP,
+    Tiff,
+    Bmp,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Png => "PNG",
+            Self::Jpeg => "JPEG",
+            Self::WebP => "WebP",
+            Self::Tiff => "TIFF",
+            Self::Bmp => "BMP",
+        }
+    }
+
+    /// The kind of a file by its first bytes.
+    fn of(start: &[u8], path: &Path) -> Result<Self, PictureError> {
+        // The second is BigTIFF.
+        if start.starts_with(b"II+\0") || start.starts_with(b"MM\0+") {
+            return Ok(Self::Tiff);
+        }
+        match image::guess_format(start) {
+            Ok(ImageFormat::Png) => Ok(Self::Png),
+            Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),
+            Ok(ImageFormat::WebP) => Ok(Self::WebP),
+            Ok(ImageFormat::Tiff) => Ok(Self::Tiff),
+            Ok(ImageFormat::Bmp) => Ok(Self::Bmp),
+            Ok(other) => Err(unsupported(path, format!("the {other:?} format"))),
+            Err(_) => Err(match other_format(start) {
+                Some(name) => unsupported(path, format!("the {name} format")),
+                None => PictureError::NotAPicture {
+                    path: path.to_path_buf(),
+                },
+            }),
+        }
+    }
+}
+
+/// Formats that photographs come in and that are not read.
+fn other_format(start: &[u8]) -> Option<&'static str> {
+    let brand = start
+        .get(8..12)
+        .filter(|_| start.get(4..8) == Some(b"ftyp"));
+    match (brand, start) {
+        (Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1"), _) => Some("HEIC"),
+        (Some(b"crx "), _) => Some("camera raw"),
+        (_, [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..]) => Some("JPEG XL"),
+        (_, [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..]) => Some("JPEG 2000"),
+        (_, [b'8', b'B', b'P', b'S', ..]) => Some("Photoshop"),
+        (_, [b'%', b'P', b'D', b'F', ..]) => Some("PDF"),
+        (_, [b'F', b'U', b'J', b'I', b'F', b'I', b'L', b'M', ..]) => Some("camera raw"),
+        _ => None,
+    }
+}
+
+impl Photo {
+    /// Width and height of a picture file as [`Self::open`] would give them, from its header
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`Self::open`], where the header shows what is wrong.
+    pub fn size_of_file(path: impl AsRef<Path>) -> Result<[usize; 2], PictureError> {
+        let path = path.as_ref();
+        let from_read = |e: io::Error| PictureError::from_read(path, e);
+        let mut stream = BufReader::new(File::open(path).map_err(from_read)?);
+        let kind = Kind::of(stream.fill_buf().map_err(from_read)?, path)?;
+        let (size, orientation) = if kind == Kind::Tiff {
+            tiff::size(stream, path)?
+        } else {
+            let reader = ImageReader::new(stream)
+                .with_guessed_format()
+                .map_err(from_read)?;
+            let mut decoder = reader.into_decoder().map_err(|e| decode_error(e, path))?;
+            let (width, height) = decoder.dimensions();
+            let orientation = decoder.orientation().map_err(|e| decode_error(e, path))?;
+            ([width, height], orientation.to_exif())
+        };
+        let [width, height] = size.map(|side| side as usize);
+        Ok(if orientation > 4 {
+            [height, width]
+        } else {
+            [width, height]
+        })
+    }
+
+    /// Reads all of a stream that cannot go back, such as a pipe.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_reader(
+        mut reader: impl Read,
+        name: &str,
+        limits: &Limits,
+    ) -> Result<Self, PictureError> {
+        let path = Path::new(name);
+        let from_read = |e: io::Error| PictureError::from_read(path, e);
+        let mut bytes = vec![];
+        // Enough to know a picture by; what is none is not waited for.
+        (&mut reader)
+            .take(32)
+            .read_to_end(&mut bytes)
+            .map_err(from_read)?;
+        if !bytes.is_empty() {
+            Kind::of(&bytes, path)?;
+        }
+        let most = limits.bytes();
+        reader
+            .take(most)
+            .read_to_end(&mut bytes)
+            .map_err(from_read)?;
+        if bytes.len() as u64 > most {
+            return Err(damaged(path, format!("it does not end after {most} bytes")));
+        }
+        Self::from_bytes(&bytes, name, limits)
+    }
+
+    /// Decodes a stream; `path` stands for it in errors.
+    pub(super) fn read(
+        mut stream: impl BufRead + Seek,
+        path: &Path,
+        limits: &Limits,
+    ) -> Result<Self, PictureError> {
+        let from_read = |e: io::Error| PictureError::from_read(path, e);
+        let start = stream.fill_buf().map_err(from_read)?;
+        if start.is_empty() {
+            return Err(PictureError::EmptyFile {
+                path: path.to_path_buf(),
+            });
+        }
+        let kind = Kind::of(start, path)?;
+        let mut decoded = match kind {
+            Kind::Png => png::read(stream, path, limits),
+            Kind::WebP => webp::read(stream, path, limits),
+            Kind::Tiff => tiff::read(stream, path, limits),
+            Kind::Bmp => read_bmp(stream, path, limits),
+            Kind::Jpeg => {
+                let mut bytes = vec![];
+                stream.read_to_end(&mut bytes).map_err(from_read)?;
+                jpeg::read(&bytes, path, limits)
+            }
+        }?;
+        let says = super::output_format(path).ok().map(OutputFormat::name);
+        if let Some(says) = says.filter(|&says| says != kind.name()) {
+            let note = format!(
+                "it is {} by its content, though its name says {says}",
+                kind.name()
+            );
+            decoded.notes.push(note);
+        }
+        decoded.into_photo()
+    }
+}
+
+impl Decoded {
+    /// The upright photograph.
+    fn into_photo(self) -> Result<Photo, PictureError> {
+        let Self {
+            mut image,
+            orientation,
+            mut metadata,
+            mut notes,
+        } = self;
+        if let Some(orientation) = Orientation::from_exif(orientation) {
+            image.apply_orientation(orientation);
+        }
+        if orientation > 4 {
+            metadata.resolution = metadata.resolution.map(Resolution::turned);
+        }
+        let size = [image.width(), image.height()];
+        if let Some(block) = metadata.exif.take() {
+            metadata.exif = exif::upright(block, size);
+            if metadata.exif.is_none() {
+                notes.push("its EXIF cannot be read and is left out".into());
+            }
+        }
+        metadata.xmp = metadata.xmp.map(upright_xmp);
+        let pixels = if image.color().has_color() {
+            Model::Rgb
+        } else {
+            Model::Gray
+        };
+        let stated = metadata.icc.as_deref().and_then(colour::model_of);
+        if stated.is_some_and(|stated| stated != pixels) {
+            metadata.icc = None;
+            notes.push("its colour profile is for another kind of colour than its pixels have and is left out".into());
+        }
+        Ok(Photo {
+            image,
+            metadata,
+            notes,
+            path: None,
+        })
+    }
+}
+
+fn read_bmp(
+    mut stream: impl BufRead + Seek,
+    path: &Path,
+    limits: &Limits,
+) -> Result<Decoded, PictureError> {
+    let io = |e| from_io(path, e);
+    // Pixels per metre stand at a fixed place of all headers but the oldest, short one.
+    let mut header = [0; 46];
+    let resolution = match stream.read_exact(&mut header) {
+        Ok(()) if header[14] >= 40 => {
+            let number =
+                |at: usize| f64::from(i32::from_le_bytes([0, 1, 2, 3].map(|i| header[at + i])));
+            Resolution::new(number(38), number(42), Unit::Metre)
+        }
+        _ => None,
+    };
+    stream.seek(SeekFrom::Start(0)).map_err(io)?;
+    let mut reader = ImageReader::with_format(stream, ImageFormat::Bmp);
+    let mut allocation = image::Limits::no_limits();
+    allocation.max_alloc = Some(limits.bytes());
+    reader.limits(allocation);
+    let decoder = reader.into_decoder().map_err(|e| decode_error(e, path))?;
+    let (width, height) = decoder.dimensions();
+    limits.check(path, width, height)?;
+    let image = DynamicImage::from_decoder(decoder).map_err(|e| decode_error(e, path))?;
+    check_kind(&image).map_err(|what| unsupported(path, what))?;
+    Ok(Decoded {
+        image,
+        orientation: 1,
+        metadata: Metadata {
+            resolution,
+            ..Metadata::default()
+        },
+        notes: vec![],
+    })
+}
+
+/// Refuses kinds of pixels other than 8- and 16-bit integers, saying which.
+pub(super) fn check_kind(image: &DynamicImage) -> Result<(), String> {
+    use DynamicImage as D;
+    match image {
+        D::ImageLuma8(_) | D::ImageLumaA8(_) | D::ImageRgb8(_) | D::ImageRgba8(_) => Ok(()),
+        D::ImageLuma16(_) | D::ImageLumaA16(_) | D::ImageRgb16(_) | D::ImageRgba16(_) => Ok(()),
+        other => Err(format!("the pixel type {:?}", other.color())),
+    }
+}
+
+/// A note on a file of several pictures, of which the one with this number (from 1) is taken.
+fn only_one_of(what: &str, count: usize, number: usize) -> String {
+    format!("it holds {count} {what}, of which only number {number} is used")
+}
+
+fn unsupported(path: &Path, what: impl Into<String>) -> PictureError {
+    PictureError::Unsupported {
+        path: path.to_path_buf(),
+        what: what.into(),
+    }
+}
+
+fn damaged(path: &Path, reason: impl Display) -> PictureError {
+    let reason = reason.to_string();
+    let words: Vec<&str> = reason.split_whitespace().collect();
+    PictureError::Damaged {
+        path: path.to_path_buf(),
+        reason: words.join(" "),
+    }
+}
+
+/// A failure to read in the middle of a picture.
+fn from_io(path: &Path, error: io::Error) -> PictureError {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(path, "it ends early"),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+            damaged(path, error)
+        }
+        _ => PictureError::Read {
+            path: path.to_path_buf(),
+            source: error,
+        },
+    }
+}
+
+/// What an error of the `image` crate means for the user.
+fn decode_error(error: ImageError, path: &Path) -> PictureError {
+    match error {
+        ImageError::Unsupported(e) => unsupported(path, super::error::one_line(&e)),
+        ImageError::IoError(e) => from_io(path, e),
+        other => damaged(path, other),
+    }
+}
