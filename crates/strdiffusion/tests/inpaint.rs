@@ -35,6 +35,7 @@ fn inpainter(depth: usize, training_resolution: usize) -> Inpainter {
         prediction: Default::default(),
         conditioning: Default::default(),
         structure_process: Default::default(),
+        guide: Default::default(),
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()

@@ -40,6 +40,7 @@ pub fn tiny_model(steps: usize) -> Model {
         prediction: Default::default(),
         conditioning: Default::default(),
         structure_process: Default::default(),
+        guide: Default::default(),
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()

@@ -36,6 +36,7 @@ pub fn inpainter() -> Inpainter {
         prediction: Default::default(),
         conditioning: Default::default(),
         structure_process: Default::default(),
+        guide: Default::default(),
         sampling: PaperSampler {
             resampling: None,
             ..PaperSampler::default()
