@@ -37,6 +37,7 @@ pub fn tiny_model(change: impl FnOnce(&mut ModelConfig)) -> Model {
         prediction: Default::default(),
         conditioning: Default::default(),
         structure_process: Default::default(),
+        guide: Default::default(),
         sampling: PaperSampler {
             resampling: Some(resampling),
             ..PaperSampler::default()

@@ -5,6 +5,7 @@
 
 use burn::tensor::{Bool, Tensor, TensorData};
 
+use crate::conditions::Guide;
 use crate::sampler::{Better, DiscriminatorView, Incumbent, Rejected, Verdict};
 
 impl Better {
@@ -96,10 +97,31 @@ impl Stepped {
     }
 }
 
+/// A structure after a step, and the estimate x̂_0 of its clean end before it.
+#[derive(Debug, Clone)]
+pub(crate) struct Led {
+    pub stepped: Stepped,
+    pub clean: Tensor<4>,
+}
+
+impl Led {
+    pub fn state(&self) -> Tensor<4> {
+        self.stepped.state()
+    }
+
+    /// What guides the texture.
+    pub fn guide(&self, guide: Guide) -> Tensor<4> {
+        match guide {
+            Guide::StepAhead => self.state(),
+            Guide::Clean => self.clean.clone(),
+        }
+    }
+}
+
 /// A structure and the texture that it guided, both at t − 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Pair {
-    pub structure: Stepped,
+    pub structure: Led,
     pub texture: Stepped,
     /// The texture's clean estimate ŷ_0.
     pub clean: Tensor<4>,
@@ -118,7 +140,15 @@ impl Pair {
             noise: settle(&old.noise, &new.noise, verdicts, noise_scale),
         };
         Self {
-            structure: stepped(&self.structure, &challenger.structure),
+            structure: Led {
+                stepped: stepped(&self.structure.stepped, &challenger.structure.stepped),
+                clean: settle(
+                    &self.structure.clean,
+                    &challenger.structure.clean,
+                    verdicts,
+                    1.0,
+                ),
+            },
             texture: stepped(&self.texture, &challenger.texture),
             clean: settle(&self.clean, &challenger.clean, verdicts, 1.0),
         }
@@ -151,7 +181,7 @@ mod tests {
         Tensor::from_data(data, &Device::flex())
     }
 
-    /// A pair for each picture, of whose five tensors each holds another multiple of `values`.
+    /// A pair for each picture, of whose six tensors each holds another multiple of `values`.
     fn pair(values: &[f32]) -> Pair {
         let times = |factor: f32| states(&values.iter().map(|v| v * factor).collect::<Vec<_>>());
         let stepped = |factor| Stepped {
@@ -159,22 +189,26 @@ mod tests {
             noise: times(factor + 1.0),
         };
         Pair {
-            structure: stepped(1.0),
+            structure: Led {
+                stepped: stepped(1.0),
+                clean: times(6.0),
+            },
             texture: stepped(3.0),
             clean: times(5.0),
         }
     }
 
-    /// The five tensors of a pair: means and noise of structure and texture, clean estimate.
-    fn parts(pair: &Pair) -> [Vec<f32>; 5] {
+    /// The six tensors of a pair: means and noise of structure and texture, clean estimates.
+    fn parts(pair: &Pair) -> [Vec<f32>; 6] {
         let Pair {
             structure,
             texture,
             clean,
         } = pair;
         [
-            &structure.mean,
-            &structure.noise,
+            &structure.stepped.mean,
+            &structure.stepped.noise,
+            &structure.clean,
             &texture.mean,
             &texture.noise,
             clean,
@@ -305,7 +339,7 @@ mod tests {
         let plain = parts(&pair(&[2.0, 1.0]));
         let root = std::f32::consts::SQRT_2;
         for (part, (settled, plain)) in settled.iter().zip(&plain).enumerate() {
-            let is_noise = part == 1 || part == 3;
+            let is_noise = part == 1 || part == 4;
             let factor = if is_noise { root } else { 1.0 };
             assert!((settled[0] - factor * plain[0]).abs() < 1e-6, "part {part}");
             assert_eq!(settled[1], plain[1], "part {part}");

@@ -95,6 +95,18 @@ pub enum StructureProcess {
     EdgesToEdges,
 }
 
+/// Which state of the structure guides the texture at timestep t.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Guide {
+    /// The paper's: x_{t−1}, one step ahead of the texture. Near t = T it is all but noise.
+    #[default]
+    StepAhead,
+    /// The estimate x̂_0 of its clean end, which says what the structure network knows even in the
+    /// first of few steps.
+    Clean,
+}
+
 /// One picture to be filled.
 #[derive(Debug, Clone)]
 pub struct Task {

@@ -151,6 +151,8 @@ pub fn unet(path: &Path, device: &Device) -> Result<(ConditionalUNetConfig, Cond
         width,
         depth: count_levels(&tensors),
         guided: tensors.keys().any(|name| name.starts_with("downs.0.4.")),
+        guide_input: false,
+        patch: 1,
     };
     let network = config
         .init(0, device)

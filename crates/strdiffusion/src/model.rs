@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::{Conditioning, StructureProcess};
+use crate::conditions::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
 use crate::import;
 use crate::networks::{
@@ -66,6 +66,9 @@ pub struct ModelConfig {
     /// From what to what the structure gets sparser.
     #[serde(default)]
     pub structure_process: StructureProcess,
+    /// Which state of the structure guides the texture.
+    #[serde(default)]
+    pub guide: Guide,
     /// The sampler and its parameters.
     pub sampling: Sampler,
     /// How edges are found.
@@ -221,6 +224,7 @@ impl Model {
             prediction: Prediction::Noise,
             conditioning: Conditioning::Paper,
             structure_process: StructureProcess::GrayToEdges,
+            guide: Guide::StepAhead,
             sampling: settings.sampling,
             edges: settings.edges,
             training_resolution: settings.training_resolution,
@@ -410,5 +414,28 @@ impl Default for ImportSettings {
             licence: "unknown".into(),
             source: "imported from PyTorch checkpoints".into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::training::config::{Preset, TrainConfig};
+
+    #[test]
+    fn a_config_from_before_the_newer_keys_means_what_it_meant() {
+        let now = TrainConfig::preset(Preset::Tiny).model_config();
+        let mut json = serde_json::to_value(&now).unwrap();
+        let remove = |value: &mut serde_json::Value, keys: &[&str]| {
+            for key in keys {
+                let removed = value.as_object_mut().unwrap().remove(*key);
+                assert!(removed.is_some(), "{key}");
+            }
+        };
+        remove(&mut json, &["guide"]);
+        for network in ["texture", "structure"] {
+            remove(&mut json[network], &["patch", "guide_input"]);
+        }
+        assert_eq!(serde_json::from_value::<ModelConfig>(json).unwrap(), now);
     }
 }

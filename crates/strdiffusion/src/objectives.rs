@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::Conditioning;
+use crate::conditions::{Conditioning, Guide};
 use crate::networks::{ConditionalUNet, Discriminator, GuideAlignment};
 use crate::sde::{Prediction, Sde};
 
@@ -77,6 +77,19 @@ impl MaskedLoss {
         let hole = (each * in_hole).mean();
         known * self.known + hole * self.hole
     }
+
+    /// The loss of a difference's own differences between neighbouring pixels, along rows and along
+    /// columns; a pair counts as known where both pixels are. Zero for an estimate that is wrong by
+    /// a constant: what counts is where edges are, and how steep.
+    pub fn of_gradient(self, difference: &Tensor<4>, mask: &Tensor<4>) -> Tensor<1> {
+        let along = |axis: usize| {
+            let pairs = difference.dims()[axis] - 1;
+            let ends = |x: &Tensor<4>| [0, 1].map(|from| x.clone().narrow(axis, from, pairs));
+            let ([a, b], [known_a, known_b]) = (ends(difference), ends(mask));
+            self.of(b - a, &(known_a * known_b))
+        };
+        along(2) + along(3)
+    }
 }
 
 /// Settings that the objectives of both processes share.
@@ -88,8 +101,12 @@ pub struct Objective<'a> {
     pub prediction: Prediction,
     /// What the networks read.
     pub conditioning: Conditioning,
+    /// Which state of the structure guides the texture.
+    pub guide: Guide,
     /// How far from the truth an estimate is.
     pub loss: MaskedLoss,
+    /// Weight of [`MaskedLoss::of_gradient`] in the structure's loss.
+    pub structure_gradient: f64,
 }
 
 /// A process at random timesteps: its state and the optimum that leads back from it.
@@ -126,20 +143,50 @@ impl Objective<'_> {
         noise: Tensor<4>,
     ) -> Tensor<1> {
         let noised = self.noised(batch.gray.clone(), batch.edges.clone(), times, noise);
-        self.loss(
+        let difference = self.difference(
             network,
             noised,
             batch.gray.clone(),
             batch.edges.clone(),
             self.conditioning.structure_context(&batch.mask, &batch.mu),
-            batch,
             times,
             None,
-        )
+        );
+        let loss = self.loss.of(difference.clone(), &batch.mask);
+        match self.structure_gradient {
+            0.0 => loss,
+            weight => loss + self.loss.of_gradient(&difference, &batch.mask) * weight,
+        }
     }
 
-    /// Loss of a texture network. Its guide is the optimum reverse state of a freshly noised
-    /// structure.
+    /// The structure that a network makes of a freshly noised state: its estimate x̂_0 in the hole,
+    /// the truth in the known region.
+    pub fn estimated_structure(
+        &self,
+        network: &ConditionalUNet,
+        batch: &Batch,
+        times: &[usize],
+        noise: Tensor<4>,
+    ) -> Tensor<4> {
+        let (gray, mu, mask) = (&batch.gray, &batch.edges, &batch.mask);
+        let state = self.sde.marginal(gray.clone(), mu.clone(), times, noise);
+        let network_times: Vec<f32> = times.iter().map(|&t| t as f32).collect();
+        let output = network.forward(
+            state.clone(),
+            mu.clone(),
+            self.conditioning.structure_context(mask, &batch.mu),
+            &network_times,
+            None,
+            GuideAlignment::Padded,
+        );
+        let (prediction, mu) = (self.prediction, mu.clone());
+        let estimate = self
+            .sde
+            .clean_from_output(output, prediction, state, mu, times);
+        gray.clone() * mask.clone() + estimate * (1.0 - mask.clone())
+    }
+
+    /// Loss of a texture network that the truth's structure guides.
     pub fn texture_loss(
         &self,
         network: &ConditionalUNet,
@@ -148,39 +195,58 @@ impl Objective<'_> {
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
+        let truth = batch.gray.clone();
+        self.texture_loss_guided(network, batch, truth, times, noise, structure_noise)
+    }
+
+    /// Loss of a texture network that a structure with the clean end `structure` guides: by that, or
+    /// by the reverse state that leads to it from a freshly noised true structure.
+    pub fn texture_loss_guided(
+        &self,
+        network: &ConditionalUNet,
+        batch: &Batch,
+        structure: Tensor<4>,
+        times: &[usize],
+        noise: Tensor<4>,
+        structure_noise: Tensor<4>,
+    ) -> Tensor<1> {
         let mu = batch.mu.clone();
-        let structure = self.noised(
-            batch.gray.clone(),
-            batch.edges.clone(),
-            times,
-            structure_noise,
-        );
-        let guide = network.is_guided().then_some(structure.optimum);
+        let guide = network.is_guided().then(|| match self.guide {
+            Guide::Clean => structure,
+            Guide::StepAhead => {
+                let (truth, edges) = (batch.gray.clone(), batch.edges.clone());
+                let state = self
+                    .sde
+                    .marginal(truth, edges.clone(), times, structure_noise);
+                self.sde.optimum_step(state, structure, edges, times)
+            }
+        });
         let noised = self.noised(batch.image.clone(), mu.clone(), times, noise);
-        self.loss(
+        let difference = self.difference(
             network,
             noised,
             batch.image.clone(),
             mu,
             self.conditioning.texture_context(&batch.mask, &batch.edges),
-            batch,
             times,
             guide,
-        )
+        );
+        self.loss.of(difference, &batch.mask)
     }
 
+    /// What the loss is taken of: estimate less truth.
+
     #[allow(clippy::too_many_arguments, reason = "the parts of one formula")]
-    fn loss(
+    fn difference(
         &self,
         network: &ConditionalUNet,
         noised: Noised,
         x0: Tensor<4>,
         mu: Tensor<4>,
         context: Option<Tensor<4>>,
-        batch: &Batch,
         times: &[usize],
         guide: Option<Tensor<4>>,
-    ) -> Tensor<1> {
+    ) -> Tensor<4> {
         let Noised { state, optimum } = noised;
         let network_times: Vec<f32> = times.iter().map(|&t| t as f32).collect();
         let output = network.forward(
@@ -191,7 +257,7 @@ impl Objective<'_> {
             guide,
             GuideAlignment::Padded,
         );
-        let difference = match self.prediction {
+        match self.prediction {
             Prediction::Noise => {
                 let score = self.sde.score_from_noise(output, times);
                 self.sde.reverse_sde_mean(state, mu, score, times) - optimum
@@ -199,8 +265,7 @@ impl Objective<'_> {
             // The same process asked for its clean end. Weighing t as the noise form does would
             // all but ignore t near T, where the picture is decided.
             Prediction::CleanDifference => output - (x0 - mu),
-        };
-        self.loss.of(difference, &batch.mask)
+        }
     }
 
     /// Loss of the discriminator: softplus on matching and on late pairs, and a triplet that
@@ -241,4 +306,64 @@ fn triplet(anchor: Tensor<1>, positive: Tensor<1>, negative: Tensor<1>) -> Tenso
     let near = (anchor.clone() - positive + EPS).abs();
     let far = (anchor - negative + EPS).abs();
     (near - far + 1.0).clamp_min(0.0).mean()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::weights::host_values;
+
+    fn tensor(values: &[f32], device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values.to_vec(), [1, 1, 2, 3]), device)
+    }
+
+    const DIFFERENCE: [f32; 6] = [0.1, 0.4, 0.2, -0.3, 0.5, 0.9];
+    /// The hole is the last column.
+    const MASK: [f32; 6] = [1.0, 1.0, 0.0, 1.0, 1.0, 0.0];
+
+    /// Expected, by hand: along rows |0.3| + |0.8| known and |−0.2| + |0.4| in the hole, of 4 pairs;
+    /// along columns |−0.4| + |0.1| known and |0.7| in the hole, of 3.
+    #[test]
+    fn the_gradient_term_counts_steps_between_neighbours() {
+        let device = Device::flex();
+        let loss = MaskedLoss::default();
+        let mask = tensor(&MASK, &device);
+        let value = loss.of_gradient(&tensor(&DIFFERENCE, &device), &mask);
+        let expected = (1.1 + 10.0 * 0.6) / 4.0 + (0.5 + 10.0 * 0.7) / 3.0;
+        assert!((host_values(value)[0] - expected).abs() < 1e-6);
+        let shifted = DIFFERENCE.map(|v| v + 0.25);
+        let value = loss.of_gradient(&tensor(&shifted, &device), &mask);
+        assert!((host_values(value)[0] - expected).abs() < 1e-5);
+    }
+
+    /// Expected: central differences of the loss itself.
+    #[test]
+    fn the_gradient_terms_gradient_is_its_slope() {
+        let device = Device::flex();
+        let training = device.clone().autodiff();
+        for distance in [Distance::Absolute, Distance::Squared] {
+            let loss = MaskedLoss {
+                distance,
+                ..MaskedLoss::default()
+            };
+            let x = tensor(&DIFFERENCE, &training).require_grad();
+            let gradients = loss.of_gradient(&x, &tensor(&MASK, &training)).backward();
+            let ours = host_values(x.grad(&gradients).unwrap());
+            let at = |i: usize, step: f32| {
+                let mut moved = DIFFERENCE;
+                moved[i] += step;
+                let mask = tensor(&MASK, &device);
+                host_values(loss.of_gradient(&tensor(&moved, &device), &mask))[0]
+            };
+            for (i, ours) in ours.iter().enumerate() {
+                let slope = (at(i, 1e-2) - at(i, -1e-2)) / 2e-2;
+                assert!(
+                    (ours - slope).abs() < 1e-3,
+                    "{distance:?} {i}: {ours} against {slope}"
+                );
+            }
+        }
+    }
 }

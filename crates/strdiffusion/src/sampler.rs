@@ -21,7 +21,8 @@ use std::ops::ControlFlow;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use crate::choose::{self, Pair, Stepped};
+use crate::choose::{self, Led, Pair, Stepped};
+use crate::conditions::Guide;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::networks::GuideAlignment;
@@ -451,9 +452,12 @@ impl Run<'_> {
                 LateGuide::ChannelMean => texture.clone().mean_dim(1),
                 LateGuide::Luma => {
                     let end = luma(clean.clone());
-                    let guide = sde.optimum_step(structure, end, mu_x.clone(), t);
-                    structure = guide.clone() + self.draw(1)? * sde.posterior_sigma(t);
-                    guide
+                    let ahead = sde.optimum_step(structure, end.clone(), mu_x.clone(), t);
+                    structure = ahead.clone() + self.draw(1)? * sde.posterior_sigma(t);
+                    match self.model.config.guide {
+                        Guide::StepAhead => ahead,
+                        Guide::Clean => end,
+                    }
                 }
             };
             let (stepped, estimate) = self.advance_texture(&texture, guide.clone(), t)?;
@@ -575,12 +579,7 @@ impl Run<'_> {
     }
 
     /// Step 1: known structure pasted, then one reverse SDE step.
-    fn step_structure(
-        &mut self,
-        x: Tensor<4>,
-        t: usize,
-        ahead: Option<&Tensor<4>>,
-    ) -> Result<Stepped> {
+    fn step_structure(&mut self, x: Tensor<4>, t: usize, ahead: Option<&Tensor<4>>) -> Result<Led> {
         let x = self.paste_structure(x, t, ahead)?;
         let (model, mu) = (self.model, self.conditions.edges.clone());
         let output = model.structure.forward(
@@ -593,17 +592,22 @@ impl Run<'_> {
         );
         self.evaluations.structure += 1;
         let (sde, prediction) = (&model.sde, model.config.prediction);
+        let clean = sde.clean_from_output(output.clone(), prediction, x.clone(), mu.clone(), t);
+        let Conditions { gray, mask, .. } = self.conditions;
+        let clean = paste(clean, gray.clone(), mask);
         let noise = sde.noise_from_output(output, prediction, x.clone(), mu.clone(), t);
         let mean = sde.reverse_sde_mean(x, mu, sde.score_from_noise(noise, t), t);
-        Ok(Stepped {
+        let stepped = Stepped {
             mean,
             noise: self.step_noise(1, t)?,
-        })
+        };
+        Ok(Led { stepped, clean })
     }
 
     /// Step 2: one reverse SDE step of the texture, guided by a structure.
-    fn step_texture(&mut self, y: &Tensor<4>, structure: Stepped, t: usize) -> Result<Pair> {
-        let (texture, clean) = self.advance_texture(y, structure.state(), t)?;
+    fn step_texture(&mut self, y: &Tensor<4>, structure: Led, t: usize) -> Result<Pair> {
+        let guide = structure.guide(self.model.config.guide);
+        let (texture, clean) = self.advance_texture(y, guide, t)?;
         Ok(Pair {
             structure,
             texture,

@@ -111,6 +111,8 @@ pub enum Grid {
     Time,
     /// Uniform in log-SNR ln(α/σ̄), from T to 1, then the step to 0.
     LogSnr,
+    /// T, T/2, T/4, …, then the step to 0: the few times that a network is easily trained on.
+    Halving,
 }
 
 impl Grid {
@@ -129,6 +131,7 @@ impl Grid {
             match self {
                 _ if i == steps => 0.0,
                 Self::Time => last as f64 * (1.0 - i as f64 / steps as f64),
+                Self::Halving => last as f64 * 0.5f64.powi(i as i32),
                 Self::LogSnr => {
                     let log_snr = |t: usize| (sde.alpha(t) / sde.sigma_bar(t)).ln();
                     let (first, end) = (log_snr(last), log_snr(1));
@@ -448,7 +451,7 @@ mod tests {
     #[test]
     fn grids_run_from_the_end_to_zero_without_repeating() {
         let sde = sde();
-        for grid in [Grid::Time, Grid::LogSnr] {
+        for grid in [Grid::Time, Grid::LogSnr, Grid::Halving] {
             for steps in [1, 2, 3, 10, 37, 99, 100, 500] {
                 let t = grid.timesteps(&sde, steps).unwrap();
                 assert_eq!(t.len(), steps.min(100) + 1);
@@ -457,5 +460,6 @@ mod tests {
             }
             assert!(grid.timesteps(&sde, 0).is_err());
         }
+        assert_eq!(Grid::Halving.timesteps(&sde, 3).unwrap(), [100, 50, 25, 0]);
     }
 }

@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use strdiffusion::Device;
-use strdiffusion::conditions::Conditioning;
+use strdiffusion::conditions::{Conditioning, Guide};
 use strdiffusion::networks::Precision;
 use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::training::checkpoint;
-use strdiffusion::training::config::{Preset, TrainConfig};
-use strdiffusion::training::data::list_pictures;
+use strdiffusion::training::config::{Preset, TrainConfig, UNetSizes};
+use strdiffusion::training::data::{Dataset, list_pictures};
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
 use strdiffusion::weights::HostTensor;
@@ -48,6 +48,25 @@ fn config() -> TrainConfig {
     config.validation.every = 5;
     config.validation.pictures = 2;
     config.validation.sampler_steps = 2;
+    config
+}
+
+/// Everything that goes beyond the paper at once.
+fn beyond_the_paper() -> TrainConfig {
+    let mut config = config();
+    config.networks.patch = 2;
+    config.networks.guide_input = true;
+    config.networks.guide = Guide::Clean;
+    config.networks.structure = Some(UNetSizes {
+        width: 6,
+        depth: 1,
+        patch: 1,
+    });
+    config.structure.times = vec![100, 100, 50, 25];
+    config.texture.times = vec![100, 50];
+    config.run.structure_gradient = 0.5;
+    config.guidance.sampled_share = 0.8;
+    config.guidance.growth_steps = 10;
     config
 }
 
@@ -98,27 +117,30 @@ impl Bench {
 #[test]
 fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
     let bench = Bench::new();
-    for stage in Stage::ALL {
-        bench.train("straight", config(), stage, 20);
-        bench.train("halves", config(), stage, 10);
-        bench.train("halves", config(), stage, 20);
-        let (straight, halves) = (
-            bench.checkpoint("straight", stage),
-            bench.checkpoint("halves", stage),
-        );
-        assert_eq!(straight.progress.step, 20);
-        assert!(
-            straight.network == halves.network,
-            "{}: weights differ",
-            stage.name()
-        );
-        assert!(
-            straight.ema == halves.ema,
-            "{}: averages differ",
-            stage.name()
-        );
+    for (name, config) in [("paper", config()), ("beyond", beyond_the_paper())] {
+        let (whole, parts) = (format!("{name}-straight"), format!("{name}-halves"));
+        for stage in Stage::ALL {
+            bench.train(&whole, config.clone(), stage, 20);
+            bench.train(&parts, config.clone(), stage, 10);
+            bench.train(&parts, config.clone(), stage, 20);
+            let (straight, halves) = (
+                bench.checkpoint(&whole, stage),
+                bench.checkpoint(&parts, stage),
+            );
+            assert_eq!(straight.progress.step, 20);
+            assert!(
+                straight.network == halves.network,
+                "{name}, {}: weights differ",
+                stage.name()
+            );
+            assert!(
+                straight.ema == halves.ema,
+                "{name}, {}: averages differ",
+                stage.name()
+            );
+        }
+        assert!(bench.run(&parts).join("model/config.json").is_file());
     }
-    assert!(bench.run("halves").join("model/config.json").is_file());
 }
 
 #[test]
@@ -342,6 +364,149 @@ fn a_run_may_read_more_than_the_model_that_it_starts_from() {
         let same = old.iter().zip(new).all(|(a, b)| (a - b).abs() < 1e-6);
         assert!(same && new[few..].iter().all(|v| v.abs() < 1e-6));
     }
+}
+
+#[test]
+fn a_run_may_add_the_guide_to_what_the_texture_network_reads() {
+    let bench = Bench::new();
+    let mut plain = config();
+    plain.networks.patch = 2;
+    bench.train("plain", plain, Stage::Texture, 1);
+    let model = bench.run("plain").join("model");
+    let stored = strdiffusion::model::read_config(&model).unwrap();
+    let mut wide = config();
+    wide.networks.conditioning = Conditioning::MembraneEdges;
+    wide.networks.guide_input = true;
+    wide.networks.guide = Guide::Clean;
+    wide.start_from(&model, &stored);
+    assert_eq!(wide.networks.patch, 2);
+    wide.texture.learning_rate = 1e-12;
+    wide.texture.warmup = 0;
+    bench.train("wide", wide, Stage::Texture, 1);
+    let stem = |run: &str| bench.checkpoint(run, Stage::Texture).ema["init_conv.weight"].clone();
+    let (plain, wide) = (stem("plain"), stem("wide"));
+    // Patches of 2 × 2: y − μ, μ and mask, then edges and guide.
+    assert_eq!([plain.shape[1], wide.shape[1]], [7 * 4, 9 * 4]);
+    let kernel = 3 * 3;
+    let filters = plain
+        .values
+        .chunks_exact(7 * 4 * kernel)
+        .zip(wide.values.chunks_exact(9 * 4 * kernel));
+    for (old, new) in filters {
+        let same = old.iter().zip(new).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(same && new[old.len()..].iter().all(|v| v.abs() < 1e-6));
+    }
+    let config = strdiffusion::model::read_config(&bench.run("wide").join("model")).unwrap();
+    assert!(config.texture.guide_input && config.guide == Guide::Clean);
+
+    // What it reads already keeps its filters where only edges are added.
+    let mut guided = self::config();
+    guided.networks.guide_input = true;
+    bench.train("guided", guided.clone(), Stage::Texture, 1);
+    let model = bench.run("guided").join("model");
+    guided.networks.conditioning = Conditioning::MembraneEdges;
+    guided.start_from(&model, &strdiffusion::model::read_config(&model).unwrap());
+    guided.texture.learning_rate = 1e-12;
+    guided.texture.warmup = 0;
+    bench.train("edges", guided, Stage::Texture, 1);
+    let (before, after) = (stem("guided"), stem("edges"));
+    assert_eq!([before.shape[1], after.shape[1]], [8, 9]);
+    let kernel = 7 * 7;
+    let guide = |tensor: &HostTensor, channels: usize| -> Vec<f32> {
+        let filter = &tensor.values[..channels * kernel];
+        filter[(channels - 1) * kernel..].to_vec()
+    };
+    let moved = guide(&before, 8)
+        .iter()
+        .zip(guide(&after, 9))
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(moved < 1e-6, "{moved}");
+}
+
+#[test]
+fn a_run_refuses_a_model_whose_patches_it_cannot_change() {
+    let bench = Bench::new();
+    bench.train("single", config(), Stage::Texture, 1);
+    let model = bench.run("single").join("model");
+    let mut other = config();
+    other.run.start_from = Some(model.clone());
+    other.networks.patch = 2;
+    let data = TrainingData {
+        photos: list_pictures(bench.photos.path()).unwrap(),
+        masks: None,
+    };
+    let error = Trainer::new(other, &bench.run("other"), data, &[Device::flex()])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("patch") && error.contains(&model.display().to_string()),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stage_trains_on_the_timesteps_that_it_is_given() {
+    let bench = Bench::new();
+    let photos = list_pictures(bench.photos.path()).unwrap();
+    let config = beyond_the_paper();
+    let dataset = Dataset::new(&config, &photos, None).unwrap().0;
+    let times = |stage| -> Vec<usize> {
+        (0..200)
+            .map(|number| dataset.sample(stage, number).unwrap().time)
+            .collect()
+    };
+    let count = |times: &[usize], t: usize| times.iter().filter(|&&other| other == t).count();
+    let structure = times(Stage::Structure);
+    assert!(structure.iter().all(|t| [100, 50, 25].contains(t)));
+    let often = count(&structure, 100);
+    assert!((70..130).contains(&often), "{often} of 200"); // half of them, ± 4 deviations
+    assert!(times(Stage::Texture).iter().all(|t| [100, 50].contains(t)));
+    assert!(
+        times(Stage::Discriminator)
+            .iter()
+            .any(|t| ![100, 50, 25].contains(t))
+    );
+}
+
+#[test]
+fn sampled_structures_guide_a_share_that_grows() {
+    let guidance = beyond_the_paper().guidance;
+    assert_eq!(
+        [0, 5, 10, 99].map(|step| guidance.share(step)),
+        [0.0, 0.4, 0.8, 0.8]
+    );
+    let bench = Bench::new();
+    // At a share of 1 the texture learns from the structure network, so another one of those makes
+    // another texture; at a share of 0 it does not.
+    let trained = |name: &str, share: f64, structure_steps: usize| {
+        let mut config = beyond_the_paper();
+        config.guidance.sampled_share = share;
+        config.guidance.growth_steps = 0;
+        bench.train(name, config.clone(), Stage::Structure, structure_steps);
+        bench.train(name, config, Stage::Texture, 2);
+        bench.checkpoint(name, Stage::Texture).network
+    };
+    assert!(trained("none-1", 0.0, 1) == trained("none-9", 0.0, 9));
+    assert!(trained("all-1", 1.0, 1) != trained("all-9", 1.0, 9));
+    assert!(trained("all-1-again", 1.0, 1) == trained("all-1-once-more", 1.0, 1));
+}
+
+#[test]
+fn sampled_structures_need_a_structure_network() {
+    let bench = Bench::new();
+    let mut trainer = bench.trainer("untrained", beyond_the_paper(), 1);
+    let error = trainer
+        .train(&[Stage::Texture], Some(1), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("sampled_share") && error.contains("--stage structure"),
+        "{error}"
+    );
 }
 
 #[test]

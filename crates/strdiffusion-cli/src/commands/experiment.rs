@@ -10,10 +10,14 @@ use strdiffusion::device::DeviceName;
 use strdiffusion::experiment::claims::{Arm, Training, arms};
 use strdiffusion::experiment::cost::trials;
 use strdiffusion::experiment::discrepancy::{Agreement, Discrepancy};
-use strdiffusion::experiment::measure::{Case, Measured, Protocol, cases, measure};
+use strdiffusion::experiment::measure::{
+    Case, Leader, Measured, Protocol, cases, measure, measure_structure,
+};
 use strdiffusion::experiment::plot::{Curve, Figure};
+use strdiffusion::fast::FastSampler;
 use strdiffusion::model::Model;
 use strdiffusion::sampler::Resampling;
+use strdiffusion::sampling::Sampler;
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::training::data::list_pictures;
 use strdiffusion::training::run_log::RunLog;
@@ -40,6 +44,7 @@ enum Kind {
     Claims(Claims),
     Cost(Cost),
     Drawn(Drawn),
+    Guide(Guide),
 }
 
 impl Experiment {
@@ -48,6 +53,7 @@ impl Experiment {
             Kind::Claims(claims) => claims.run(),
             Kind::Cost(cost) => cost.run(),
             Kind::Drawn(drawn) => drawn.run(),
+            Kind::Guide(guide) => guide.run(),
         }
     }
 }
@@ -101,6 +107,22 @@ struct Drawn {
     model: Option<PathBuf>,
     #[command(flatten)]
     set: TestSet,
+}
+
+/// What a structure gains: the model's own, the truth's, or none leads the texture
+#[derive(Args)]
+struct Guide {
+    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    #[arg(long)]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    set: TestSet,
+    /// Steps of the model's few-step sampler; several, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "1")]
+    steps: Vec<usize>,
+    /// Picture i draws its noise from SEED + i
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 /// Guidance, resampling and switches, each arm trained under one budget
@@ -314,8 +336,8 @@ impl Drawn {
         let cases = self.set.cases(model.config.training_resolution)?;
         for (name, draw_true_edges) in [("nothing drawn", false), ("true edges drawn", true)] {
             let protocol = Protocol {
-                seed: 0,
                 draw_true_edges,
+                ..Protocol::default()
             };
             let sampler = model.config.sampling;
             let measured = measure(&model, &sampler, &cases, protocol, &mut |_, _| {
@@ -325,6 +347,51 @@ impl Drawn {
                 "{name}: {:.2} dB, SSIM {:.4} in the hole ({} pictures)",
                 measured.psnr, measured.ssim, measured.pictures
             ));
+        }
+        Ok(())
+    }
+}
+
+impl Guide {
+    fn run(self) -> Result<()> {
+        let interrupt = Interrupt::listen()?;
+        let model = load(&self.model, &self.set.device)?;
+        let cases = self.set.cases(model.config.training_resolution)?;
+        for &steps in &self.steps {
+            let sampler = FastSampler {
+                steps,
+                ..model.config.sampling.few_steps()
+            };
+            sampler.validate()?;
+            let report = |what: &str, measured: Measured| {
+                say(format!(
+                    "{steps} steps, {what}: {:.2} dB, SSIM {:.4} in the hole ({} pictures)",
+                    measured.psnr, measured.ssim, measured.pictures
+                ));
+            };
+            let leaders = [
+                ("no structure", Leader::None),
+                ("own structure", Leader::Own),
+                ("true structure", Leader::Truth),
+            ];
+            for (name, leader) in leaders {
+                let protocol = Protocol {
+                    seed: self.seed,
+                    leader,
+                    ..Protocol::default()
+                };
+                let sampler = Sampler::Fast(sampler);
+                let measured = measure(&model, &sampler, &cases, protocol, &mut |_, _| {
+                    unless_asked(&interrupt)
+                })?;
+                report(name, measured);
+            }
+            let protocol = Protocol {
+                seed: self.seed,
+                ..Protocol::default()
+            };
+            let alone = measure_structure(&model, &sampler, &cases, protocol)?;
+            report("the own structure itself, in gray", alone);
         }
         Ok(())
     }
@@ -448,7 +515,7 @@ impl Claims {
             // Seeds far apart: picture i of a seed draws from seed + i.
             let protocol = Protocol {
                 seed: seed << 32,
-                draw_true_edges: false,
+                ..Protocol::default()
             };
             let measured = measure(
                 &model,

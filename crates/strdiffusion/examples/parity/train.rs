@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
-use strdiffusion::conditions::Conditioning;
+use strdiffusion::conditions::{Conditioning, Guide};
 use strdiffusion::import;
 use strdiffusion::objectives::{Batch, MaskedLoss, Objective};
 use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};
@@ -73,6 +73,8 @@ fn step(
     let times = recording.get("timesteps")?.to_times();
     let noise = input("state_noise")?;
     let objective = Objective {
+        guide: Guide::StepAhead,
+        structure_gradient: 0.0,
         sde: &sde,
         prediction: Prediction::Noise,
         conditioning: Conditioning::Paper,

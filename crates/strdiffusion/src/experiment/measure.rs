@@ -4,14 +4,17 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::path::Path;
 use std::time::Instant;
 
+use burn::tensor::{Tensor, TensorData};
+
 use crate::conditions::Task;
 use crate::error::{Error, Result};
-use crate::evaluation::{Pairing, PairingOptions, Picture, prepared_pair};
+use crate::evaluation::{Pairing, PairingOptions, prepared_pair};
+use crate::fast::{self, FastSampler};
 use crate::metrics::{Planes, psnr_hole, ssim};
 use crate::model::Model;
 use crate::noise::SeededNoise;
 use crate::picture::{FloatImage, Mask};
-use crate::sampler::{Conditions, Evaluations, Event};
+use crate::sampler::{Conditions, Evaluations, Event, luma};
 use crate::sampling::Sampler;
 use crate::structure::rgb_to_gray;
 use crate::weights::host_values;
@@ -78,6 +81,18 @@ pub struct Measured {
     pub evaluations: Evaluations,
 }
 
+/// What leads the texture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Leader {
+    /// The structure network's structure.
+    #[default]
+    Own,
+    /// The truth's grayscale.
+    Truth,
+    /// Nothing that the texture network does not know: the grayscale of its μ.
+    None,
+}
+
 /// Settings of a measurement.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Protocol {
@@ -85,6 +100,8 @@ pub struct Protocol {
     pub seed: u64,
     /// Draw the truth's own edges into the hole, as a person would who knows what was there.
     pub draw_true_edges: bool,
+    /// What leads the texture; others than its own structure go with few-step samplers.
+    pub leader: Leader,
 }
 
 /// Called with the pictures of a batch and each event of their sampling.
@@ -93,7 +110,7 @@ pub type Watch<'a> = dyn FnMut(&[Case], &Event) -> ControlFlow<()> + 'a;
 /// Fills every picture and compares it with the truth.
 ///
 /// # Errors
-/// As [`Sampler::sample`].
+/// As [`Sampler::sample`]; and if another structure than its own shall lead the paper's procedure.
 pub fn measure(
     model: &Model,
     sampler: &Sampler,
@@ -101,27 +118,32 @@ pub fn measure(
     protocol: Protocol,
     watch: &mut Watch,
 ) -> Result<Measured> {
-    let config = &model.config;
     let mut sums = Measured::default();
     let start = Instant::now();
     let mut batches = 0;
     for (number, batch) in cases.chunks(BATCH).enumerate() {
-        let tasks = batch
-            .iter()
-            .map(|case| task(case, model, protocol))
-            .collect::<Result<Vec<_>>>()?;
-        let conditions = Conditions::new(&tasks, config, &config.edges, &model.device)?;
-        let first = protocol.seed + (number * BATCH) as u64;
-        let seeds: Vec<u64> = (first..first + batch.len() as u64).collect();
-        let mut noise = SeededNoise::new(&seeds);
-        let sampled = sampler.sample(model, &conditions, &mut noise, &mut |event| {
-            watch(batch, event)
-        })?;
+        let (conditions, mut noise) = prepared(model, batch, number, protocol)?;
+        let on_event = &mut |event: &Event| watch(batch, event);
+        let structure = match protocol.leader {
+            Leader::Own => None,
+            Leader::Truth => Some(true_structures(batch, model)?),
+            Leader::None => Some(luma(conditions.texture.clone())),
+        };
+        let sampled = match (&structure, sampler) {
+            (None, sampler) => sampler.sample(model, &conditions, &mut noise, on_event)?,
+            (led, Sampler::Fast(fast)) => {
+                let led = led.as_ref();
+                fast::sample_led_by(led, model, &conditions, fast, &mut noise, on_event)?
+            }
+            (Some(_), Sampler::Paper(_)) => {
+                return Err(Error::Config(
+                    "only few-step samplers are led by a given structure".into(),
+                ));
+            }
+        };
         let values = host_values(sampled.composite(&conditions));
         for (case, values) in batch.iter().zip(values.chunks(values.len() / batch.len())) {
-            let (psnr, ssim) = score(case, values)?;
-            sums.psnr += psnr;
-            sums.ssim += ssim;
+            sums.add(score(case, case.truth.data(), values)?);
         }
         batches += 1;
         sums.evaluations.texture += sampled.evaluations.texture;
@@ -143,6 +165,74 @@ pub fn measure(
     })
 }
 
+/// Samples every picture's structure alone, and compares it with the truth's grayscale; nothing is
+/// counted or timed.
+///
+/// # Errors
+/// As [`fast::sample_structure`].
+pub fn measure_structure(
+    model: &Model,
+    sampler: &FastSampler,
+    cases: &[Case],
+    protocol: Protocol,
+) -> Result<Measured> {
+    let mut sums = Measured::default();
+    for (number, batch) in cases.chunks(BATCH).enumerate() {
+        let (conditions, mut noise) = prepared(model, batch, number, protocol)?;
+        let sampled = fast::sample_structure(model, &conditions, sampler, &mut noise)?;
+        let (truths, values) = (true_structures(batch, model)?, host_values(sampled));
+        let truths = host_values(truths);
+        let area = values.len() / batch.len();
+        for (case, at) in batch.iter().zip((0..values.len()).step_by(area)) {
+            let one = at..at + area;
+            sums.add(score(case, &truths[one.clone()], &values[one])?);
+        }
+    }
+    let count = cases.len() as f64;
+    Ok(Measured {
+        pictures: cases.len(),
+        psnr: sums.psnr / count,
+        ssim: sums.ssim / count,
+        ..sums
+    })
+}
+
+impl Measured {
+    fn add(&mut self, (psnr, ssim): (f64, f64)) {
+        self.psnr += psnr;
+        self.ssim += ssim;
+    }
+}
+
+/// Conditions and noise of a batch.
+fn prepared(
+    model: &Model,
+    batch: &[Case],
+    number: usize,
+    protocol: Protocol,
+) -> Result<(Conditions, SeededNoise)> {
+    let config = &model.config;
+    let tasks = batch
+        .iter()
+        .map(|case| task(case, model, protocol))
+        .collect::<Result<Vec<_>>>()?;
+    let conditions = Conditions::new(&tasks, config, &config.edges, &model.device)?;
+    let first = protocol.seed + (number * BATCH) as u64;
+    let seeds: Vec<u64> = (first..first + batch.len() as u64).collect();
+    Ok((conditions, SeededNoise::new(&seeds)))
+}
+
+/// The truths' grayscale, `[b, 1, h, w]`.
+fn true_structures(batch: &[Case], model: &Model) -> Result<Tensor<4>> {
+    let truths = batch.iter().map(|case| {
+        let (width, height) = (case.truth.width(), case.truth.height());
+        let values = rgb_to_gray(&case.truth)?.to_float_image().into_vec();
+        let data = TensorData::new(values, [1, 1, height, width]);
+        Ok(Tensor::from_data(data, &model.device))
+    });
+    Ok(Tensor::cat(truths.collect::<Result<_>>()?, 0))
+}
+
 fn task(case: &Case, model: &Model, protocol: Protocol) -> Result<Task> {
     let drawn_edges = match protocol.draw_true_edges {
         false => None,
@@ -161,15 +251,20 @@ fn task(case: &Case, model: &Model, protocol: Protocol) -> Result<Task> {
     })
 }
 
-/// PSNR and SSIM in the hole of planar values, rounded to the 8 bits of a picture file.
-fn score(case: &Case, values: &[f32]) -> Result<(f64, f64)> {
+/// PSNR and SSIM in the case's hole of planar values, rounded to the 8 bits of a picture file.
+fn score(case: &Case, truth: &[f32], values: &[f32]) -> Result<(f64, f64)> {
     let (width, height) = (case.truth.width(), case.truth.height());
-    let result = Picture::from_planar(values, width as u32, height as u32)
-        .ok_or_else(|| Error::Config("the model's output holds values that are no numbers".into()))?
-        .planar();
+    let channels = truth.len() / (width * height);
+    if !values.iter().all(|value| value.is_finite()) {
+        return Err(Error::Config(
+            "the model's output holds values that are no numbers".into(),
+        ));
+    }
+    let rounded = |v: &f32| (v.clamp(0.0, 1.0) * 255.0).round() / 255.0;
+    let result: Vec<f32> = values.iter().map(rounded).collect();
     let keep: Vec<f32> = case.mask.keep().iter().map(|&k| f32::from(k)).collect();
-    let truth = Planes::new(case.truth.data(), 3, height, width)?;
-    let result = Planes::new(&result, 3, height, width)?;
+    let truth = Planes::new(truth, channels, height, width)?;
+    let result = Planes::new(&result, channels, height, width)?;
     // A perfect hole counts as 60 dB, so that the mean stays finite.
     let psnr = psnr_hole(&truth, &result, &keep)?.map_or(60.0, |psnr| psnr.min(60.0));
     Ok((

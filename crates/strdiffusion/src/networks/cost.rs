@@ -32,10 +32,12 @@ fn guide(channels: usize) -> usize {
 impl ConditionalUNetConfig {
     /// Multiply-adds of one evaluation on a picture of `height` × `width`.
     pub fn multiply_adds(&self, height: usize, width: usize) -> usize {
-        let multiple = 1 << self.depth;
-        let area = height.next_multiple_of(multiple) * width.next_multiple_of(multiple);
+        let multiple = self.patch << self.depth;
+        let squared = self.patch.pow(2);
+        let pixels = height.next_multiple_of(multiple) * width.next_multiple_of(multiple);
+        let area = pixels / squared;
         let nf = self.width;
-        let mut total = area * conv([self.input_channels(), nf], 7);
+        let mut total = area * conv([self.input_channels() * squared, nf], self.stem_kernel());
         for level in 0..self.depth {
             let (d, next) = (nf << level, nf << (level + 1));
             let here = area >> (2 * level);
@@ -52,7 +54,7 @@ impl ConditionalUNetConfig {
         }
         let (middle, bottom) = (nf << self.depth, area >> (2 * (self.depth - 1)));
         total += bottom * (2 * res_block([middle, middle]) + attention(middle));
-        total + area * (res_block([2 * nf, nf]) + conv([nf, self.out_channels], 3))
+        total + area * (res_block([2 * nf, nf]) + conv([nf, self.out_channels * squared], 3))
     }
 }
 

@@ -39,6 +39,18 @@ pub struct ConditionalUNetConfig {
     pub context_channels: usize,
     /// Whether the network is steered by a structure.
     pub guided: bool,
+    /// Whether it also reads the structure that guides it as a channel of its input, at full
+    /// resolution; false in the paper.
+    #[serde(default)]
+    pub guide_input: bool,
+    /// Side of the squares of pixels that the first convolution takes as channels of one position,
+    /// and the last one gives back (pixel unshuffle); 1, the paper's, takes each pixel by itself.
+    #[serde(default = "single_pixels")]
+    pub patch: usize,
+}
+
+fn single_pixels() -> usize {
+    1
 }
 
 impl ConditionalUNetConfig {
@@ -51,6 +63,8 @@ impl ConditionalUNetConfig {
             depth,
             context_channels: 0,
             guided: true,
+            guide_input: false,
+            patch: 1,
         }
     }
 
@@ -63,6 +77,8 @@ impl ConditionalUNetConfig {
             depth,
             context_channels: 0,
             guided: false,
+            guide_input: false,
+            patch: 1,
         }
     }
 
@@ -83,6 +99,12 @@ impl ConditionalUNetConfig {
         }
         if !(1..=8).contains(&self.depth) {
             return complain(format!("depth is {}: it must be 1 to 8", self.depth));
+        }
+        if !matches!(self.patch, 1 | 2 | 4 | 8) {
+            return complain(format!("patch is {}: it must be 1, 2, 4 or 8", self.patch));
+        }
+        if self.guide_input && !self.guided {
+            return complain("guide_input needs a guided network; set guided too".into());
         }
         Ok(())
     }
@@ -139,7 +161,11 @@ impl ConditionalUNetConfig {
         let ups = ups.collect();
         let middle = width << self.depth;
         Ok(ConditionalUNet {
-            init_conv: Conv2dConfig::same([self.input_channels(), width], 7).init(rng, device),
+            init_conv: Conv2dConfig::same(
+                [self.input_channels() * self.patch.pow(2), width],
+                self.stem_kernel(),
+            )
+            .init(rng, device),
             time: TimeEmbedding::new(width, time_dim, rng, device),
             downs,
             mid_block1: ResBlock::new([middle, middle], time_dim, rng, device),
@@ -147,15 +173,27 @@ impl ConditionalUNetConfig {
             mid_block2: ResBlock::new([middle, middle], time_dim, rng, device),
             ups,
             final_block: ResBlock::new([2 * width, width], time_dim, rng, device),
-            final_conv: Conv2dConfig::same([width, self.out_channels], 3)
+            final_conv: Conv2dConfig::same([width, self.out_channels * self.patch.pow(2)], 3)
                 .with_bias()
                 .init(rng, device),
+            patch: self.patch,
+            guide_input: self.guide_input,
         })
     }
 
-    /// Channels of the first convolution: x_t − μ, μ and the context.
+    /// Channels that the network reads: x_t − μ, μ, the context, and the guide if it is read.
     pub fn input_channels(&self) -> usize {
-        2 * self.in_channels + self.context_channels
+        2 * self.in_channels + self.context_channels + usize::from(self.guide_input)
+    }
+
+    /// Side of the first convolution's kernel, in positions: 7 pixels, or 3 patches.
+    pub(super) fn stem_kernel(&self) -> usize {
+        if self.patch == 1 { 7 } else { 3 }
+    }
+
+    /// A picture is padded to a multiple of so many pixels.
+    fn multiple(&self) -> usize {
+        self.patch << self.depth
     }
 
     /// Checks that pictures of `height` × `width` can pass: mirrored padding needs a picture
@@ -164,7 +202,7 @@ impl ConditionalUNetConfig {
     /// # Errors
     /// States the size and the smallest side that works.
     pub fn check_size(&self, height: usize, width: usize) -> Result<()> {
-        let multiple = 1 << self.depth;
+        let multiple = self.multiple();
         let fits = |side: usize| side > 0 && side.next_multiple_of(multiple) - side < side;
         if fits(height) && fits(width) {
             return Ok(());
@@ -324,7 +362,7 @@ pub struct UpLevel {
 /// The noise network ε̂(x_t, μ, t) of structure, or ε̂(y_t, μ, t; S) of texture.
 #[derive(Module, Debug)]
 pub struct ConditionalUNet {
-    /// 7×7, 2·in → nf.
+    /// 7×7, 2·in → nf; with patches 3×3.
     pub init_conv: Conv2d,
     /// Timestep embedding.
     pub time: TimeEmbedding,
@@ -342,6 +380,8 @@ pub struct ConditionalUNet {
     pub final_block: ResBlock,
     /// 3×3, nf → out.
     pub final_conv: Conv2d,
+    patch: usize,
+    guide_input: bool,
 }
 
 impl ConditionalUNet {
@@ -386,12 +426,16 @@ impl ConditionalUNet {
     ) -> Tensor<4> {
         let [batch, _, height, width] = state.dims();
         let (outside, inside) = (state.dtype(), self.init_conv.weight.val().dtype());
-        let multiple = 1 << self.downs.len();
+        let multiple = self.patch << self.downs.len();
         let mut input = vec![state - condition.clone(), condition];
         input.extend(context);
+        if self.guide_input {
+            input.push(guide.clone().expect("a guided network needs a structure"));
+        }
         let input = Tensor::cat(input, 1).cast(inside);
         let guide = guide.map(|guide| guide.cast(inside));
         let input = ops::reflect_pad_to_multiple(input, multiple);
+        let input = ops::pixel_unshuffle(input, self.patch);
         let guide = guide.map(|guide| match alignment {
             GuideAlignment::Padded => ops::reflect_pad_to_multiple(guide, multiple),
             GuideAlignment::Stretched => guide,
@@ -457,6 +501,7 @@ impl ConditionalUNet {
         x = Tensor::cat(vec![x, stem], 1);
         x = seen("final_block".into(), self.final_block.forward(x, time));
         x = seen("final_conv".into(), self.final_conv.forward(x));
+        let x = ops::pixel_shuffle(x, self.patch);
         x.narrow(2, 0, height).narrow(3, 0, width).cast(outside)
     }
 
@@ -476,5 +521,94 @@ impl ConditionalUNet {
             block.conv0.iterate_power();
             block.conv1.iterate_power();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::noise::{NoiseSource, SeededNoise};
+    use crate::weights::host_values;
+
+    fn noise(seed: u64, shape: [usize; 3]) -> Tensor<4> {
+        let [c, h, w] = shape;
+        let values = SeededNoise::new(&[seed]).normal(0, shape).unwrap();
+        Tensor::from_data(TensorData::new(values, [1, c, h, w]), &Device::flex())
+    }
+
+    fn output(network: &ConditionalUNet, [h, w]: [usize; 2], guide: &Tensor<4>) -> Vec<f32> {
+        let output = network.forward(
+            noise(1, [3, h, w]),
+            noise(2, [3, h, w]),
+            None,
+            &[40.0],
+            Some(guide.clone()),
+            GuideAlignment::Padded,
+        );
+        assert_eq!(output.dims(), [1, 3, h, w]);
+        host_values(output)
+    }
+
+    #[test]
+    fn a_config_without_the_newer_keys_is_the_network_that_it_was() {
+        let text =
+            r#"{"in_channels": 3, "out_channels": 3, "width": 8, "depth": 2, "guided": true}"#;
+        let config: ConditionalUNetConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config, ConditionalUNetConfig::texture(8, 2));
+        let network = config.init(0, &Device::flex()).unwrap();
+        assert_eq!(network.init_conv.weight.dims(), [8, 6, 7, 7]);
+    }
+
+    #[test]
+    fn patches_keep_the_size_of_any_picture() {
+        let config = ConditionalUNetConfig {
+            patch: 2,
+            ..ConditionalUNetConfig::texture(8, 2)
+        };
+        let network = config.init(3, &Device::flex()).unwrap();
+        assert_eq!(network.init_conv.weight.dims(), [8, 24, 3, 3]);
+        for [h, w] in [[16, 16], [13, 18]] {
+            config.check_size(h, w).unwrap();
+            let values = output(&network, [h, w], &noise(3, [1, h, w]));
+            assert!(values.iter().all(|v| v.is_finite()));
+        }
+        assert!(config.check_size(4, 16).is_err());
+    }
+
+    /// The guide blocks of a network of depth 2 see every second pixel at most.
+    #[test]
+    fn a_guide_at_the_input_is_read_to_the_pixel() {
+        let [h, w] = [16, 16];
+        let guide = noise(3, [1, h, w]);
+        let moved = guide.clone().slice_fill([0..1, 0..1, 5..6, 7..8], 2.0);
+        for (guide_input, patch) in [(false, 1), (true, 1), (true, 2)] {
+            let config = ConditionalUNetConfig {
+                guide_input,
+                patch,
+                ..ConditionalUNetConfig::texture(8, 2)
+            };
+            let network = config.init(5, &Device::flex()).unwrap();
+            let differs = output(&network, [h, w], &guide) != output(&network, [h, w], &moved);
+            assert_eq!(differs, guide_input, "patch {patch}");
+        }
+    }
+
+    #[test]
+    fn sizes_that_no_network_has_are_refused() {
+        let texture = ConditionalUNetConfig::texture(8, 2);
+        let patch = ConditionalUNetConfig {
+            patch: 3,
+            ..texture.clone()
+        };
+        assert!(patch.validate().unwrap_err().to_string().contains("patch"));
+        let unguided = ConditionalUNetConfig {
+            guide_input: true,
+            guided: false,
+            ..texture
+        };
+        let error = unguided.validate().unwrap_err().to_string();
+        assert!(error.contains("guide_input"), "{error}");
     }
 }

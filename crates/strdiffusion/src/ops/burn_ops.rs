@@ -94,6 +94,31 @@ pub fn reflect_pad_to_multiple(x: Tensor<4>, multiple: usize) -> Tensor<4> {
     reflect_extend(x, 3, w.next_multiple_of(multiple) - w)
 }
 
+/// Takes squares of `patch` × `patch` pixels as channels of one position, `[b, c, h, w]` →
+/// `[b, c · patch², h / patch, w / patch]`: channel (k · patch + i) · patch + j is pixel (i, j) of
+/// each square of channel k (PyTorch's order).
+pub fn pixel_unshuffle(x: Tensor<4>, patch: usize) -> Tensor<4> {
+    if patch == 1 {
+        return x;
+    }
+    let [b, c, h, w] = x.dims();
+    x.reshape([b, c, h / patch, patch, w / patch, patch])
+        .permute([0, 1, 3, 5, 2, 4])
+        .reshape([b, c * patch * patch, h / patch, w / patch])
+}
+
+/// The inverse of [`pixel_unshuffle`]: `[b, c · patch², h, w]` → `[b, c, h · patch, w · patch]`.
+pub fn pixel_shuffle(x: Tensor<4>, patch: usize) -> Tensor<4> {
+    if patch == 1 {
+        return x;
+    }
+    let [b, c, h, w] = x.dims();
+    let c = c / (patch * patch);
+    x.reshape([b, c, patch, patch, h, w])
+        .permute([0, 1, 4, 2, 5, 3])
+        .reshape([b, c, h * patch, w * patch])
+}
+
 fn reflect_extend(x: Tensor<4>, dim: usize, extra: usize) -> Tensor<4> {
     if extra == 0 {
         return x;
@@ -104,4 +129,35 @@ fn reflect_extend(x: Tensor<4>, dim: usize, extra: usize) -> Tensor<4> {
         .narrow(dim, len - 1 - extra, extra)
         .flip([dim as isize]);
     Tensor::cat(vec![x, margin], dim)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::weights::host_values;
+
+    fn counted(shape: [usize; 4]) -> Tensor<4> {
+        let len: usize = shape.iter().product();
+        let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+    }
+
+    /// Expected: PyTorch's documented order, channel (k · p + i) · p + j for pixel (i, j).
+    #[test]
+    fn patches_become_channels_in_row_order_and_back() {
+        let x = counted([1, 2, 4, 6]);
+        let patches = pixel_unshuffle(x.clone(), 2);
+        assert_eq!(patches.dims(), [1, 8, 2, 3]);
+        let channel = |k: usize| host_values(patches.clone().narrow(1, k, 1));
+        assert_eq!(channel(0), [0.0, 2.0, 4.0, 12.0, 14.0, 16.0]);
+        assert_eq!(channel(1), [1.0, 3.0, 5.0, 13.0, 15.0, 17.0]);
+        assert_eq!(channel(2), [6.0, 8.0, 10.0, 18.0, 20.0, 22.0]);
+        assert_eq!(channel(4)[0], 24.0);
+        for patch in [1, 2] {
+            let back = pixel_shuffle(pixel_unshuffle(x.clone(), patch), patch);
+            assert_eq!(host_values(back), host_values(x.clone()));
+        }
+    }
 }

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
-use crate::conditions::{Conditioning, StructureProcess};
+use super::trainer::Stage;
+use crate::conditions::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
-use crate::fast::FastSampler;
+use crate::fast::{FastSampler, Solver};
 use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::Precision;
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::MaskedLoss;
 use crate::sde::{Prediction, SdeConfig};
+use crate::solvers::Grid;
 use crate::structure::{Canny, EdgeSource};
 use crate::weights::Storage;
 
@@ -42,6 +44,8 @@ pub struct TrainConfig {
     pub masks: MaskConfig,
     /// Edges that the structure is conditioned on.
     pub edges: EdgeTraining,
+    /// Structures that guide the texture.
+    pub guidance: GuidanceTraining,
     /// What the three stages share.
     pub run: RunConfig,
     /// Structure stage.
@@ -68,6 +72,10 @@ pub struct ReleaseConfig {
     pub storage: Storage,
     /// Steps of the sampler that the model is used with.
     pub sampler_steps: usize,
+    /// Its order and kind: "euler", "posterior", "multistep" or "multistep-stochastic".
+    pub sampler_solver: Solver,
+    /// Spacing of its steps: "time", "log-snr", or "halving" (T, T/2, T/4, …).
+    pub sampler_grid: Grid,
 }
 
 /// Sizes of the networks.
@@ -78,6 +86,9 @@ pub struct NetworksConfig {
     pub width: usize,
     /// Levels of both U-Nets.
     pub depth: usize,
+    /// Side of the squares of pixels that both U-Nets take as one position's channels; 1 = single
+    /// pixels. 2 costs a quarter at the same width.
+    pub patch: usize,
     /// ngf of the discriminator.
     pub discriminator_width: usize,
     /// Time embedding of the discriminator.
@@ -91,6 +102,35 @@ pub struct NetworksConfig {
     pub structure_process: StructureProcess,
     /// Whether the structure guides the texture; false is IR-SDE, for experiments.
     pub guided: bool,
+    /// Whether the texture network also reads its guide as a channel of its input.
+    pub guide_input: bool,
+    /// Which state of the structure guides: "step-ahead" (x_{t−1}) or "clean" (the estimate x̂_0).
+    pub guide: Guide,
+    /// Sizes of the structure network, where they differ from the texture's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structure: Option<UNetSizes>,
+}
+
+/// Sizes of a U-Net.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UNetSizes {
+    /// nf.
+    pub width: usize,
+    /// Levels.
+    pub depth: usize,
+    /// Side of the squares of pixels that are one position's channels.
+    pub patch: usize,
+}
+
+impl UNetSizes {
+    fn of(config: &ConditionalUNetConfig) -> Self {
+        Self {
+            width: config.width,
+            depth: config.depth,
+            patch: config.patch,
+        }
+    }
 }
 
 /// Photographs and what is done to them.
@@ -136,6 +176,29 @@ pub struct EdgeTraining {
     pub hint_ratio: [f64; 2],
 }
 
+/// Structures that guide the texture in training: the truth's, and more and more of those that the
+/// structure network makes of its noised state, which the texture meets when it is used.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuidanceTraining {
+    /// Share of pictures that the structure network guides, in the end. Above 0 it must have been
+    /// trained before.
+    pub sampled_share: f64,
+    /// The share grows evenly from 0 over so many steps; 0 = it is full from the start.
+    pub growth_steps: usize,
+}
+
+impl GuidanceTraining {
+    /// Share at a step, counted from 0. It does not depend on where the run stops.
+    pub fn share(&self, step: usize) -> f64 {
+        let grown = step as f64 / self.growth_steps.max(1) as f64;
+        match self.growth_steps {
+            0 => self.sampled_share,
+            _ => self.sampled_share * grown.min(1.0),
+        }
+    }
+}
+
 /// What the stages share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -162,6 +225,9 @@ pub struct RunConfig {
     pub ema_decay: f64,
     /// Distance and weights of the masked loss.
     pub loss: MaskedLoss,
+    /// Weight of the same distance between differences of neighbouring pixels in the structure's
+    /// loss, which keeps its edges; 0 = none, as in the paper.
+    pub structure_gradient: f64,
     /// How often late timesteps come up: t = 2 + (T − 1) · u^(1 / this), u uniform. 1 = all alike,
     /// as in the paper; 3 puts seven of eight into the upper half, where a hole is decided.
     pub time_bias: f64,
@@ -183,6 +249,10 @@ pub struct StageConfig {
     pub halve_every: usize,
     /// The learning rate rises from 0 over so many steps.
     pub warmup: usize,
+    /// Timesteps to train on, such as those of the sampler's grid; one that stands twice comes up
+    /// twice as often. Empty: all of 2..=T, as `run.time_bias` says.
+    #[serde(default)]
+    pub times: Vec<usize>,
     /// Adam.
     pub adam: Adam,
 }
@@ -194,6 +264,7 @@ impl StageConfig {
             learning_rate,
             halve_every: (steps / 4).max(1),
             warmup: 0,
+            times: vec![],
             adam: Adam::generator(),
         }
     }
@@ -234,12 +305,16 @@ impl Default for NetworksConfig {
         Self {
             width: 64,
             depth: 4,
+            patch: 1,
             discriminator_width: 64,
             discriminator_time_dim: 256,
             prediction: Prediction::Noise,
             conditioning: Conditioning::Paper,
             structure_process: StructureProcess::GrayToEdges,
             guided: true,
+            guide_input: false,
+            guide: Guide::StepAhead,
+            structure: None,
         }
     }
 }
@@ -277,6 +352,15 @@ impl Default for EdgeTraining {
     }
 }
 
+impl Default for GuidanceTraining {
+    fn default() -> Self {
+        Self {
+            sampled_share: 0.0,
+            growth_steps: 0,
+        }
+    }
+}
+
 impl Default for RunConfig {
     fn default() -> Self {
         Self {
@@ -290,6 +374,7 @@ impl Default for RunConfig {
             clip_norm: 1.0,
             ema_decay: 0.999,
             loss: MaskedLoss::default(),
+            structure_gradient: 0.0,
             time_bias: 1.0,
             checkpoint_every: 1000,
             log_every: 50,
@@ -304,6 +389,8 @@ impl Default for ReleaseConfig {
             source: "trained with strdiffusion".into(),
             storage: Storage::F32,
             sampler_steps: FastSampler::default().steps,
+            sampler_solver: Solver::default(),
+            sampler_grid: Grid::default(),
         }
     }
 }
@@ -333,6 +420,7 @@ impl TrainConfig {
             data: DataConfig::default(),
             masks: MaskConfig::default(),
             edges: EdgeTraining::default(),
+            guidance: GuidanceTraining::default(),
             run: RunConfig {
                 recompute_activations: true,
                 clip_norm: 0.0,
@@ -438,8 +526,9 @@ impl TrainConfig {
         Ok(config)
     }
 
-    /// Starts from the networks of a model: its weights, sizes, process and edges. A conditioning
-    /// that extends the model's own stays as it was set.
+    /// Starts from the networks of a model: its weights, sizes, process and edges. What makes the
+    /// texture network read more than the model's does stays as it was set: a conditioning that
+    /// extends the model's own, `guide_input`, and a clean guide.
     pub fn start_from(&mut self, folder: &Path, model: &ModelConfig) {
         self.run.start_from = Some(folder.to_path_buf());
         let conditioning = match self.networks.conditioning {
@@ -449,12 +538,20 @@ impl TrainConfig {
         self.networks = NetworksConfig {
             width: model.texture.width,
             depth: model.texture.depth,
+            patch: model.texture.patch,
             discriminator_width: model.discriminator.width,
             discriminator_time_dim: model.discriminator.time_dim,
             prediction: model.prediction,
             conditioning,
             structure_process: model.structure_process,
             guided: model.texture.guided,
+            guide_input: self.networks.guide_input || model.texture.guide_input,
+            guide: match self.networks.guide {
+                Guide::Clean => Guide::Clean,
+                Guide::StepAhead => model.guide,
+            },
+            structure: (UNetSizes::of(&model.structure) != UNetSizes::of(&model.texture))
+                .then(|| UNetSizes::of(&model.structure)),
         };
         self.sde = model.sde.clone();
         self.edges.sigma = model.edges.canny.sigma;
@@ -471,10 +568,10 @@ impl TrainConfig {
     /// Names the first that is out of range.
     pub fn validate(&self) -> Result<()> {
         let complain = |what: String| Err(Error::Config(what));
-        self.model_config().validate()?;
-        self.model_config()
-            .texture
-            .check_size(self.data.resolution, self.data.resolution)?;
+        let (model, side) = (self.model_config(), self.data.resolution);
+        model.validate()?;
+        model.texture.check_size(side, side)?;
+        model.structure.check_size(side, side)?;
         let ordered = |name: &str, [from, to]: [f64; 2], low: f64, high: f64| {
             if low <= from && from <= to && to <= high {
                 Ok(())
@@ -512,6 +609,25 @@ impl TrainConfig {
                 self.run.time_bias
             ));
         }
+        if !(0.0..=1.0).contains(&self.guidance.sampled_share) {
+            return complain(format!(
+                "guidance.sampled_share is {}: it must be 0 to 1",
+                self.guidance.sampled_share
+            ));
+        }
+        if self.guidance.sampled_share > 0.0 && !self.networks.guided {
+            return complain(
+                "guidance.sampled_share is above 0, but networks.guided is false: no structure \
+                 guides the texture"
+                    .into(),
+            );
+        }
+        let weight = self.run.structure_gradient;
+        if !(weight >= 0.0 && weight.is_finite()) {
+            return complain(format!(
+                "run.structure_gradient is {weight}: it must be at least 0"
+            ));
+        }
         if self.data.threads == 0 {
             return complain("data.threads must be at least 1".into());
         }
@@ -529,8 +645,39 @@ impl TrainConfig {
             if stage.halve_every == 0 {
                 return complain(format!("{name}.halve_every must be at least 1"));
             }
+            let last = self.sde.steps;
+            if let Some(time) = stage.times.iter().find(|time| !(1..=last).contains(time)) {
+                return complain(format!(
+                    "{name}.times has {time}: timesteps are 1 to {last} (sde.steps)"
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// Settings of a stage.
+    pub fn stage(&self, stage: Stage) -> &StageConfig {
+        match stage {
+            Stage::Structure => &self.structure,
+            Stage::Texture => &self.texture,
+            Stage::Discriminator => &self.discriminator,
+        }
+    }
+
+    /// The sampler that the model is used with.
+    pub fn sampler(&self) -> FastSampler {
+        let early_until = match self.networks.guide {
+            Guide::StepAhead => FastSampler::default().early_until,
+            // The texture was trained with what the structure network says at every timestep.
+            Guide::Clean => 0.0,
+        };
+        FastSampler {
+            steps: self.release.sampler_steps,
+            solver: self.release.sampler_solver,
+            grid: self.release.sampler_grid,
+            early_until,
+            ..FastSampler::default()
+        }
     }
 
     /// The model that this run makes.
@@ -538,24 +685,37 @@ impl TrainConfig {
         let NetworksConfig {
             width,
             depth,
+            patch,
             conditioning,
             structure_process,
             guided,
+            guide_input,
+            guide,
+            structure,
             ..
         } = self.networks;
+        let structure = structure.unwrap_or(UNetSizes {
+            width,
+            depth,
+            patch,
+        });
         ModelConfig {
             format: FORMAT,
             texture: ConditionalUNetConfig {
                 context_channels: conditioning.texture_channels(),
                 guided,
+                guide_input,
+                patch,
                 ..ConditionalUNetConfig::texture(width, depth)
             },
             structure: ConditionalUNetConfig {
                 context_channels: conditioning.structure_channels(),
-                ..ConditionalUNetConfig::structure(width, depth)
+                patch: structure.patch,
+                ..ConditionalUNetConfig::structure(structure.width, structure.depth)
             },
             conditioning,
             structure_process,
+            guide,
             discriminator: DiscriminatorConfig {
                 in_channels: 4,
                 width: self.networks.discriminator_width,
@@ -563,11 +723,7 @@ impl TrainConfig {
             },
             sde: self.sde.clone(),
             prediction: self.networks.prediction,
-            sampling: FastSampler {
-                steps: self.release.sampler_steps,
-                ..FastSampler::default()
-            }
-            .into(),
+            sampling: self.sampler().into(),
             edges: EdgeConfig {
                 canny: Canny::with_sigma(self.edges.sigma),
                 source: EdgeSource::KnownRegion,

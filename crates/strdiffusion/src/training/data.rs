@@ -13,6 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::config::TrainConfig;
+use super::trainer::Stage;
 use crate::conditions::{StructureProcess, hide_hole};
 use crate::error::{Error, Result};
 use crate::masks::MaskGenerator;
@@ -98,8 +99,10 @@ pub struct Sample {
     pub edges: Vec<f32>,
     /// 1 = known.
     pub mask: Vec<f32>,
-    /// Timestep, 2..=T.
+    /// Timestep, 1..=T.
     pub time: usize,
+    /// Uniform in 0..1: the structure network guides this picture where its share is above.
+    pub guidance_draw: f64,
     /// N(0, 1), three channels.
     pub noise: Vec<f32>,
     /// N(0, 1), one channel.
@@ -225,20 +228,21 @@ impl Dataset {
     ///
     /// # Errors
     /// If a photograph or mask has become unreadable since the start.
-    pub fn sample(&self, stage: u64, number: u64) -> Result<Sample> {
+    pub fn sample(&self, stage: Stage, number: u64) -> Result<Sample> {
+        let word = stage as u64;
         let seed = self.config.run.seed;
         let count = self.photos.len() as u64;
         let mut order: Vec<usize> = (0..self.photos.len()).collect();
-        order.shuffle(&mut stream(seed, &[stage, 1, number / count]));
+        order.shuffle(&mut stream(seed, &[word, 1, number / count]));
         let photo = &self.photos[order[(number % count) as usize]];
-        self.sample_of(photo, &mut stream(seed, &[stage, 2, number]))
+        self.sample_of(photo, stage, &mut stream(seed, &[word, 2, number]))
     }
 
-    /// Picture of a given photograph.
+    /// Picture of a given photograph, at a timestep of the stage.
     ///
     /// # Errors
     /// As [`sample`](Self::sample).
-    pub fn sample_of(&self, photo: &Path, rng: &mut ChaCha8Rng) -> Result<Sample> {
+    pub fn sample_of(&self, photo: &Path, stage: Stage, rng: &mut ChaCha8Rng) -> Result<Sample> {
         let side = self.config.data.resolution;
         let image = self.crop(&*self.decode(photo)?, rng)?;
         let mask = self.mask(rng)?;
@@ -265,9 +269,10 @@ impl Dataset {
             gray,
             edges,
             mask: mask.keep().iter().map(|&keep| f32::from(keep)).collect(),
-            time: self.time(rng),
+            time: self.time(stage, rng),
             noise: normal(rng, 3),
             structure_noise: normal(rng, 1),
+            guidance_draw: rng.random(),
         })
     }
 
@@ -303,7 +308,11 @@ impl Dataset {
         Ok(turned(crop, mirror, turns))
     }
 
-    fn time(&self, rng: &mut ChaCha8Rng) -> usize {
+    fn time(&self, stage: Stage, rng: &mut ChaCha8Rng) -> usize {
+        let times = &self.config.stage(stage).times;
+        if !times.is_empty() {
+            return times[rng.random_range(0..times.len())];
+        }
         let last = self.config.sde.steps;
         let bias = self.config.run.time_bias;
         if bias == 1.0 {

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::data::{Dataset, Sample};
+use super::trainer::Stage;
 use crate::error::{Error, Result};
 use crate::objectives::Batch;
 
@@ -25,7 +26,7 @@ impl Loader {
     /// Starts making batches of `batch` pictures, from step `first` on.
     pub fn start(
         dataset: Arc<Dataset>,
-        stage: u64,
+        stage: Stage,
         first: usize,
         batch: usize,
         threads: usize,
@@ -90,6 +91,8 @@ pub struct DeviceBatch {
     pub noise: Tensor<4>,
     /// Noise of the structure, `[b, 1, h, w]`.
     pub structure_noise: Tensor<4>,
+    /// Each picture's [`Sample::guidance_draw`].
+    pub guidance_draws: Vec<f64>,
 }
 
 impl DeviceBatch {
@@ -111,6 +114,33 @@ impl DeviceBatch {
             times: samples.iter().map(|s| s.time).collect(),
             noise: tensor(3, |s| &s.noise),
             structure_noise: tensor(1, |s| &s.structure_noise),
+            guidance_draws: samples.iter().map(|s| s.guidance_draw).collect(),
+        }
+    }
+
+    /// Some of the pictures, by their places, apart from any gradient.
+    pub fn without_gradient(&self, pictures: &[usize]) -> Self {
+        let pick = |x: &Tensor<4>| {
+            let x = if x.is_autodiff() {
+                x.clone().inner()
+            } else {
+                x.clone()
+            };
+            let each = pictures.iter().map(|&i| x.clone().narrow(0, i, 1));
+            Tensor::cat(each.collect(), 0)
+        };
+        Self {
+            batch: Batch {
+                image: pick(&self.batch.image),
+                mu: pick(&self.batch.mu),
+                gray: pick(&self.batch.gray),
+                edges: pick(&self.batch.edges),
+                mask: pick(&self.batch.mask),
+            },
+            times: pictures.iter().map(|&i| self.times[i]).collect(),
+            noise: pick(&self.noise),
+            structure_noise: pick(&self.structure_noise),
+            guidance_draws: pictures.iter().map(|&i| self.guidance_draws[i]).collect(),
         }
     }
 
@@ -127,6 +157,7 @@ impl DeviceBatch {
             times: self.times,
             noise: self.noise.cast(dtype),
             structure_noise: self.structure_noise.cast(dtype),
+            guidance_draws: self.guidance_draws,
         }
     }
 }

@@ -28,33 +28,53 @@ pub(super) fn model(
         model
     };
     let wanted = config.model_config();
-    let widens = wanted.conditioning.extends(model.config.conditioning);
-    let mut texture = model.config.texture.clone();
-    if widens {
+    let stored = model.config.clone();
+    let refuse = |what: String| Err(Error::model(folder, what));
+    for (name, has, wants) in [
+        ("structure", &stored.structure, &wanted.structure),
+        ("texture", &stored.texture, &wanted.texture),
+    ] {
+        if has.patch != wants.patch {
+            return refuse(format!(
+                "its {name} network takes patches of {} pixels, the run's would take {}; a network \
+                 cannot change that: set networks.patch to the model's, or train from fresh networks",
+                has.patch, wants.patch
+            ));
+        }
+    }
+    if stored.texture.guide_input && !wanted.texture.guide_input {
+        return refuse(
+            "its texture network reads the guide at its input; set networks.guide_input".into(),
+        );
+    }
+    let mut texture = stored.texture.clone();
+    if wanted.conditioning.extends(stored.conditioning) {
         texture.context_channels = wanted.texture.context_channels;
     }
-    let same = (&texture, &model.config.structure) == (&wanted.texture, &wanted.structure)
-        && model.config.discriminator == wanted.discriminator;
+    texture.guide_input = wanted.texture.guide_input;
+    let same = (&texture, &stored.structure) == (&wanted.texture, &wanted.structure)
+        && stored.discriminator == wanted.discriminator;
     if !same {
-        return Err(Error::model(
-            folder,
+        return refuse(
             "its networks are of other sizes than the run's; start from a model of the same sizes, \
-             or change [networks]",
-        ));
+             or change [networks]"
+                .into(),
+        );
     }
-    if widens {
-        model.texture = widened(&model.texture, &texture, folder, device)?;
+    if texture != stored.texture {
+        model.texture = widened(&model.texture, &stored.texture, &texture, folder, device)?;
     }
     model.sde = Sde::new(&wanted.sde)?;
     model.config = wanted;
     Ok(model)
 }
 
-/// The network as `wanted` has it, which reads more channels. They meet filters of zero, so that it
-/// begins with the same output.
+/// The network of sizes `old` as `new` has it, which reads more: context after the context that it
+/// has, or the guide. What is new meets filters of zero, so that it begins with the same output.
 fn widened(
     network: &ConditionalUNet,
-    wanted: &ConditionalUNetConfig,
+    old: &ConditionalUNetConfig,
+    new: &ConditionalUNetConfig,
     folder: &Path,
     device: &Device,
 ) -> Result<ConditionalUNet> {
@@ -62,16 +82,24 @@ fn widened(
     let stem = tensors
         .get_mut("init_conv.weight")
         .expect("every network begins with a convolution");
-    let [c_out, c_in, h, w] = stem.shape[..] else {
+    let [_, c_in, h, w] = stem.shape[..] else {
         unreachable!("the weights of a convolution have four extents");
     };
-    let read = wanted.input_channels();
-    let mut values = Vec::with_capacity(c_out * read * h * w);
+    // A channel that is read has one filter for each pixel of a patch.
+    let channel = h * w * old.patch.pow(2);
+    let before_guide = (c_in / old.patch.pow(2) - usize::from(old.guide_input)) * channel;
+    let added = new.context_channels - old.context_channels;
+    let mut values = Vec::with_capacity(stem.values.len());
     for filter in stem.values.chunks_exact(c_in * h * w) {
-        values.extend_from_slice(filter);
-        values.resize(values.len() + (read - c_in) * h * w, 0.0);
+        let (before, guide) = filter.split_at(before_guide);
+        values.extend_from_slice(before);
+        values.resize(values.len() + added * channel, 0.0);
+        values.extend_from_slice(guide);
+        if new.guide_input && !old.guide_input {
+            values.resize(values.len() + channel, 0.0);
+        }
     }
-    stem.shape[1] = read;
+    stem.shape[1] = new.input_channels() * new.patch.pow(2);
     stem.values = values;
-    weights::apply(wanted.init(0, device)?, tensors, folder)
+    weights::apply(new.init(0, device)?, tensors, folder)
 }

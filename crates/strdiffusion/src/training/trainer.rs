@@ -22,7 +22,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Progress};
-use super::config::{StageConfig, TrainConfig};
+use super::config::{GuidanceTraining, StageConfig, TrainConfig};
 use super::data::{Dataset, stream};
 use super::ema::Ema;
 use super::gradients::Backward;
@@ -131,7 +131,8 @@ pub struct Trainer {
     config: TrainConfig,
     run: PathBuf,
     dataset: Arc<Dataset>,
-    validation: ValidationSet,
+    /// Photographs for validation.
+    held_out: Dataset,
     /// Devices with autodiff.
     devices: Vec<Device>,
     /// The networks' moving averages so far, without autodiff.
@@ -179,12 +180,6 @@ impl Trainer {
         let train = photos.split_off(held_out);
         let dataset = Dataset::of_decodable(&config, train, data.masks.clone());
         let held_out = Dataset::of_decodable(&config, photos, data.masks);
-        let validation = ValidationSet::new(
-            &held_out,
-            config.run.seed,
-            config.data.resolution,
-            config.validation.sampler_steps,
-        )?;
         let devices: Vec<Device> = devices
             .iter()
             .map(|device| {
@@ -210,7 +205,7 @@ impl Trainer {
         let mut trainer = Self {
             run: run.to_path_buf(),
             dataset: Arc::new(dataset),
-            validation,
+            held_out,
             devices,
             model,
             config,
@@ -294,7 +289,11 @@ impl Trainer {
                     let config = &self.model.config.texture;
                     let fresh = config.init(self.seed(stage), &self.devices[0])?;
                     let fresh = self.begin_with(fresh, &self.model.texture)?;
-                    self.stage(stage, fresh, until, on_event, &TextureTask)?
+                    let task = TextureTask {
+                        structure: self.guiding_structure()?,
+                        guidance: &self.config.guidance,
+                    };
+                    self.stage(stage, fresh, until, on_event, &task)?
                 }
                 Stage::Discriminator => {
                     let config = &self.model.config.discriminator;
@@ -329,11 +328,19 @@ impl Trainer {
         }
     }
 
-    fn stage_config(&self, stage: Stage) -> &StageConfig {
-        match stage {
-            Stage::Structure => &self.config.structure,
-            Stage::Texture => &self.config.texture,
-            Stage::Discriminator => &self.config.discriminator,
+    /// The structure network that guides the texture in training, where it does.
+    fn guiding_structure(&self) -> Result<Option<&ConditionalUNet>> {
+        let share = self.config.guidance.sampled_share;
+        let trained = ["", "-best"].map(|suffix| self.file(Stage::Structure, suffix).is_file());
+        match share > 0.0 {
+            false => Ok(None),
+            true if trained.contains(&true) || self.config.run.start_from.is_some() => {
+                Ok(Some(&self.model.structure))
+            }
+            true => Err(Error::Training(format!(
+                "guidance.sampled_share is {share}, but this run has no trained structure network; \
+                 train it first (--stage structure), or start from a model"
+            ))),
         }
     }
 
@@ -345,7 +352,7 @@ impl Trainer {
         on_event: &mut OnTrainEvent,
         task: &T,
     ) -> Result<Ended> {
-        let config = self.stage_config(stage);
+        let config = self.config.stage(stage);
         let until = until.unwrap_or(config.steps);
         let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config)?;
         let started = TrainEvent::Started {
@@ -371,11 +378,14 @@ impl Trainer {
             sde: &self.model.sde,
             prediction: self.config.networks.prediction,
             conditioning: self.config.networks.conditioning,
+            guide: self.config.networks.guide,
             loss: run.loss,
+            structure_gradient: run.structure_gradient,
         };
+        let validation = ValidationSet::new(&self.held_out, stage, &self.config)?;
         let mut loader = Loader::start(
             self.dataset.clone(),
-            stage as u64,
+            stage,
             state.progress.step,
             run.batch,
             self.config.data.threads,
@@ -393,7 +403,7 @@ impl Trainer {
             }
             task.prepare(&mut state.network);
             let (loss, gradients) = backward.run(&state.network, &samples, &|network, batch| {
-                task.loss(&objective, network, batch)
+                task.loss(&objective, network, batch, step)
             })?;
             let norm = optimizer::global_norm(&state.network, &gradients);
             if !loss.is_finite() || !norm.is_finite() {
@@ -434,7 +444,7 @@ impl Trainer {
             let every = self.config.validation.every;
             let mut validated = false;
             if every > 0 && (step.is_multiple_of(every) || step == until) {
-                self.validate(stage, &mut state, task, &objective, on_event)?;
+                self.validate(&validation, stage, &mut state, task, &objective, on_event)?;
                 validated = true;
             }
             if last || validated || step.is_multiple_of(run.checkpoint_every.max(1)) {
@@ -455,18 +465,19 @@ impl Trainer {
 
     fn validate<M: Module, T: Task<M>>(
         &self,
+        validation: &ValidationSet,
         stage: Stage,
         state: &mut State<M>,
         task: &T,
         objective: &Objective,
         on_event: &mut OnTrainEvent,
     ) -> Result<()> {
-        if self.validation.is_empty() {
+        if validation.is_empty() {
             return Ok(());
         }
         let step = state.progress.step;
         let (scores, grid) =
-            task.validate(&self.validation, &self.model, &state.ema.network, objective)?;
+            task.validate(validation, &self.model, &state.ema.network, objective)?;
         if let Some(grid) = grid {
             let folder = self.run.join("validation");
             std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
@@ -494,8 +505,14 @@ impl Trainer {
 trait Task<M>: Sync {
     /// Before each forward pass.
     fn prepare(&self, _network: &mut M) {}
-    /// The objective.
-    fn loss(&self, objective: &Objective, network: &M, batch: &DeviceBatch) -> Tensor<1>;
+    /// The objective at a step, counted from 0.
+    fn loss(
+        &self,
+        objective: &Objective,
+        network: &M,
+        batch: &DeviceBatch,
+        step: usize,
+    ) -> Tensor<1>;
     /// Scores and a picture grid for the averaged network.
     fn validate(
         &self,
@@ -516,6 +533,7 @@ impl Task<ConditionalUNet> for StructureTask {
         objective: &Objective,
         network: &ConditionalUNet,
         batch: &DeviceBatch,
+        _step: usize,
     ) -> Tensor<1> {
         let noise = batch.structure_noise.clone();
         objective.structure_loss(network, &batch.batch, &batch.times, noise)
@@ -537,9 +555,45 @@ impl Task<ConditionalUNet> for StructureTask {
     }
 }
 
-struct TextureTask;
+struct TextureTask<'a> {
+    /// Guides its share of the pictures.
+    structure: Option<&'a ConditionalUNet>,
+    guidance: &'a GuidanceTraining,
+}
 
-impl Task<ConditionalUNet> for TextureTask {
+impl TextureTask<'_> {
+    /// The clean structure that guides each picture: the truth, or the structure network's estimate.
+    fn structures(&self, objective: &Objective, batch: &DeviceBatch, step: usize) -> Tensor<4> {
+        let truth = batch.batch.gray.clone();
+        let share = self.guidance.share(step);
+        let drawn: Vec<usize> = (0..batch.guidance_draws.len())
+            .filter(|&picture| batch.guidance_draws[picture] < share)
+            .collect();
+        let Some(network) = self.structure.filter(|_| !drawn.is_empty()) else {
+            return truth;
+        };
+        let part = batch.without_gradient(&drawn);
+        let device = part.batch.gray.device();
+        let estimates = objective.estimated_structure(
+            &network.clone().to_device(&device),
+            &part.batch,
+            &part.times,
+            part.structure_noise,
+        );
+        let estimates = if truth.is_autodiff() {
+            Tensor::from_inner(estimates)
+        } else {
+            estimates
+        };
+        let each = (0..truth.dims()[0]).map(|picture| match drawn.binary_search(&picture) {
+            Ok(place) => estimates.clone().narrow(0, place, 1),
+            Err(_) => truth.clone().narrow(0, picture, 1),
+        });
+        Tensor::cat(each.collect(), 0)
+    }
+}
+
+impl Task<ConditionalUNet> for TextureTask<'_> {
     fn prepare(&self, network: &mut ConditionalUNet) {
         network.iterate_power();
     }
@@ -549,16 +603,20 @@ impl Task<ConditionalUNet> for TextureTask {
         objective: &Objective,
         network: &ConditionalUNet,
         batch: &DeviceBatch,
+        step: usize,
     ) -> Tensor<1> {
+        let structures = self.structures(objective, batch, step);
         let DeviceBatch {
             batch,
             times,
             noise,
             structure_noise,
+            ..
         } = batch;
-        objective.texture_loss(
+        objective.texture_loss_guided(
             network,
             batch,
+            structures,
             times,
             noise.clone(),
             structure_noise.clone(),
@@ -589,12 +647,14 @@ impl Task<Discriminator> for DiscriminatorTask {
         objective: &Objective,
         network: &Discriminator,
         batch: &DeviceBatch,
+        _step: usize,
     ) -> Tensor<1> {
         let DeviceBatch {
             batch,
             times,
             noise,
             structure_noise,
+            ..
         } = batch;
         objective.discriminator_loss(
             network,
@@ -612,7 +672,7 @@ impl Task<Discriminator> for DiscriminatorTask {
         network: &Discriminator,
         objective: &Objective,
     ) -> Result<(Scores, Option<Photo>)> {
-        let loss = set.loss(&model.device, |b| self.loss(objective, network, b));
+        let loss = set.loss(&model.device, |b| self.loss(objective, network, b, 0));
         Ok((
             Scores {
                 loss,

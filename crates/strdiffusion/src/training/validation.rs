@@ -2,8 +2,10 @@
 
 use burn::tensor::{Device, Tensor};
 
+use super::config::TrainConfig;
 use super::data::{Dataset, Sample, stream};
 use super::loader::DeviceBatch;
+use super::trainer::Stage;
 use crate::error::Result;
 use crate::fast::{self, FastSampler};
 use crate::metrics::{Planes, psnr_hole, ssim};
@@ -49,13 +51,17 @@ impl ValidationSet {
     ///
     /// # Errors
     /// If a photograph has become unreadable.
-    pub fn new(dataset: &Dataset, seed: u64, side: usize, sampler_steps: usize) -> Result<Self> {
+    pub fn new(dataset: &Dataset, stage: Stage, config: &TrainConfig) -> Result<Self> {
+        let (seed, side) = (config.run.seed, config.data.resolution);
         let samples = (0..dataset.len())
-            .map(|i| dataset.sample_of(dataset.photo(i), &mut stream(seed, &[3, i as u64])))
+            .map(|i| {
+                let rng = &mut stream(seed, &[3, i as u64]);
+                dataset.sample_of(dataset.photo(i), stage, rng)
+            })
             .collect::<Result<_>>()?;
         let sampler = FastSampler {
-            steps: sampler_steps,
-            ..FastSampler::default()
+            steps: config.validation.sampler_steps,
+            ..config.sampler()
         };
         Ok(Self {
             samples,

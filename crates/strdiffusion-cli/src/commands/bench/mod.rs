@@ -172,6 +172,7 @@ impl Bench {
             prediction: Default::default(),
             conditioning: Default::default(),
             structure_process: Default::default(),
+            guide: Default::default(),
             sampling: Sampler::Fast(FastSampler::default()),
             edges: EdgeConfig::default(),
             training_resolution: self.size,
