@@ -109,7 +109,7 @@ fn sigterm_ends_a_folder_at_once_and_leaves_nothing_half_done() {
     let bench = Bench::with_photo();
     std::fs::create_dir(bench.path("photos")).unwrap();
     std::fs::copy(bench.path("photo.png"), bench.path("photos/b.png")).unwrap();
-    tiny_model(100_000)
+    tiny_model(|config| config.sde.steps = 100_000)
         .save(&bench.path("long"), Storage::F32)
         .unwrap();
     let run = "inpaint --images photos --mask mask.png --out filled --model long --json";
