@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyByteArray;
+use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
 use strdiffusion::picture::Mask;
 use strdiffusion::{Error, FillOptions, Scale};
@@ -49,10 +50,10 @@ impl Inpainter {
         })
     }
 
-    /// The image with its hole filled, as bytes of its own kind. `known` is what `find_known`
-    /// gives; where the hole is the image's `transparency`, it becomes opaque. Other threads run
-    /// meanwhile.
-    #[pyo3(signature = (image, known, *, transparency, structure, seed, scale, sampler, steps, resampling, progress))]
+    /// The image with its hole filled, as bytes of its own kind, and as JSON what became of the
+    /// detail in each hole. `known` is what `find_known` gives; where the hole is the image's
+    /// `transparency`, it becomes opaque. Other threads run meanwhile.
+    #[pyo3(signature = (image, known, *, transparency, structure, seed, scale, detail, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill<'py>(
         &self,
@@ -63,11 +64,12 @@ impl Inpainter {
         structure: Option<Pixels>,
         seed: u64,
         scale: &str,
+        detail: &str,
         sampler: Option<String>,
         steps: Option<usize>,
         resampling: Option<ResamplingChoice>,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyByteArray>> {
+    ) -> PyResult<(Bound<'py, PyByteArray>, String)> {
         let choice = SamplerChoice {
             name: sampler,
             steps,
@@ -84,10 +86,13 @@ impl Inpainter {
                     )));
                 }
             },
+            detail: detail
+                .parse()
+                .map_err(|error: UnknownDetail| PyValueError::new_err(error.to_string()))?,
             sampler: Some(choice.apply(self.inner.model().config.sampling)?),
             ..FillOptions::default()
         };
-        let filled = py.detach(|| {
+        let (filled, holes) = py.detach(|| {
             let photo = image.to_photo()?;
             let mut known = Mask::from_keep(photo.width(), photo.height(), known.to_vec())
                 .map_err(exception)?;
@@ -107,12 +112,15 @@ impl Inpainter {
                     None => ControlFlow::Break(()),
                 }
             });
-            match raised {
-                Some(error) => Err(error),
-                None => Ok(bytes_of(&filled.map_err(exception)?.photo)),
+            if let Some(error) = raised {
+                return Err(error);
             }
+            let filled = filled.map_err(exception)?;
+            let holes = serde_json::to_string(&filled.holes())
+                .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+            Ok((bytes_of(&filled.photo), holes))
         })?;
-        Ok(PyByteArray::new(py, &filled))
+        Ok((PyByteArray::new(py, &filled), holes))
     }
 }
 

@@ -114,6 +114,7 @@ def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_
             structure=None,
             seed=0,
             scale="auto",
+            detail="auto",
             sampler=None,
             steps=300,
             resampling=None,

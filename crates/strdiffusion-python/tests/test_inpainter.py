@@ -78,6 +78,30 @@ def test_samplers_and_resampling(inpainter, picture, hole):
     assert set(steps) == {inpainter.config["sde"]["steps"]}, "a dict asks for the paper's sampler"
 
 
+def test_detail_changes_the_hole_alone_and_is_reported(inpainter, picture, hole):
+    grain = np.random.default_rng(0).integers(-20, 20, picture.shape)
+    picture = np.clip(picture + grain, 0, 255).astype(np.uint8)
+
+    def fill(detail):
+        holes = []
+        filled = inpainter.inpaint(picture, hole, detail=detail, report=holes.extend)
+        assert np.array_equal(filled[~hole], picture[~hole])
+        return filled, holes
+
+    (auto, holes), (off, nothing) = fill("auto"), fill("off")
+    assert not np.array_equal(auto, off)
+    assert np.array_equal(fill(1.0)[0], auto)
+    assert np.array_equal(fill(0)[0], off)
+    between = fill(np.float32(0.4))[0].astype(int)
+    assert (between >= np.minimum(auto, off).astype(int) - 1).all()
+    assert (between <= np.maximum(auto, off).astype(int) + 1).all()
+    assert nothing == []
+    [found] = holes
+    confidence, trust = found.pop("confidence"), found.pop("trust")
+    assert 0 <= confidence <= 1 and 0 <= trust <= 1
+    assert found == dict(x=20, y=10, width=24, height=12, pixels=24 * 12)
+
+
 @pytest.mark.parametrize(
     "options, error, text",
     [
@@ -94,6 +118,9 @@ def test_samplers_and_resampling(inpainter, picture, hole):
         (dict(resampling={"u_max": 0}), ValueError, "u_max 0"),
         (dict(resampling="often"), TypeError, "resampling must be"),
         (dict(progress=3), TypeError, "progress must be callable"),
+        (dict(report=[]), TypeError, "report must be callable"),
+        (dict(detail=1.5), ValueError, "a number from 0 .* to 1 .*, not \"1.5\""),
+        (dict(detail="much"), ValueError, "detail is auto, off or a number"),
         (dict(structure=np.ones((48, 56), bool)), ValueError, "bright means edge"),
         (dict(structure=np.zeros((4, 4), bool)), ValueError, "give both the same size"),
     ],

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 use strdiffusion::Device;
-use strdiffusion::conditions::Conditioning;
+use strdiffusion::conditions::{Conditioning, Guide};
 use strdiffusion::import;
 use strdiffusion::networks::{ConditionalUNet, Discriminator};
 use strdiffusion::objectives::{Batch, Distance, MaskedLoss, Objective};
@@ -57,6 +57,8 @@ impl Case {
                 distance,
                 ..MaskedLoss::default()
             },
+            guide: Guide::default(),
+            structure_gradient: 0.0,
         }
     }
 

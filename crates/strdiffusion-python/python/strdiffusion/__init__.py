@@ -7,7 +7,7 @@
 >>> filled.save("filled.png")
 """
 
-from ._inpainter import Inpainter, default_model, inpaint
+from ._inpainter import HoleDetail, Inpainter, default_model, inpaint
 from ._native import Cancelled, __version__
 
-__all__ = ["Cancelled", "Inpainter", "__version__", "default_model", "inpaint"]
+__all__ = ["Cancelled", "HoleDetail", "Inpainter", "__version__", "default_model", "inpaint"]

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 from . import _native
 from ._pictures import read_image, read_mask
@@ -24,6 +24,27 @@ if TYPE_CHECKING:
 
 SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
 Progress = Callable[[int, int], Any]
+
+
+class HoleDetail(TypedDict):
+    """What became of the detail in one hole, or in several that were filled together."""
+
+    x: int
+    """Left column of the rectangle around the hole."""
+    y: int
+    """Its upper row."""
+    width: int
+    height: int
+    pixels: int
+    """Pixels of the hole."""
+    confidence: float
+    """0, nothing like the fill in the image, to 1, all of it there: it ranks fills, and is no
+    probability."""
+    trust: float
+    """How far the networks' own fill was trusted, 0 to 1."""
+
+
+Report = Callable[[list[HoleDetail]], Any]
 
 _VARIABLE = "STRDIFFUSION_MODEL"
 _PACKAGED = Path(__file__).parent / "default_model"
@@ -96,7 +117,9 @@ class Inpainter:
         resampling: bool | int | Mapping[str, int] | None = None,
         structure: Mask | None = None,
         scale: Literal["auto", "native"] = "auto",
+        detail: Literal["auto", "off"] | float = "auto",
         progress: Progress | None = None,
+        report: Report | None = None,
     ) -> Picture:
         """Fill the hole of an image of any size.
 
@@ -119,8 +142,12 @@ class Inpainter:
                 the hole shall have.
             scale: ``"auto"``: large images hole by hole at the model's resolution; ``"native"``:
                 as a whole.
+            detail: how much detail the fill gets from the image around it: ``"auto"`` (all, but
+                with ``scale="native"`` none), ``"off"``, or a share from 0 to 1.
             progress: called as ``progress(done, total)`` after each step; if it returns False,
                 the fill is cancelled.
+            report: called once, after the fill, with a list of :class:`HoleDetail`: one for each
+                hole that got detail.
 
         Returns:
             A new image of the input's type, dtype and mode. Known pixels are as they were, bit
@@ -138,23 +165,28 @@ class Inpainter:
             raise ValueError(f"steps is {steps}: it must be at least 1")
         if progress is not None and not callable(progress):
             raise TypeError("progress must be callable, as progress(done, total)")
+        if report is not None and not callable(report):
+            raise TypeError("report must be callable, as report(holes)")
         source = read_image(image)
         hole = None if mask is None else read_mask(mask, "mask")
         known = _native.find_known(source.pixels, hole)
         source.check(known)
-        filled = self._native.fill(
+        filled, holes = self._native.fill(
             source.pixels,
             known,
             transparency=mask is None,
             structure=None if structure is None else read_mask(structure, "structure"),
             seed=seed,
             scale=scale,
+            detail=str(detail),
             sampler=sampler,
             steps=steps,
             resampling=resampling,
             progress=progress,
         )
         result: Picture = source.restore(filled, known, keeps_alpha=mask is not None)
+        if report is not None:
+            report(json.loads(holes))
         return result
 
 

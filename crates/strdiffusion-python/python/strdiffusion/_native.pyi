@@ -21,8 +21,9 @@ class Inpainter:
         structure: _Pixels | None,
         seed: int,
         scale: str,
+        detail: str,
         sampler: str | None,
         steps: int | None,
         resampling: bool | int | Mapping[str, int] | None,
         progress: Callable[[int, int], object] | None,
-    ) -> bytearray: ...
+    ) -> tuple[bytearray, str]: ...
