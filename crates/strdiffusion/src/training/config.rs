@@ -87,7 +87,7 @@ pub struct NetworksConfig {
     /// Levels of both U-Nets.
     pub depth: usize,
     /// Side of the squares of pixels that both U-Nets take as one position's channels; 1 = single
-    /// pixels. 2 costs a quarter at the same width.
+    /// pixels. 2 makes for a quarter of the positions.
     pub patch: usize,
     /// ngf of the discriminator.
     pub discriminator_width: usize,
@@ -178,7 +178,7 @@ pub struct EdgeTraining {
 
 /// Structures that guide the texture in training: the truth's, and more and more of those that the
 /// structure network makes of its noised state, which the texture meets when it is used.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceTraining {
     /// Share of pictures that the structure network guides, in the end. Above 0 it must have been
@@ -348,15 +348,6 @@ impl Default for EdgeTraining {
             sigma: 2.0,
             hint_probability: 0.3,
             hint_ratio: [0.1, 0.6],
-        }
-    }
-}
-
-impl Default for GuidanceTraining {
-    fn default() -> Self {
-        Self {
-            sampled_share: 0.0,
-            growth_steps: 0,
         }
     }
 }
