@@ -33,8 +33,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from skimage.restoration import inpaint_biharmonic
 
-# The settings with the lowest sliced Wasserstein distance of those that the packages' pages name:
-# pypatchmatch with radius 3, 5, 7; patchmatch-cython with patches of 5, 7, 9, and each option on.
+# The settings with the lowest sliced Wasserstein distance on six object holes at 256 pixels:
+# pypatchmatch 2.2.0 with radius 3, 5, 7; patchmatch-cython 0.2.1 with patches of 5, 7, 9, and each of
+# its options on.
 PYPATCHMATCH_RADIUS = 3
 PATCHMATCH_CYTHON_OPTIONS = {"patch_size": 7, "em_loops": 2}
 

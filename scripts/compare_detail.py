@@ -47,8 +47,9 @@ VARIANTS = {
     "network + detail": "--detail auto",
     "membrane + detail": "--detail auto --start membrane",
 }
-# The largest side, in pixels, at which a method stays below about 20 s a picture.
-LARGEST_SIDES = {"biharmonic": 1024}
+# The largest side, in pixels, at which a slow method is run: up to there it takes half a minute of a
+# processor's time for a picture.
+LARGEST_SIDES = {"biharmonic": 1024, "patchmatch-cython": 1024}
 SIDES = [128, 256, 512, 1024, 2048]
 LEVELS = ["swd_0", "swd_1", "swd_2", "swd_3", "swd_low"]
 # Column of results.csv, heading, decimals.
