@@ -45,7 +45,6 @@ HERE = Path(__file__).resolve().parent
 VARIANTS = {
     "network": "--detail off",
     "network + detail": "--detail auto",
-    "membrane + detail": "--detail auto --start membrane",
 }
 # The largest side, in pixels, at which a slow method is run: up to there it takes half a minute of a
 # processor's time for a picture.

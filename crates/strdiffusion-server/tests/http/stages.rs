@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 
 use strdiffusion::inpaint::{OnBatchProgress, Provenance};
+use strdiffusion::model::ModelConfig;
 use strdiffusion::sampler::{Event, PaperSampler};
 use strdiffusion::{FillOptions, FillRequest, Filled, Inpainter, Result};
 use strdiffusion_server::Engine;

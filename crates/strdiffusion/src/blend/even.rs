@@ -6,9 +6,10 @@ use crate::region::Hole;
 
 /// How far around a hole is looked: a quarter of its longer side, and at least this.
 const LEAST_MARGIN: usize = 8;
-/// Surroundings are even when, averaged over squares of this side, they depart from a plane by no
+/// Surroundings are even when, averaged over squares of this side every few pixels, they depart from a plane by no
 /// more than `MOST`, 99 of 100 by no more than `NEARLY_ALL`. Grain averages out, a line does not.
 const SQUARE: usize = 5;
+const STEP: usize = 2;
 const NEARLY_ALL: f32 = 2.0 / 255.0;
 const MOST: f32 = 5.0 / 255.0;
 /// Fewer known squares than this say nothing.
@@ -79,8 +80,8 @@ fn squares(
     rows: std::ops::Range<usize>,
 ) -> Vec<Square> {
     let mut squares = vec![];
-    for top in rows.clone().step_by(SQUARE) {
-        for left in columns.clone().step_by(SQUARE) {
+    for top in rows.clone().step_by(STEP) {
+        for left in columns.clone().step_by(STEP) {
             let (right, bottom) = (left + SQUARE, top + SQUARE);
             if right > columns.end || bottom > rows.end {
                 continue;

@@ -12,6 +12,7 @@ const THICKNESS: f32 = 12.0;
 const SHORTEST: usize = 18;
 /// w_Γ of the finest and of the coarsest level.
 const GUIDE: [f32; 2] = [0.3, 1.0];
+const DRAWN_GUIDE: [f32; 2] = [1.0, 16.0];
 /// Depth at which w_Γ is half, in pixels of the network.
 const GUIDE_DEPTH: f32 = 4.0;
 /// Cost of a source as far away as the hole is thick, and the least thickness that counts.
@@ -36,6 +37,8 @@ pub(super) struct Window {
     pub cells: Vec<Cell>,
     /// Size of a network's pixel in pixels of the window, at least 1.
     pub scale: f32,
+    /// A person has drawn where colours change: the guide holds everywhere.
+    pub is_drawn: bool,
 }
 
 /// What was found for a window.
@@ -60,6 +63,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         pixels,
         cells,
         scale,
+        is_drawn,
     } = window;
     let finest = Level::new(width, height, pixels, cells);
     if !finest.is_useful() {
@@ -68,6 +72,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     let mut levels = build(finest, THICKNESS, SHORTEST);
     let trust = guide::attach(&mut levels, scale);
     let top = levels.len() - 1;
+    let [finest, coarsest] = if is_drawn { DRAWN_GUIDE } else { GUIDE };
     let mut field = Field::default();
     let mut votes = vec![];
     let mut misfit = 0.0;
@@ -76,8 +81,11 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         let seed = mix(seed ^ (l as u64) << 40);
         let is_large = levels[l].targets > MOST_SEARCHED;
         let weights = Weights {
-            guide: GUIDE[0] + (GUIDE[1] - GUIDE[0]) * share,
-            guide_fall: (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
+            guide: finest + (coarsest - finest) * share,
+            guide_fall: match is_drawn {
+                true => 0.0,
+                false => (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
+            },
             distance: DISTANCE / levels[l].thickness().max(LEAST_THICKNESS),
             soft: false,
         };

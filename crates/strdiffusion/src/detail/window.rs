@@ -107,11 +107,13 @@ impl<'a> Place<'a> {
         }
         let mut pixels = pixels_of(&picture);
         drop(picture);
+        let mut is_drawn = false;
         let mut scale = (1.0 / self.crop.scale()) as f32;
         if let Some(drawn) = request.drawn {
             let lines = drawn.crop(x, y, width, height);
             let is_line: Vec<bool> = lines.data().iter().map(|&v| v > 0.5).collect();
-            if drawn::obey(&mut pixels, &cells, &is_line, width) {
+            is_drawn = drawn::obey(&mut pixels, &cells, &is_line, width);
+            if is_drawn {
                 // The lines are as fine as the photograph.
                 scale = 1.0;
             }
@@ -122,6 +124,7 @@ impl<'a> Place<'a> {
             pixels,
             cells,
             scale,
+            is_drawn,
         };
         // Every window draws from a stream of its own.
         let seed = request.seed ^ ((self.holes.y as u64) << 32 | self.holes.x as u64);

@@ -167,12 +167,9 @@ impl<'a> Job<'a> {
         }
         match &self.regions {
             Regions::Whole => self.filled.photo.paste_hole(0, 0, &texture, &self.hole)?,
-            Regions::Crops(crops) => crops[region].paste(
-                &mut self.filled.photo,
-                &mut self.unknown,
-                &texture,
-                Blend::Membrane,
-            )?,
+            Regions::Crops(crops) => {
+                crops[region].paste_evenly(&mut self.filled.photo, &mut self.unknown, &texture)?
+            }
         }
         let total = &mut self.filled.evaluations;
         total.texture += evaluations.texture;
@@ -228,15 +225,14 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Wholly transparent pixels outside the hole, as holes of a mask; none where there are none.
+/// Pixels outside the hole whose colour means nothing, as holes of a mask; none where there are
+/// none.
 fn void(photo: &Photo, hole: &Mask) -> Result<Option<Mask>> {
-    let Some(alpha) = photo.alpha() else {
-        return Ok(None);
-    };
-    let shown = (alpha.iter().zip(hole.keep()))
-        .map(|(&alpha, &keep)| u8::from(alpha > 0.0 || keep == 0))
+    let unknown = photo.unknown(hole)?;
+    let meant = (unknown.keep().iter().zip(hole.keep()))
+        .map(|(&known, &keep)| known.max(1 - keep))
         .collect();
-    let void = Mask::from_keep(hole.width(), hole.height(), shown)?;
+    let void = Mask::from_keep(hole.width(), hole.height(), meant)?;
     Ok((!void.is_empty()).then_some(void))
 }
 

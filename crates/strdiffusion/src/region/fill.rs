@@ -66,6 +66,33 @@ impl Crop {
         output: &FloatImage,
         how: Blend,
     ) -> Result<(), PictureError> {
+        self.paste_after(photo, mask, output, how, |_, _, _| {})
+    }
+
+    /// As [`Self::paste`] with a membrane, but that even surroundings go on evenly into their
+    /// holes, whatever the model's output is.
+    pub(crate) fn paste_evenly(
+        &self,
+        photo: &mut Photo,
+        mask: &mut Mask,
+        output: &FloatImage,
+    ) -> Result<(), PictureError> {
+        let spread = |known: &FloatImage, valid: &Mask, result: &mut FloatImage| {
+            even::spread(known, valid, &self.holes, [self.x, self.y], result);
+        };
+        self.paste_after(photo, mask, output, Blend::Membrane, spread)
+    }
+
+    /// Pastes the output, at full resolution, after `change` has seen the known pixels and their
+    /// mask.
+    fn paste_after(
+        &self,
+        photo: &mut Photo,
+        mask: &mut Mask,
+        output: &FloatImage,
+        how: Blend,
+        change: impl Fn(&FloatImage, &Mask, &mut FloatImage),
+    ) -> Result<(), PictureError> {
         mask.check_size(photo.width(), photo.height(), &photo.name())?;
         let expected = Mask::all_known(self.model_width, self.model_height);
         expected.check_size(output.width(), output.height(), "the model's output")?;
@@ -83,7 +110,7 @@ impl Crop {
         let known = photo.crop_rgb_f32(self.x, self.y, self.width, self.height);
         let valid = mask.crop(self.x, self.y, self.width, self.height);
         let fill = self.fill_mask();
-        even::spread(&known, &valid, &self.holes, [self.x, self.y], &mut result);
+        change(&known, &valid, &mut result);
         blend(&known, &valid, &fill, &mut result, how)?;
         photo.paste_hole(self.x, self.y, &result, &fill)?;
         for run in self.holes.iter().flat_map(super::Hole::runs) {
