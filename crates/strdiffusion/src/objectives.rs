@@ -235,7 +235,6 @@ impl Objective<'_> {
     }
 
     /// What the loss is taken of: estimate less truth.
-
     #[allow(clippy::too_many_arguments, reason = "the parts of one formula")]
     fn difference(
         &self,

@@ -57,7 +57,7 @@ impl Field {
     pub fn doubled(&self, small: &Level, large: &Level, seed: u64) -> Self {
         let source = |i: usize| match level_target(large, i) {
             Some([x, y]) => self
-                .from_small(small, large, [x, y])
+                .carried(small, large, [x, y])
                 .unwrap_or_else(|| random_source(large, mix(seed ^ (i as u64) << 8))),
             None => 0,
         };
@@ -69,7 +69,7 @@ impl Field {
 
     /// The source of the nearest small target, moved along; if it is none at the larger scale, one
     /// beside it.
-    fn from_small(&self, small: &Level, large: &Level, [x, y]: [usize; 2]) -> Option<u32> {
+    fn carried(&self, small: &Level, large: &Level, [x, y]: [usize; 2]) -> Option<u32> {
         const BESIDE: [(isize, isize); 9] = [
             (0, 0),
             (1, 0),

@@ -377,7 +377,7 @@ pub(super) fn double(
 ) -> Vec<Pixel> {
     let mut large = vec![[0; 4]; width * height + 1];
     let near = |v: usize, length: usize| {
-        let other = if v % 2 == 0 {
+        let other = if v.is_multiple_of(2) {
             (v / 2).saturating_sub(1)
         } else {
             v / 2 + 1

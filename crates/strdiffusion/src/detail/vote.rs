@@ -153,8 +153,8 @@ pub(super) fn put(level: &mut Level, votes: &Votes) {
     for (i, vote) in votes.iter().enumerate() {
         let place = level.area.outer(i, width);
         if level.cells[place] == Cell::Hole && vote[3] > 0.0 {
-            for c in 0..3 {
-                level.pixels[place][c] = (vote[c] * STEPS).round().clamp(0.0, WHITE) as i16;
+            for (pixel, colour) in level.pixels[place].iter_mut().zip(&vote[..3]) {
+                *pixel = (colour * STEPS).round().clamp(0.0, WHITE) as i16;
             }
         }
     }

@@ -200,8 +200,8 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
         .enumerate()
         .filter(|(_, vote)| vote[3] > 0.0)
     {
-        for c in 0..3 {
-            result.data_mut()[c * area.len() + i] = vote[c] / 255.0;
+        for (c, colour) in vote[..3].iter().enumerate() {
+            result.data_mut()[c * area.len() + i] = colour / 255.0;
         }
     }
     let mask = |is_marked: fn(Cell) -> bool| {
