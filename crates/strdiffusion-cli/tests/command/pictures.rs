@@ -263,7 +263,7 @@ fn a_cause_is_told_once() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::with_photo();
     let locked = bench.path("photo.png");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
     // The system's administrator may read anything; a file that nobody can read is elsewhere.
     let file = match std::fs::read(&locked) {
         Err(_) => "photo.png",
