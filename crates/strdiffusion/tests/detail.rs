@@ -229,7 +229,7 @@ fn a_drawn_roof_line_is_obeyed() {
     // Sky over brick, the border at row 64 everywhere but in the hole, where a gable is drawn.
     let sky = |x, y| [0.55, 0.7, 0.9].map(|v| v + 0.02 * noise(x, y));
     let brick = |x: usize, y: usize| {
-        let joint = y % 6 == 0 || (x + 5 * (y / 6 % 2)) % 10 == 0;
+        let joint = y.is_multiple_of(6) || (x + 5 * (y / 6 % 2)).is_multiple_of(10);
         let v = if joint { 0.75 } else { 0.5 } + 0.05 * noise(x, y);
         [v, 0.6 * v, 0.45 * v]
     };
