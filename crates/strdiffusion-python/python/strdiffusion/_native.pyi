@@ -18,6 +18,7 @@ class Inpainter:
         image: _Pixels,
         known: bytes,
         *,
+        transparency: bool,
         structure: _Pixels | None,
         seed: int,
         scale: str,
