@@ -20,9 +20,11 @@ def _no_model_of_the_environment(monkeypatch):
 
 @pytest.fixture
 def picture():
-    """A colour ramp, `H×W×3` uint8."""
+    """A colour ramp with noise, `H×W×3` uint8. (A plain ramp or a pattern would come back whole.)"""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
-    return np.stack([x * 4, y * 5, 255 - x * 2 - y], axis=-1).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 35, (HEIGHT, WIDTH, 3))
+    ramp = np.stack([x * 3, y * 4, 220 - x * 2 - y], axis=-1)
+    return (ramp + noise).astype(np.uint8)
 
 
 @pytest.fixture

@@ -111,6 +111,7 @@ def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_
         inpainter._native.fill(
             source.pixels,
             known,
+            transparency=False,
             structure=None,
             seed=0,
             scale="auto",
