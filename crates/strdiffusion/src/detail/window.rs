@@ -7,7 +7,7 @@ use super::synthesis::{Synthesis, Window, synthesize};
 use super::{Confidence, Layer, Request, drawn};
 use crate::blend::{Blend, blend, continued};
 use crate::picture::{Filter, FloatImage, Mask, PictureError};
-use crate::region::{Crop, Hole};
+use crate::region::{Bounds, Crop, Hole, mask_of};
 
 /// Where patches are taken from: as far around the hole as it is long, within these bounds.
 const MARGIN: [usize; 2] = [64, 1024];
@@ -53,17 +53,21 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn of(crop: &'a Crop, hole: &Mask) -> Self {
-        let runs = || crop.holes.iter().flat_map(Hole::runs);
-        let left = runs().map(|run| run.start).min().unwrap_or(crop.x);
-        let right = runs().map(|run| run.end).max().unwrap_or(crop.x);
-        let top = runs().map(|run| run.y).min().unwrap_or(crop.y);
-        let bottom = runs().map(|run| run.y + 1).max().unwrap_or(crop.y);
-        let holes = Area {
-            x: left,
-            y: top,
-            width: right - left,
-            height: bottom - top,
-        };
+        let bounds = crop.holes.iter().map(Hole::bounds).reduce(Bounds::union);
+        let holes = bounds.map_or(
+            Area {
+                x: crop.x,
+                y: crop.y,
+                width: 0,
+                height: 0,
+            },
+            |bounds| Area {
+                x: bounds.left,
+                y: bounds.top,
+                width: bounds.right - bounds.left,
+                height: bounds.bottom - bounds.top,
+            },
+        );
         let size = [hole.width(), hole.height()];
         let mut margin = holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]);
         while margin > MARGIN[0] && holes.grown(margin, size).len() > MOST_PIXELS {
@@ -156,27 +160,16 @@ impl<'a> Place<'a> {
         Ok(Some(Layer {
             x: self.holes.x,
             y: self.holes.y,
-            hole: self.hole_mask()?,
+            // Over the holes' bounds.
+            hole: mask_of(
+                &self.crop.holes,
+                [self.holes.x, self.holes.y],
+                [self.holes.width, self.holes.height],
+            ),
             soft: soft.crop(part.x, part.y, part.width, part.height),
             sharp: sharp.crop(part.x, part.y, part.width, part.height),
             confidence: Confidence::of(&found),
         }))
-    }
-
-    /// The crop's own holes, over their bounds.
-    fn hole_mask(&self) -> Result<Mask, PictureError> {
-        let Area {
-            x,
-            y,
-            width,
-            height,
-        } = self.holes;
-        let mut keep = vec![1; width * height];
-        for run in self.crop.holes.iter().flat_map(Hole::runs) {
-            let row = (run.y - y) * width;
-            keep[row + run.start - x..row + run.end - x].fill(0);
-        }
-        Mask::from_keep(width, height, keep)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask, Photo, PictureError};
-use crate::region::{self, Crop, Hole, RegionOptions};
+use crate::region::{self, Crop, RegionOptions};
 use crate::sampler::Evaluations;
 use crate::sampling::Sampler;
 
@@ -187,11 +187,7 @@ impl<'a> Job<'a> {
         if even.is_empty() {
             return Ok(());
         }
-        let mut keep = vec![1; known.width() * known.height()];
-        for run in even.into_iter().flat_map(Hole::runs) {
-            keep[run.y * known.width()..][run.start..run.end].fill(0);
-        }
-        let fill = Mask::from_keep(known.width(), known.height(), keep)?;
+        let fill = region::mask_of(even, [0, 0], [known.width(), known.height()]);
         blend(&known, &self.unknown, &fill, texture, Blend::Membrane)?;
         Ok(())
     }

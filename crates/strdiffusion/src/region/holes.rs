@@ -103,6 +103,21 @@ impl Bounds {
     }
 }
 
+/// A mask whose holes are these: of `width` × `height` pixels, the first of which is the
+/// photograph's column `x`, row `y`. Each hole lies within it.
+pub(crate) fn mask_of<'a>(
+    holes: impl IntoIterator<Item = &'a Hole>,
+    [x, y]: [usize; 2],
+    [width, height]: [usize; 2],
+) -> Mask {
+    let mut keep = vec![1; width * height];
+    for run in holes.into_iter().flat_map(Hole::runs) {
+        let row = (run.y - y) * width;
+        keep[row + run.start - x..row + run.end - x].fill(0);
+    }
+    Mask::from_keep(width, height, keep).expect("one value per pixel")
+}
+
 /// The connected holes of a mask (pixels touching at a side or a corner belong together), in the
 /// order of their first pixels.
 pub fn find_holes(mask: &Mask) -> Vec<Hole> {

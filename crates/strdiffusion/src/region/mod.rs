@@ -11,5 +11,6 @@ mod holes;
 mod plan;
 
 pub use fill::{FillError, fill_regions};
+pub(crate) use holes::{Bounds, mask_of};
 pub use holes::{Hole, Run, find_holes};
 pub use plan::{Crop, InvalidOptions, RegionOptions, at_own_scale, plan};

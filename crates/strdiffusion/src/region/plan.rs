@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::holes::{Bounds, Hole, find_holes};
+use super::holes::{Bounds, Hole, find_holes, mask_of};
 use crate::picture::Mask;
 
 /// How crops are chosen.
@@ -94,12 +94,7 @@ impl Crop {
 
     /// The pixels to be filled from this crop as the hole of a mask of the crop's size.
     pub fn fill_mask(&self) -> Mask {
-        let mut keep = vec![1; self.width * self.height];
-        for run in self.holes.iter().flat_map(Hole::runs) {
-            let row = (run.y - self.y) * self.width;
-            keep[row + run.start - self.x..row + run.end - self.x].fill(0);
-        }
-        Mask::from_keep(self.width, self.height, keep).expect("one value per pixel")
+        mask_of(&self.holes, [self.x, self.y], [self.width, self.height])
     }
 }
 
