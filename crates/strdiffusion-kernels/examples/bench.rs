@@ -87,8 +87,8 @@ fn main() {
     }
     println!("{:?}, {} threads", Isa::current(), num_threads());
     println!(
-        "{:32} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "shape (ms)", "packed", "GFLOP/s", "silu+res", "precise", "fwd", "dx", "dw"
+        "{:32} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} | bf16 {:>6} {:>8} {:>8}",
+        "shape (ms)", "packed", "GFLOP/s", "silu+res", "precise", "fwd", "dx", "dw", "fwd", "dx", "dw"
     );
     for (n, c, h, o, k, s, p) in [
         (1, 64, 256, 64, 3, 1, 1),
@@ -111,6 +111,11 @@ fn main() {
         (1, 192, 256, 128, 3, 1, 1),
         (1, 768, 64, 512, 1, 1, 0),
         // training
+        (16, 32, 128, 32, 3, 1, 1),
+        (16, 64, 64, 64, 3, 1, 1),
+        (16, 128, 32, 128, 3, 1, 1),
+        (16, 256, 16, 256, 3, 1, 1),
+        (16, 512, 8, 512, 3, 1, 1),
         (8, 32, 64, 32, 3, 1, 1),
         (8, 64, 32, 64, 3, 1, 1),
         (8, 128, 16, 128, 3, 1, 1),
@@ -155,12 +160,23 @@ fn main() {
             conv2d(&shape, &x, &w, &none, Precision::Fast, &mut y)
         });
         let (mut dx, mut dw) = (vec![0f32; x.len()], vec![0f32; w.len()]);
-        let input = measure(how, || {
-            conv2d_input_grad(&shape, &residual, &w, Precision::Fast, &mut dx)
-        });
-        let weight = measure(how, || conv2d_weight_grad(&shape, &x, &residual, &mut dw));
+        let mut gradients = |precision| {
+            [
+                measure(how, || {
+                    conv2d_input_grad(&shape, &residual, &w, precision, &mut dx)
+                }),
+                measure(how, || {
+                    conv2d_weight_grad(&shape, &x, &residual, precision, &mut dw)
+                }),
+            ]
+        };
+        let [input, weight] = gradients(Precision::Fast);
+        let [input16, weight16] = gradients(Precision::Bf16);
+        let bf16 = PackedConv::new(&shape, &w, Precision::Bf16);
+        let packed16 = measure(how, || bf16.forward(size, &x, &none, &mut y));
         println!(
-            "{name:32} {packed:8.2} {:8.0} {fused:8.2} {exact:8.2} {forward:8.2} {input:8.2} {weight:8.2}",
+            "{name:32} {packed:8.2} {:8.0} {fused:8.2} {exact:8.2} {forward:8.2} {input:8.2} \
+             {weight:8.2} | {packed16:11.2} {input16:8.2} {weight16:8.2}",
             shape.flops() / packed / 1e6
         );
     }

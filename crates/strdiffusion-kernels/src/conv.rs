@@ -2,9 +2,10 @@
 
 use crate::isa::Isa;
 use crate::shape::{Conv2dShape, Epilogue, Precision};
-use crate::taps::{self, Taps};
+use crate::taps::{self, Places, Taps};
+use crate::tiles;
 use crate::winograd::{self, Geometry, Source, Transform};
-use crate::workspace::{self, Slot};
+use crate::workspace::{self, Buffer, Slot};
 
 /// Below this many input channels a 3×3 convolution is quicker without Winograd's transforms.
 const WINOGRAD_MIN_INPUTS: usize = 4;
@@ -14,12 +15,19 @@ const WINOGRAD_MIN_INPUTS: usize = 4;
 pub(crate) enum Method {
     Winograd(Transform),
     Taps,
+    /// bf16 on AMX tiles.
+    Tiles,
 }
 
 impl Method {
     pub(crate) fn of(shape: &Conv2dShape, inputs: usize, precision: Precision) -> Self {
         let transform = match precision {
-            Precision::Fast => Transform::F43,
+            Precision::Bf16
+                if Isa::current() == Isa::Amx && tiles::supports(&forward_taps(shape)) =>
+            {
+                return Method::Tiles;
+            }
+            Precision::Fast | Precision::Bf16 => Transform::F43,
             Precision::Precise => Transform::F23,
             Precision::Direct => return Method::Taps,
         };
@@ -68,8 +76,27 @@ fn geometry(s: &Conv2dShape) -> Geometry {
     }
 }
 
+/// The forward convolution as far as its weights go: their order does not depend on the picture.
+fn weight_taps(s: &Conv2dShape) -> Taps {
+    Taps {
+        batch: 0,
+        inputs: s.in_channels,
+        h: 0,
+        w: 0,
+        outputs: s.out_channels,
+        grid: [0, 0],
+        stride: 1,
+        taps: s.kernel,
+        first: [0, 0],
+        out: [0, 0],
+        out_stride: 1,
+        out_first: [0, 0],
+    }
+}
+
 fn packed_len(isa: Isa, s: &Conv2dShape, method: Method) -> usize {
     match method {
+        Method::Tiles => tiles::packed_len(&weight_taps(s)),
         Method::Winograd(p) => winograd::packed_len(isa, p, s.in_channels, s.out_channels),
         Method::Taps => {
             let terms = s.in_channels * s.kernel[0] * s.kernel[1];
@@ -87,30 +114,19 @@ fn pack(isa: Isa, s: &Conv2dShape, method: Method, w: &[f32], u: &mut [f32]) {
             };
             winograd::pack(isa, p, source, s.in_channels, s.out_channels, u);
         }
-        Method::Taps => {
+        Method::Taps | Method::Tiles => {
             let [kh, kw] = s.kernel;
-            // The forward order of the weights does not depend on the picture's size.
-            let t = Taps {
-                batch: 0,
-                inputs: s.in_channels,
-                h: 0,
-                w: 0,
-                outputs: s.out_channels,
-                grid: [0, 0],
-                stride: 1,
-                taps: s.kernel,
-                first: [0, 0],
-                out: [0, 0],
-                out_stride: 1,
-                out_first: [0, 0],
+            let t = &weight_taps(s);
+            let places = Places {
+                first: 0,
+                output: (s.in_channels * kh * kw) as isize,
+                input: (kh * kw) as isize,
+                tap: [kw as isize, 1],
             };
-            taps::pack(
-                isa,
-                &t,
-                w,
-                |o, c, y, x| ((o * s.in_channels + c) * kh + y) * kw + x,
-                u,
-            );
+            match method {
+                Method::Tiles => tiles::pack(t, w, &places, u),
+                _ => taps::pack(isa, t, w, &places, u),
+            }
         }
     }
 }
@@ -142,6 +158,7 @@ fn run(
     match method {
         Method::Winograd(p) => winograd::conv(isa, p, geometry(s), x, u, y, raw),
         Method::Taps => taps::conv(isa, &forward_taps(s), x, u, y, raw),
+        Method::Tiles => tiles::conv(&forward_taps(s), x, u, y, raw),
     }
 }
 
@@ -150,7 +167,7 @@ fn run(
 pub fn prefers_plain_weights(s: &Conv2dShape, precision: Precision) -> bool {
     match Method::of(s, s.in_channels, precision) {
         Method::Winograd(p) => winograd::pays_to_stream(Isa::current(), p, &geometry(s)),
-        Method::Taps => false,
+        Method::Taps | Method::Tiles => false,
     }
 }
 
@@ -209,7 +226,8 @@ pub struct PackedConv {
     padding: usize,
     isa: Isa,
     method: Method,
-    u: Vec<f32>,
+    u: Buffer,
+    len: usize,
 }
 
 impl PackedConv {
@@ -225,8 +243,9 @@ impl PackedConv {
         );
         let isa = Isa::current();
         let method = Method::of(s, s.in_channels, precision);
-        let mut u = vec![0.0; packed_len(isa, s, method)];
-        pack(isa, s, method, w, &mut u);
+        let mut u = Buffer::default();
+        let len = packed_len(isa, s, method);
+        pack(isa, s, method, w, u.get(len));
         Self {
             in_channels: s.in_channels,
             out_channels: s.out_channels,
@@ -236,6 +255,7 @@ impl PackedConv {
             isa,
             method,
             u,
+            len,
         }
     }
 
@@ -265,11 +285,12 @@ impl PackedConv {
         y: &mut [f32],
     ) {
         let s = self.shape(batch, height, width);
-        run(self.isa, &s, self.method, x, &self.u, epilogue, y);
+        let u = self.u.filled(self.len);
+        run(self.isa, &s, self.method, x, u, epilogue, y);
     }
 
     /// Bytes that the packed weights take.
     pub fn bytes(&self) -> usize {
-        self.u.len() * size_of::<f32>()
+        self.len * size_of::<f32>()
     }
 }

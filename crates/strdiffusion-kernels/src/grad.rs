@@ -7,7 +7,8 @@ use crate::kernels::gemm::{DN, Dot};
 use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::shape::{Conv2dShape, Epilogue, Precision};
-use crate::taps::{self, Taps};
+use crate::taps::{self, Places, Taps};
+use crate::tiles;
 use crate::winograd::{self, Geometry, Source};
 use crate::workspace::{self, Slot};
 use std::cell::RefCell;
@@ -41,7 +42,8 @@ pub fn conv2d_input_grad(
     );
     let isa = Isa::current();
     let none = Epilogue::default().raw(s.batch, s.in_channels, dx.len());
-    if let Method::Winograd(p) = Method::of(s, s.out_channels, precision) {
+    let method = Method::of(s, s.out_channels, precision);
+    if let Method::Winograd(p) = method {
         // It is a 3×3 convolution too, with the kernels turned and the channels exchanged.
         let (inputs, outputs) = (s.out_channels, s.in_channels);
         let g = Geometry {
@@ -89,20 +91,26 @@ pub fn conv2d_input_grad(
                 (t.h, t.w) = (1, t.h * t.w);
                 (t.grid, t.out) = ([1, t.w], [1, t.w]);
             }
-            workspace::with(
-                Slot::Weights,
-                taps::packed_len(isa, t.terms(), t.outputs),
-                |u| {
-                    // Here the outputs are the layer's inputs, and the taps run backwards.
-                    let index = |o: usize, c: usize, a: usize, b: usize| {
-                        let ky = y.kernel + s.stride * (y.taps - 1 - a);
-                        let kx = x.kernel + s.stride * (x.taps - 1 - b);
-                        ((c * s.in_channels + o) * kh + ky) * kw + kx
-                    };
-                    taps::pack(isa, &t, w, index, u);
-                    taps::conv(isa, &t, dy, u, dx, none);
-                },
-            );
+            // Here the outputs are the layer's inputs, and the taps run backwards.
+            let last = |r: &Residue| r.kernel + s.stride * r.taps.saturating_sub(1);
+            let places = Places {
+                first: last(&y) * kw + last(&x),
+                output: (kh * kw) as isize,
+                input: (s.in_channels * kh * kw) as isize,
+                tap: [-((s.stride * kw) as isize), -(s.stride as isize)],
+            };
+            if method == Method::Tiles && tiles::supports(&t) {
+                workspace::with(Slot::Weights, tiles::packed_len(&t), |u| {
+                    tiles::pack(&t, w, &places, u);
+                    tiles::conv(&t, dy, u, dx, none);
+                });
+                continue;
+            }
+            let len = taps::packed_len(isa, t.terms(), t.outputs);
+            workspace::with(Slot::Weights, len, |u| {
+                taps::pack(isa, &t, w, &places, u);
+                taps::conv(isa, &t, dy, u, dx, none);
+            });
         }
     }
 }
@@ -151,7 +159,13 @@ thread_local! {
 ///
 /// # Panics
 /// If a slice's length does not fit the shape.
-pub fn conv2d_weight_grad(s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
+pub fn conv2d_weight_grad(
+    s: &Conv2dShape,
+    x: &[f32],
+    dy: &[f32],
+    precision: Precision,
+    dw: &mut [f32],
+) {
     assert_eq!(
         x.len(),
         s.input_len(),
@@ -168,7 +182,16 @@ pub fn conv2d_weight_grad(s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]
         "the result's length does not fit {s:?}"
     );
     let isa = Isa::current();
-    if let Method::Winograd(p) = Method::of(s, s.in_channels, Precision::Fast) {
+    // The sums of the other precisions are the same here.
+    let precision = match precision {
+        Precision::Bf16 => Precision::Bf16,
+        _ => Precision::Fast,
+    };
+    let method = Method::of(s, s.in_channels, precision);
+    if method == Method::Tiles {
+        return tiles::weight_grad(s, x, dy, dw);
+    }
+    if let Method::Winograd(p) = method {
         let g = Geometry {
             batch: s.batch,
             inputs: s.in_channels,

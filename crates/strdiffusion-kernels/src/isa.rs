@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// An instruction set that the kernels are built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
+    /// AVX-512 as below, with AMX tiles for convolutions in bf16.
+    Amx,
     /// AVX-512F, 16 lanes.
     Avx512,
     /// AVX2 with FMA, 8 lanes.
@@ -25,6 +27,9 @@ impl Isa {
             let mut found = Vec::new();
             #[cfg(target_arch = "x86_64")]
             {
+                if crate::tiles::available() {
+                    found.push(Isa::Amx);
+                }
                 if is_x86_feature_detected!("avx512f") {
                     found.push(Isa::Avx512);
                 }
@@ -48,6 +53,7 @@ impl Isa {
             2 => Isa::Avx2,
             3 => Isa::Neon,
             4 => Isa::Portable,
+            5 => Isa::Amx,
             _ => Isa::available()[0],
         }
     }
@@ -66,6 +72,7 @@ pub fn force_isa(isa: Option<Isa>) -> bool {
         Some(Isa::Avx2) => 2,
         Some(Isa::Neon) => 3,
         Some(Isa::Portable) => 4,
+        Some(Isa::Amx) => 5,
     };
     FORCED.store(code, Ordering::Relaxed);
     true
@@ -228,7 +235,7 @@ kernels!(portable, crate::simd::portable::Portable);
 pub(crate) fn kernels_of(isa: Isa) -> &'static Kernels {
     match isa {
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => &avx512::TABLE,
+        Isa::Amx | Isa::Avx512 => &avx512::TABLE,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => &avx2::TABLE,
         #[cfg(target_arch = "aarch64")]

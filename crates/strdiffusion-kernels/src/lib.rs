@@ -1,4 +1,5 @@
-//! CPU kernels for convolutional networks: f32, NCHW, forward and backward.
+//! CPU kernels for convolutional networks: f32, NCHW, forward and backward; convolutions also in
+//! bf16, where the CPU has AMX tiles ([`Precision::Bf16`]).
 //!
 //! - [`conv2d`], [`PackedConv`]: 2-D convolution. 3×3 with stride 1 goes through Winograd's minimal
 //!   filtering, everything else through an implicit matrix product; an [`Epilogue`] (bias, scale
@@ -34,6 +35,11 @@ mod recycler;
 mod shape;
 mod simd;
 mod taps;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+#[cfg(not(target_arch = "x86_64"))]
+#[path = "no_tiles.rs"]
+mod tiles;
 mod winograd;
 mod workspace;
 

@@ -95,7 +95,7 @@ impl Conv2dShape {
     }
 }
 
-/// How a 3×3 convolution is computed.
+/// How a convolution is computed; where bf16 is not meant, how a 3×3 one is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Precision {
     /// Winograd F(4, 3): 4 times fewer multiplications, errors about 1e-6 of the largest value;
@@ -108,6 +108,10 @@ pub enum Precision {
     /// No transform: errors about 3e-7 of the largest value; weights take no more room than they
     /// do anyway.
     Direct,
+    /// Operands rounded to bf16, sums in f32: errors about 3e-3 of the largest value. For kernels of
+    /// every size with stride 1 or 2, on a CPU with [`Isa::Amx`](crate::Isa); anything else is
+    /// computed as [`Precision::Fast`].
+    Bf16,
 }
 
 impl Precision {

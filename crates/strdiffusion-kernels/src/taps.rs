@@ -110,21 +110,35 @@ impl Taps {
     }
 }
 
+/// Where the weight of (output, input, row tap, column tap) lies: at `first`, and so many floats
+/// further for each.
+#[derive(Clone, Copy)]
+pub(crate) struct Places {
+    pub first: usize,
+    pub output: isize,
+    pub input: isize,
+    pub tap: [isize; 2],
+}
+
+impl Places {
+    /// The place of one weight.
+    pub(crate) fn of(&self, output: usize, input: usize, [y, x]: [usize; 2]) -> usize {
+        let steps = output as isize * self.output
+            + input as isize * self.input
+            + y as isize * self.tap[0]
+            + x as isize * self.tap[1];
+        self.first.wrapping_add_signed(steps)
+    }
+}
+
 /// Floats that the packed weights take.
 pub(crate) fn packed_len(isa: Isa, terms: usize, outputs: usize) -> usize {
     let mr = kernels_of(isa).mr;
     outputs.div_ceil(mr) * mr * terms
 }
 
-/// Packs the weights `[outputs / MR][term][MR]`; `index` gives the place in `w` of the weight of
-/// (output, input, row tap, column tap).
-pub(crate) fn pack(
-    isa: Isa,
-    t: &Taps,
-    w: &[f32],
-    index: impl Fn(usize, usize, usize, usize) -> usize + Sync,
-    u: &mut [f32],
-) {
+/// Packs the weights `[outputs / MR][term][MR]`.
+pub(crate) fn pack(isa: Isa, t: &Taps, w: &[f32], places: &Places, u: &mut [f32]) {
     let mr = kernels_of(isa).mr;
     let terms = t.terms();
     assert_eq!(u.len(), packed_len(isa, terms, t.outputs));
@@ -142,7 +156,7 @@ pub(crate) fn pack(
             for (i, v) in lane.iter_mut().enumerate() {
                 let o = b * mr + i;
                 *v = if o < t.outputs {
-                    w[index(o, c, y, x)]
+                    w[places.of(o, c, [y, x])]
                 } else {
                     0.0
                 };

@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 
 /// One cache line.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Line([f32; 16]);
 
 /// A buffer of f32, aligned to 64 bytes, that starts as zeros.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Buffer(Vec<Line>);
 
 impl Buffer {
@@ -24,6 +24,13 @@ impl Buffer {
         // SAFETY: Line is repr(C) and made of 16 f32 without padding (64 bytes, align 64), so
         // the vector's memory is `16 * lines` initialised f32, at least `len`.
         unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) }
+    }
+
+    /// The first `len` floats of a buffer that was grown to hold them.
+    pub(crate) fn filled(&self, len: usize) -> &[f32] {
+        assert!(len <= 16 * self.0.len());
+        // SAFETY: as in `get`.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) }
     }
 }
 

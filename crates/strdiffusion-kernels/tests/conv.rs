@@ -114,7 +114,7 @@ fn check(c: &Case, isa: Isa, precision: Precision) {
         error(&dx, &c.dx)
     );
     let mut dw = vec![nan; c.dw.len()];
-    conv2d_weight_grad(s, &c.x, &c.dy, &mut dw);
+    conv2d_weight_grad(s, &c.x, &c.dy, precision, &mut dw);
     assert!(
         error(&dw, &c.dw) < BOUND,
         "weight gradient {what}: {:e}",
@@ -261,7 +261,7 @@ fn results_do_not_depend_on_threads_or_callers() {
                 &mut y,
             );
             conv2d_input_grad(&c.s, &c.dy, &c.w, Precision::Fast, &mut dx);
-            conv2d_weight_grad(&c.s, &c.x, &c.dy, &mut dw);
+            conv2d_weight_grad(&c.s, &c.x, &c.dy, Precision::Fast, &mut dw);
             (y, dx, dw)
         };
         set_num_threads(1);
@@ -327,7 +327,7 @@ fn weight_gradients_stay_exact_over_many_positions() {
     let c = case(Conv2dShape::new([2, 16, 96, 96], 8, 3, 1, 1), &mut rng);
     each_isa(|isa| {
         let mut dw = vec![f32::NAN; c.dw.len()];
-        conv2d_weight_grad(&c.s, &c.x, &c.dy, &mut dw);
+        conv2d_weight_grad(&c.s, &c.x, &c.dy, Precision::Fast, &mut dw);
         // 18432 positions: random signs, so the sum is small against its terms.
         assert!(error(&dw, &c.dw) < 5e-6, "{isa:?}: {:e}", error(&dw, &c.dw));
     });
@@ -349,7 +349,7 @@ fn nothing_in_nothing_out() {
         conv2d(&s, &x, &w, &Epilogue::default(), Precision::Fast, &mut y);
         assert!(y.iter().all(|v| *v == 0.0), "{s:?}");
         conv2d_input_grad(&s, &y, &w, Precision::Fast, &mut dx);
-        conv2d_weight_grad(&s, &x, &y, &mut dw);
+        conv2d_weight_grad(&s, &x, &y, Precision::Fast, &mut dw);
         assert!(dx.iter().chain(&dw).all(|v| *v == 0.0), "{s:?}");
     }
 }

@@ -11,7 +11,7 @@ mod unet;
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use embedding::sinusoidal;
 pub use guide::{GuideAlignment, GuideBlock, Spade};
-pub use precision::Precision;
+pub use precision::{Network, Precision};
 pub use unet::{
     ConditionalUNet, ConditionalUNetConfig, DownLevel, LinearAttention, ResBlock, TimeEmbedding,
     UpLevel,

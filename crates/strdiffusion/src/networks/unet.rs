@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::embedding::sinusoidal;
 use super::guide::{GuideAlignment, GuideBlock};
 use super::layers::{ChannelNorm, Conv2d, Conv2dConfig, Init, InitRng, Linear};
+use super::precision::Network;
 use crate::error::{Error, Result};
 use crate::ops;
 
@@ -178,6 +179,7 @@ impl ConditionalUNetConfig {
                 .init(rng, device),
             patch: self.patch,
             guide_input: self.guide_input,
+            bf16_convolutions: false,
         })
     }
 
@@ -382,6 +384,13 @@ pub struct ConditionalUNet {
     pub final_conv: Conv2d,
     patch: usize,
     guide_input: bool,
+    bf16_convolutions: bool,
+}
+
+impl Network for ConditionalUNet {
+    fn set_bf16_convolutions(&mut self, on: bool) {
+        self.bf16_convolutions = on;
+    }
 }
 
 impl ConditionalUNet {
@@ -424,6 +433,7 @@ impl ConditionalUNet {
         alignment: GuideAlignment,
         watch: &mut dyn FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
+        let _arithmetic = ops::bf16_convolutions(self.bf16_convolutions);
         let [batch, _, height, width] = state.dims();
         let (outside, inside) = (state.dtype(), self.init_conv.weight.val().dtype());
         let multiple = self.patch << self.downs.len();

@@ -11,7 +11,10 @@ mod profile;
 use burn::tensor::{DType, Tensor};
 
 pub use burn_ops::{nearest_resize, pixel_shuffle, pixel_unshuffle, reflect_pad_to_multiple};
-pub use cpu::{set_precise, set_weight_cache_bytes, weight_cache_bytes};
+pub use cpu::{
+    Bf16Convolutions, bf16_convolutions, has_bf16, is_cpu, set_precise, set_weight_cache_bytes,
+    weight_cache_bytes,
+};
 pub use profile::{start_profile, stop_profile};
 
 /// Whether our own kernels handle this tensor.

@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{DType, Device, Tensor};
 
@@ -10,7 +9,7 @@ use super::data::Sample;
 use super::loader::DeviceBatch;
 use super::optimizer;
 use crate::error::{Error, Result};
-use crate::networks::Precision;
+use crate::networks::{Network, Precision};
 use crate::weights::host_values;
 
 /// How gradients are taken.
@@ -35,7 +34,7 @@ impl Backward {
     ///
     /// # Errors
     /// If a device fails, for example for want of memory.
-    pub fn run<M: Module + Sync>(
+    pub fn run<M: Network + Sync>(
         &self,
         network: &M,
         samples: &[Sample],
@@ -86,7 +85,7 @@ impl Backward {
     }
 
     /// Loss and gradient of one part, both times its share of the pictures.
-    fn part<M: Module>(
+    fn part<M: Network>(
         &self,
         network: &M,
         samples: &[Sample],
@@ -103,7 +102,7 @@ impl Backward {
             };
             let value = match self.precision {
                 Precision::F32 => loss(network, &batch),
-                half => loss(&half.of(network), &batch.cast(half.dtype())),
+                half => loss(&half.of(network), &batch.cast(half.dtype(device))),
             };
             let value = value.cast(DType::F32) * share;
             let gradients = optimizer::gradients(network, &(value.clone() * scale));

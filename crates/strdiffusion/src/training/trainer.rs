@@ -344,7 +344,7 @@ impl Trainer {
         }
     }
 
-    fn stage<M: Module + Sync, T: Task<M>>(
+    fn stage<M: Network + Sync, T: Task<M>>(
         &self,
         stage: Stage,
         fresh: M,
@@ -523,7 +523,7 @@ trait Task<M>: Sync {
     ) -> Result<(Scores, Option<Photo>)>;
 }
 
-use crate::networks::{ConditionalUNet, Discriminator};
+use crate::networks::{Network, ConditionalUNet, Discriminator};
 
 struct StructureTask;
 

@@ -138,7 +138,7 @@ impl Bench {
             export::write(folder, model, cases)?;
         }
         if self.only.contains(&Part::Training) {
-            let step = training::Step::prepare(&config.texture, [self.batch, self.size], &device)?;
+            let step = training::Step::prepare(&config.texture, [self.batch, self.size], precision, &device)?;
             let seconds = median(self.repeat, step);
             results.insert("training".into(), json!({"step_ms": seconds * 1e3}));
         }

@@ -1,8 +1,8 @@
 //! One training step: what `strdiffusion train` repeats, without its data.
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
-use strdiffusion::networks::{ConditionalUNet, ConditionalUNetConfig, GuideAlignment};
+use burn::tensor::{DType, Tensor};
+use strdiffusion::networks::{ConditionalUNet, ConditionalUNetConfig, GuideAlignment, Precision};
 use strdiffusion::training::optimizer::{Adam, gradients};
 use strdiffusion::weights::host_values;
 use strdiffusion::{Device, Result};
@@ -16,6 +16,7 @@ pub struct Step {
     state: Tensor<4>,
     guide: Tensor<4>,
     times: Vec<f32>,
+    precision: Precision,
 }
 
 impl Step {
@@ -23,6 +24,7 @@ impl Step {
     pub fn prepare(
         config: &ConditionalUNetConfig,
         [batch, size]: [usize; 2],
+        precision: Precision,
         device: &Device,
     ) -> Result<impl FnMut()> {
         let device = device.clone().autodiff();
@@ -36,6 +38,7 @@ impl Step {
             state,
             guide,
             times: vec![TIME; batch],
+            precision,
         };
         Ok(move || step.run())
     }
@@ -44,15 +47,16 @@ impl Step {
     fn run(&mut self) {
         let mut network = self.network.take().expect("put back by the last step");
         network.iterate_power();
-        let output = network.forward(
-            self.state.clone(),
-            self.state.clone(),
+        let dtype = self.precision.dtype(&self.state.device());
+        let output = self.precision.of(&network).forward(
+            self.state.clone().cast(dtype),
+            self.state.clone().cast(dtype),
             None,
             &self.times,
-            Some(self.guide.clone()),
+            Some(self.guide.clone().cast(dtype)),
             GuideAlignment::Padded,
         );
-        let loss = (output - self.state.clone()).abs().mean();
+        let loss = (output.cast(DType::F32) - self.state.clone()).abs().mean();
         let gradients: GradientsParams = gradients(&network, &loss);
         host_values(loss);
         self.network = Some(self.optimizer.step(1e-4, network, gradients));

@@ -11,7 +11,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-use super::{CpuGradients, CpuOps};
+use super::{CpuGradients, CpuOps, Window};
 
 /// Runs a forward pass; where a gradient is wanted, keeps the listed inputs (and `extra`) for it.
 macro_rules! record {
@@ -60,19 +60,19 @@ fn hand_out<B: Backend, const N: usize>(
 struct ConvBackward;
 
 impl<B: CpuGradients> Backward<B, 2> for ConvBackward {
-    type State = ([NodeId; 2], [usize; 2]);
+    type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let (nodes, [stride, padding]) = ops.state;
+        let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
         let [to_x, to_w] = ops.parents;
         if let Some(parent) = to_x {
-            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), stride, padding);
+            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), window);
             grads.register::<B>(parent.id, dx);
         }
         if let Some(parent) = to_w {
-            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy, stride, padding));
+            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy, window));
         }
     }
 }
@@ -81,19 +81,19 @@ impl<B: CpuGradients> Backward<B, 2> for ConvBackward {
 struct ConvBiasBackward;
 
 impl<B: CpuGradients> Backward<B, 3> for ConvBiasBackward {
-    type State = ([NodeId; 2], [usize; 2]);
+    type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let dy = grads.consume::<B>(&ops.node);
-        let (nodes, [stride, padding]) = ops.state;
+        let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
         let [to_x, to_w, to_b] = ops.parents;
         if let Some(parent) = to_x {
-            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), stride, padding);
+            let dx = B::conv2d_dx(x.clone(), w.clone(), dy.clone(), window);
             grads.register::<B>(parent.id, dx);
         }
         if let Some(parent) = to_w {
-            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy.clone(), stride, padding));
+            grads.register::<B>(parent.id, B::conv2d_dw(x, w, dy.clone(), window));
         }
         if let Some(parent) = to_b {
             grads.register::<B>(parent.id, B::conv2d_db(dy));
@@ -212,7 +212,7 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
             ConvBackward,
             C,
             [x, weight],
-            [stride, padding],
+            Window::now(stride, padding),
             <B as CpuOps>::conv2d(x, weight, stride, padding, keep)
         )
     }
@@ -234,7 +234,7 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
                 let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
                 let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
                 let y = B::conv2d_bias(x, weight, bias, stride, padding, keep);
-                prep.finish((nodes, [stride, padding]), y)
+                prep.finish((nodes, Window::now(stride, padding)), y)
             }
             OpsKind::UnTracked(prep) => {
                 let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());

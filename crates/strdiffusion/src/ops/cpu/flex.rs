@@ -9,7 +9,7 @@ use strdiffusion_kernels::{
 };
 
 use super::packed;
-use super::{CpuGradients, CpuOps, NORM_EPS, SLOPE};
+use super::{CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
 
 /// A tensor whose values stand in order; copies only if they do not.
 fn in_order(x: FlexTensor) -> FlexTensor {
@@ -247,19 +247,13 @@ impl CpuGradients for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         dy: FlexTensor,
-        stride: usize,
-        padding: usize,
+        window: Window,
     ) -> FlexTensor {
         let (weight, dy) = (in_order(weight), in_order(dy));
-        let shape = conv_shape(&x, &weight, stride, padding);
+        let shape = conv_shape(&x, &weight, window.stride, window.padding);
         like(&x, |dx| {
-            kernels::conv2d_input_grad(
-                &shape,
-                values(&dy),
-                values(&weight),
-                packed::precision(),
-                dx,
-            );
+            let (dy, weight) = (values(&dy), values(&weight));
+            kernels::conv2d_input_grad(&shape, dy, weight, window.precision, dx);
         })
     }
 
@@ -267,13 +261,12 @@ impl CpuGradients for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         dy: FlexTensor,
-        stride: usize,
-        padding: usize,
+        window: Window,
     ) -> FlexTensor {
         let (x, dy) = (in_order(x), in_order(dy));
-        let shape = conv_shape(&x, &weight, stride, padding);
+        let shape = conv_shape(&x, &weight, window.stride, window.padding);
         like(&weight, |dw| {
-            kernels::conv2d_weight_grad(&shape, values(&x), values(&dy), dw)
+            kernels::conv2d_weight_grad(&shape, values(&x), values(&dy), window.precision, dw)
         })
     }
 

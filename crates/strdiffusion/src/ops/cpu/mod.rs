@@ -12,10 +12,11 @@ mod packed;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Tensor};
+use strdiffusion_kernels::Precision;
 
 use super::profile::timed;
 
-pub use packed::{set_precise, set_weight_cache_bytes, weight_cache_bytes};
+pub use packed::{Bf16Convolutions, bf16_convolutions, has_bf16, set_precise, set_weight_cache_bytes, weight_cache_bytes};
 
 /// ε of every norm.
 const NORM_EPS: f32 = 1e-5;
@@ -87,21 +88,38 @@ trait CpuOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
+/// How a convolution's kernel moved, and with what numbers.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    stride: usize,
+    padding: usize,
+    precision: Precision,
+}
+
+impl Window {
+    /// Of a convolution that starts now.
+    fn now(stride: usize, padding: usize) -> Self {
+        Self {
+            stride,
+            padding,
+            precision: packed::precision(),
+        }
+    }
+}
+
 /// Gradients of [`CpuOps`], taken on the backend under the autodiff one.
 trait CpuGradients: Backend {
     fn conv2d_dx(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        window: Window,
     ) -> FloatTensor<Self>;
     fn conv2d_dw(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        window: Window,
     ) -> FloatTensor<Self>;
     fn conv2d_db(dy: FloatTensor<Self>) -> FloatTensor<Self>;
     /// With respect to x, scale and shift.
@@ -137,7 +155,7 @@ trait CpuGradients: Backend {
 }
 
 /// Whether a device is the CPU, with or without autodiff.
-pub(super) fn is_cpu(device: &Device) -> bool {
+pub fn is_cpu(device: &Device) -> bool {
     match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(inner) => matches!(**inner, DispatchDevice::Flex(_)),

@@ -5,11 +5,12 @@
 //! to them, so that the place cannot be reused, nor the weights be changed in place, while the
 //! entry lives.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
-use strdiffusion_kernels::{Conv2dShape, PackedConv, Precision, prefers_plain_weights};
+use strdiffusion_kernels::{Conv2dShape, Isa, PackedConv, Precision, prefers_plain_weights};
 
 /// 4 GB: room for both full-size networks of width 32, or one of width 64.
 const DEFAULT_BUDGET: usize = 4 << 30;
@@ -26,9 +27,41 @@ pub fn set_precise(precise: bool) {
     PRECISE.store(precise, Ordering::Relaxed);
 }
 
-/// The choice that [`set_precise`] made.
+thread_local! {
+    static BF16: Cell<bool> = const { Cell::new(false) };
+}
+
+/// As long as it lives, this thread's convolutions are computed as [`bf16_convolutions`] was told.
+#[must_use]
+pub struct Bf16Convolutions {
+    before: bool,
+}
+
+/// From now until the result is dropped, convolutions that this thread starts on the CPU take bf16
+/// operands, or do not. Their gradients follow them, whenever they are taken. Where the CPU has no
+/// tiles (see [`has_bf16`]) they stay f32.
+pub fn bf16_convolutions(on: bool) -> Bf16Convolutions {
+    Bf16Convolutions {
+        before: BF16.replace(on),
+    }
+}
+
+impl Drop for Bf16Convolutions {
+    fn drop(&mut self) {
+        BF16.set(self.before);
+    }
+}
+
+/// Whether this CPU has tiles for bf16: with them convolutions in bf16 are faster than in f32.
+pub fn has_bf16() -> bool {
+    Isa::available().contains(&Isa::Amx)
+}
+
+/// How a convolution that starts now is computed.
 pub(super) fn precision() -> Precision {
-    if PRECISE.load(Ordering::Relaxed) {
+    if BF16.get() {
+        Precision::Bf16
+    } else if PRECISE.load(Ordering::Relaxed) {
         Precision::Precise
     } else {
         Precision::Fast

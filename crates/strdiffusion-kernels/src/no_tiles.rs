@@ -1,0 +1,27 @@
+//! In place of `tiles`, for architectures that have none: nothing is supported.
+
+use crate::kernels::rows::RawEpilogue;
+use crate::shape::Conv2dShape;
+use crate::taps::{Places, Taps};
+
+const NONE: &str = "no tiles here: `supports` says so";
+
+pub(crate) fn supports(_: &Taps) -> bool {
+    false
+}
+
+pub(crate) fn packed_len(_: &Taps) -> usize {
+    unreachable!("{NONE}")
+}
+
+pub(crate) fn pack(_: &Taps, _: &[f32], _: &Places, _: &mut [f32]) {
+    unreachable!("{NONE}")
+}
+
+pub(crate) fn conv(_: &Taps, _: &[f32], _: &[f32], _: &mut [f32], _: RawEpilogue) {
+    unreachable!("{NONE}")
+}
+
+pub(crate) fn weight_grad(_: &Conv2dShape, _: &[f32], _: &[f32], _: &mut [f32]) {
+    unreachable!("{NONE}")
+}

@@ -1,0 +1,267 @@
+//! The tile registers: whether they may be used, and the products of panels.
+//!
+//! A panel is a run of tiles in memory, one for each 32 terms of a sum, each 1 KiB and aligned to
+//! 64 bytes: rows that straddle cache lines take six times as long. Every product is one `asm!`
+//! block that leaves nothing in the registers, because the compiler does not know tiles and may
+//! not keep them from block to block.
+
+use std::arch::asm;
+use std::arch::x86_64::{__cpuid_count, _xgetbv};
+use std::sync::OnceLock;
+
+/// Whether this process may use bf16 tiles, and this CPU has what stands around them here. The
+/// first call asks the system for permission, which then holds for every thread; a refusal stands.
+pub(crate) fn available() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        let vectors = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bf16")
+            && is_x86_feature_detected!("xsave");
+        let features = __cpuid_count(7, 0).edx;
+        let (tiles, bf16) = (features >> 24 & 1 == 1, features >> 22 & 1 == 1);
+        vectors && tiles && bf16 && system_saves_tiles() && request_permission()
+    })
+}
+
+/// Whether the system saves tile configuration and data (XCR0 bits 17 and 18) on a task switch.
+fn system_saves_tiles() -> bool {
+    #[target_feature(enable = "xsave")]
+    fn saved() -> u64 {
+        // SAFETY: OSXSAVE is set wherever AVX-512 was detected.
+        unsafe { _xgetbv(0) }
+    }
+    // SAFETY: XSAVE was detected.
+    unsafe { saved() >> 17 & 3 == 3 }
+}
+
+/// Linux gives tiles to programs that ask: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA). It
+/// refuses before version 5.16, and where a thread's alternate signal stack is too small for them.
+#[cfg(target_os = "linux")]
+fn request_permission() -> bool {
+    let result: i64;
+    // SAFETY: a system call that touches no memory of the program.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") 158i64 => result,
+            in("rdi") 0x1023u64,
+            in("rsi") 18u64,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
+}
+
+/// Elsewhere nobody has tried.
+#[cfg(not(target_os = "linux"))]
+fn request_permission() -> bool {
+    false
+}
+
+/// All eight tiles of this thread, 16 rows of 64 bytes each, until it is dropped.
+pub(super) struct Tiles(());
+
+impl Tiles {
+    pub(super) fn new() -> Self {
+        #[repr(C, align(64))]
+        struct Configuration {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            row_bytes: [u16; 16],
+            rows: [u8; 16],
+        }
+        let (mut row_bytes, mut rows) = ([0; 16], [0; 16]);
+        row_bytes[..8].fill(64);
+        rows[..8].fill(16);
+        let configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            row_bytes,
+            rows,
+        };
+        assert!(available());
+        // SAFETY: there are tiles, and palette 1 exists wherever there are.
+        unsafe {
+            asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack, readonly));
+        }
+        Tiles(())
+    }
+}
+
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: back to the initial state, in which task switches save no tiles.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// Where a product's four tiles of sums lie, one after the other, and whether what is there counts.
+#[derive(Clone, Copy)]
+pub(super) struct Sums {
+    pub at: *mut f32,
+    pub add: bool,
+}
+
+/// A product of panels: sums to tmm0 … tmm3, with the loads and multiplications of one step.
+macro_rules! product {
+    ($sums:ident, $steps:ident, [$($step:literal),+ $(,)?], $($panel:tt)+) => {
+        asm!(
+            "test {add:e}, {add:e}",
+            "jz 2f",
+            "tileloadd tmm0, [{sums}+{row}*1]",
+            "tileloadd tmm1, [{sums}+{row}*1+1024]",
+            "tileloadd tmm2, [{sums}+{row}*1+2048]",
+            "tileloadd tmm3, [{sums}+{row}*1+3072]",
+            "jmp 3f",
+            "2:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            ".p2align 5",
+            "3:",
+            $($step,)+
+            "dec {steps}",
+            "jnz 3b",
+            "tilestored [{sums}+{row}*1], tmm0",
+            "tilestored [{sums}+{row}*1+1024], tmm1",
+            "tilestored [{sums}+{row}*1+2048], tmm2",
+            "tilestored [{sums}+{row}*1+3072], tmm3",
+            $($panel)+,
+            steps = inout(reg) $steps => _,
+            sums = in(reg) $sums.at,
+            add = in(reg) u32::from($sums.add),
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        )
+    };
+}
+
+/// Two panels times two: the sums of (0, 0), (0, 1), (1, 0), (1, 1).
+///
+/// # Safety
+/// Each panel has `steps` > 0 tiles, `sums` room for four, all aligned to 64 bytes.
+pub(super) unsafe fn two_by_two(
+    _: &Tiles,
+    a: [*const u8; 2],
+    b: [*const u8; 2],
+    steps: usize,
+    sums: Sums,
+) {
+    // SAFETY: the caller's contract; the tiles are configured as long as `Tiles` lives.
+    unsafe {
+        product!(
+            sums,
+            steps,
+            [
+                // What is read once need not stay in the first-level cache.
+                "tileloaddt1 tmm4, [{a0}+{row}*1]",
+                "tileloadd tmm6, [{b0}+{row}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b1}+{row}*1]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloaddt1 tmm5, [{a1}+{row}*1]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {a0}, 1024",
+                "add {a1}, 1024",
+                "add {b0}, 1024",
+                "add {b1}, 1024",
+            ],
+            a0 = inout(reg) a[0] => _,
+            a1 = inout(reg) a[1] => _,
+            b0 = inout(reg) b[0] => _,
+            b1 = inout(reg) b[1] => _
+        );
+    }
+}
+
+/// One panel times four: the sums of each of the four.
+///
+/// # Safety
+/// As [`two_by_two`].
+pub(super) unsafe fn one_by_four(
+    _: &Tiles,
+    a: *const u8,
+    b: [*const u8; 4],
+    steps: usize,
+    sums: Sums,
+) {
+    // SAFETY: as in `two_by_two`.
+    unsafe {
+        product!(
+            sums,
+            steps,
+            [
+                "tileloadd tmm4, [{a}+{row}*1]",
+                "tileloadd tmm5, [{b0}+{row}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm5",
+                "tileloadd tmm6, [{b1}+{row}*1]",
+                "tdpbf16ps tmm1, tmm4, tmm6",
+                "tileloadd tmm7, [{b2}+{row}*1]",
+                "tdpbf16ps tmm2, tmm4, tmm7",
+                "tileloadd tmm5, [{b3}+{row}*1]",
+                "tdpbf16ps tmm3, tmm4, tmm5",
+                "add {a}, 1024",
+                "add {b0}, 1024",
+                "add {b1}, 1024",
+                "add {b2}, 1024",
+                "add {b3}, 1024",
+            ],
+            a = inout(reg) a => _,
+            b0 = inout(reg) b[0] => _,
+            b1 = inout(reg) b[1] => _,
+            b2 = inout(reg) b[2] => _,
+            b3 = inout(reg) b[3] => _
+        );
+    }
+}
+
+/// Four panels times one: the sums of each of the four.
+///
+/// # Safety
+/// As [`two_by_two`].
+pub(super) unsafe fn four_by_one(
+    _: &Tiles,
+    a: [*const u8; 4],
+    b: *const u8,
+    steps: usize,
+    sums: Sums,
+) {
+    // SAFETY: as in `two_by_two`.
+    unsafe {
+        product!(
+            sums,
+            steps,
+            [
+                "tileloadd tmm4, [{b}+{row}*1]",
+                "tileloadd tmm5, [{a0}+{row}*1]",
+                "tdpbf16ps tmm0, tmm5, tmm4",
+                "tileloadd tmm6, [{a1}+{row}*1]",
+                "tdpbf16ps tmm1, tmm6, tmm4",
+                "tileloadd tmm7, [{a2}+{row}*1]",
+                "tdpbf16ps tmm2, tmm7, tmm4",
+                "tileloadd tmm5, [{a3}+{row}*1]",
+                "tdpbf16ps tmm3, tmm5, tmm4",
+                "add {b}, 1024",
+                "add {a0}, 1024",
+                "add {a1}, 1024",
+                "add {a2}, 1024",
+                "add {a3}, 1024",
+            ],
+            b = inout(reg) b => _,
+            a0 = inout(reg) a[0] => _,
+            a1 = inout(reg) a[1] => _,
+            a2 = inout(reg) a[2] => _,
+            a3 = inout(reg) a[3] => _
+        );
+    }
+}

@@ -1,0 +1,256 @@
+//! Convolutions in bf16. Where the CPU has tiles, the operands here are bf16 numbers already, so
+//! that results must match the definition as closely as in f32.
+
+mod common;
+use common::{Rng, each_isa, error, isa_lock, products};
+use strdiffusion_kernels::*;
+
+/// As in f32: sums are f32.
+const BOUND: f64 = 2e-5;
+
+/// (batch, in, h, w, out, kernel, stride, padding)
+type Row = (usize, usize, usize, usize, usize, usize, usize, usize);
+
+const SHAPES: &[Row] = &[
+    // every kernel of the networks, with long and short rows, one and several panels of channels
+    (1, 8, 32, 32, 8, 3, 1, 1),
+    (2, 16, 16, 64, 48, 3, 1, 1),
+    (2, 33, 11, 41, 17, 3, 1, 1),
+    (9, 17, 8, 8, 19, 3, 1, 1),
+    (3, 64, 2, 2, 40, 3, 1, 1),
+    (2, 70, 7, 13, 33, 3, 1, 1),
+    (1, 6, 5, 131, 1, 3, 1, 1),
+    (1, 12, 1, 40, 7, 3, 1, 1),
+    (1, 12, 40, 1, 7, 3, 1, 1),
+    (2, 1, 16, 20, 16, 3, 1, 1),
+    (1, 130, 12, 20, 24, 3, 1, 1),
+    (1, 6, 40, 36, 16, 7, 1, 3),
+    (2, 3, 37, 71, 70, 7, 1, 3),
+    (2, 2, 19, 7, 9, 7, 1, 3),
+    (2, 16, 32, 64, 24, 4, 2, 1),
+    (1, 5, 10, 14, 3, 4, 2, 1),
+    (3, 9, 2, 2, 4, 4, 2, 1),
+    (2, 40, 34, 66, 36, 4, 2, 1),
+    (2, 24, 9, 11, 17, 1, 1, 0),
+    (1, 300, 6, 6, 8, 1, 1, 0),
+    (1, 20, 40, 52, 70, 1, 1, 0),
+    // anything else
+    (1, 2, 33, 40, 5, 5, 1, 4),
+    (2, 3, 15, 17, 4, 5, 3, 2),
+    (1, 2, 12, 13, 3, 3, 2, 1),
+    (1, 2, 8, 9, 3, 1, 2, 0),
+    (1, 4, 6, 6, 5, 3, 1, 0),
+    (1, 2, 6, 5, 3, 2, 1, 1),
+];
+
+fn shape(t: Row) -> Conv2dShape {
+    let (n, c, h, w, o, k, s, p) = t;
+    Conv2dShape::new([n, c, h, w], o, k, s, p)
+}
+
+/// Random bf16 numbers: the upper halves of f32.
+fn numbers(rng: &mut Rng, n: usize) -> Vec<f32> {
+    let cut = |v: &f32| f32::from_bits(v.to_bits() & 0xffff_0000);
+    rng.vec(n).iter().map(cut).collect()
+}
+
+struct Case {
+    s: Conv2dShape,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl Case {
+    fn new(t: Row, rng: &mut Rng) -> Self {
+        let s = shape(t);
+        Self {
+            x: numbers(rng, s.input_len()),
+            w: numbers(rng, s.weight_len()),
+            dy: numbers(rng, s.output_len()),
+            s,
+        }
+    }
+
+    /// y, dx and dw.
+    fn computed(&self) -> [Vec<f32>; 3] {
+        let (s, nan) = (&self.s, f32::NAN);
+        let mut y = vec![nan; self.dy.len()];
+        let none = Epilogue::default();
+        conv2d(s, &self.x, &self.w, &none, Precision::Bf16, &mut y);
+        let mut dx = vec![nan; self.x.len()];
+        conv2d_input_grad(s, &self.dy, &self.w, Precision::Bf16, &mut dx);
+        let mut dw = vec![nan; self.w.len()];
+        conv2d_weight_grad(s, &self.x, &self.dy, Precision::Bf16, &mut dw);
+        [y, dx, dw]
+    }
+
+    /// The same by their definition.
+    fn defined(&self) -> [Vec<f64>; 3] {
+        let mut y = vec![0.0; self.dy.len()];
+        let mut dx = vec![0.0; self.x.len()];
+        let mut dw = vec![0.0; self.w.len()];
+        products(&self.s, |o, i, k| {
+            let [x, w, dy] = [self.x[i], self.w[k], self.dy[o]].map(f64::from);
+            y[o] += x * w;
+            dx[i] += dy * w;
+            dw[k] += dy * x;
+        });
+        [y, dx, dw]
+    }
+}
+
+/// Leaves NaN wherever scratch memory is not cleared.
+fn poison() {
+    for t in [(2, 40, 20, 40, 40, 3, 1, 1), (3, 33, 7, 9, 50, 4, 2, 1)] {
+        let s = shape(t);
+        let case = Case {
+            x: vec![f32::NAN; s.input_len()],
+            w: vec![f32::NAN; s.weight_len()],
+            dy: vec![f32::NAN; s.output_len()],
+            s,
+        };
+        case.computed();
+    }
+}
+
+#[test]
+fn products_of_bf16_numbers_are_exact_and_sums_are_f32() {
+    let mut rng = Rng(31);
+    for &t in SHAPES {
+        let case = Case::new(t, &mut rng);
+        let want = case.defined();
+        each_isa(|isa| {
+            poison();
+            for ((got, want), what) in case.computed().iter().zip(&want).zip(["y", "dx", "dw"]) {
+                let error = error(got, want);
+                assert!(error < BOUND, "{what} of {:?}, {isa:?}: {error:e}", case.s);
+            }
+            let mut packed = vec![f32::NAN; case.dy.len()];
+            let conv = PackedConv::new(&case.s, &case.w, Precision::Bf16);
+            let size = [case.s.batch, case.s.height, case.s.width];
+            conv.forward(size, &case.x, &Epilogue::default(), &mut packed);
+            assert_eq!(packed, case.computed()[0], "packed {:?} {isa:?}", case.s);
+        });
+    }
+}
+
+#[test]
+fn random_shapes_match_too() {
+    let mut rng = Rng(32);
+    for _ in 0..60 {
+        let k = 1 + rng.below(7);
+        let (h, w) = (k + rng.below(24), k + rng.below(70));
+        let (inputs, outputs) = (1 + rng.below(50), 1 + rng.below(50));
+        let (stride, padding) = (1 + rng.below(2), rng.below(k));
+        let t = (1 + rng.below(3), inputs, h, w, outputs, k, stride, padding);
+        let case = Case::new(t, &mut rng);
+        let want = case.defined();
+        each_isa(|isa| {
+            for ((got, want), what) in case.computed().iter().zip(&want).zip(["y", "dx", "dw"]) {
+                let error = error(got, want);
+                assert!(error < BOUND, "{what} of {:?}, {isa:?}: {error:e}", case.s);
+            }
+        });
+    }
+}
+
+/// What the documentation of [`Precision::Bf16`] says of operands that are no bf16 numbers.
+#[test]
+fn rounding_operands_costs_a_few_thousandths() {
+    let mut rng = Rng(33);
+    let s = Conv2dShape::new([2, 48, 24, 40], 32, 3, 1, 1);
+    let case = Case {
+        x: rng.vec(s.input_len()),
+        w: rng.vec(s.weight_len()),
+        dy: rng.vec(s.output_len()),
+        s,
+    };
+    let want = case.defined();
+    each_isa(|isa| {
+        for (got, want) in case.computed().iter().zip(&want) {
+            let error = error(got, want);
+            assert!(error < 5e-3, "{isa:?}: {error:e}");
+            assert!(isa != Isa::Amx || error > BOUND, "no tiles at work: {error:e}");
+        }
+    });
+}
+
+#[test]
+fn the_epilogue_applies_to_bf16_sums_too() {
+    let mut rng = Rng(34);
+    for t in [(2, 6, 9, 21, 5, 3, 1, 1), (2, 20, 18, 36, 40, 4, 2, 1)] {
+        let case = Case::new(t, &mut rng);
+        let s = &case.s;
+        let (bias, residual) = (rng.vec(s.out_channels), rng.vec(case.dy.len()));
+        let scale = rng.vec(s.batch * s.out_channels);
+        let shift = rng.vec(s.batch * s.out_channels);
+        let [oh, ow] = s.out_size();
+        let want: Vec<f64> = (case.defined()[0].iter().enumerate())
+            .map(|(i, v)| {
+                let plane = i / (oh * ow);
+                let v = v * 0.375 + f64::from(bias[plane % s.out_channels]);
+                let v = v * (1.0 + f64::from(scale[plane])) + f64::from(shift[plane]);
+                v / (1.0 + (-v).exp()) + f64::from(residual[i])
+            })
+            .collect();
+        let epilogue = Epilogue {
+            gain: Some(0.375),
+            bias: Some(&bias),
+            scale: Some(&scale),
+            shift: Some(&shift),
+            silu: true,
+            residual: Some(&residual),
+        };
+        each_isa(|isa| {
+            let mut y = vec![f32::NAN; case.dy.len()];
+            conv2d(s, &case.x, &case.w, &epilogue, Precision::Bf16, &mut y);
+            // SiLU on the tiles' way out is good to 1e-4.
+            let error = error(&y, &want);
+            assert!(error < 3e-4, "{s:?} {isa:?}: {error:e}");
+        });
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_callers() {
+    let _guard = isa_lock();
+    let mut rng = Rng(35);
+    for t in [
+        (2, 24, 33, 40, 20, 3, 1, 1),
+        (4, 40, 8, 8, 33, 3, 1, 1),
+        (2, 16, 20, 64, 24, 4, 2, 1),
+    ] {
+        let case = Case::new(t, &mut rng);
+        set_num_threads(1);
+        let one = case.computed();
+        for threads in [2, 3, 7] {
+            set_num_threads(threads);
+            assert!(case.computed() == one, "{t:?} with {threads} threads");
+        }
+        std::thread::scope(|scope| {
+            let callers: Vec<_> = (0..4).map(|_| scope.spawn(|| case.computed())).collect();
+            for caller in callers {
+                assert!(caller.join().unwrap() == one, "{t:?} from several callers");
+            }
+        });
+        set_num_threads(0);
+    }
+}
+
+#[test]
+fn nothing_in_nothing_out() {
+    let _guard = isa_lock();
+    for (n, c, o, k) in [(0, 8, 8, 3), (1, 0, 4, 3), (1, 4, 0, 3), (0, 3, 3, 4)] {
+        let s = Conv2dShape::new([n, c, 6, 6], o, k, 1, k / 2);
+        let case = Case {
+            x: vec![1.0; s.input_len()],
+            w: vec![1.0; s.weight_len()],
+            dy: vec![1.0; s.output_len()],
+            s,
+        };
+        for values in case.computed() {
+            assert!(values.iter().all(|v| *v == 0.0), "{:?}", case.s);
+        }
+    }
+}
