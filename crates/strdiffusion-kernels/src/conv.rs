@@ -66,6 +66,17 @@ pub(crate) fn forward_taps(s: &Conv2dShape) -> Taps {
     t
 }
 
+/// Where the forward convolution's weights lie.
+pub(crate) fn forward_places(s: &Conv2dShape) -> Places {
+    let [kh, kw] = s.kernel;
+    Places {
+        first: 0,
+        output: (s.in_channels * kh * kw) as isize,
+        input: (kh * kw) as isize,
+        tap: [kw as isize, 1],
+    }
+}
+
 fn geometry(s: &Conv2dShape) -> Geometry {
     Geometry {
         batch: s.batch,
@@ -115,14 +126,7 @@ fn pack(isa: Isa, s: &Conv2dShape, method: Method, w: &[f32], u: &mut [f32]) {
             winograd::pack(isa, p, source, s.in_channels, s.out_channels, u);
         }
         Method::Taps | Method::Tiles => {
-            let [kh, kw] = s.kernel;
-            let t = &weight_taps(s);
-            let places = Places {
-                first: 0,
-                output: (s.in_channels * kh * kw) as isize,
-                input: (kh * kw) as isize,
-                tap: [kw as isize, 1],
-            };
+            let (t, places) = (&weight_taps(s), forward_places(s));
             match method {
                 Method::Tiles => tiles::pack(t, w, &places, u),
                 _ => taps::pack(isa, t, w, &places, u),

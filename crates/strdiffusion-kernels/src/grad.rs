@@ -66,39 +66,9 @@ pub fn conv2d_input_grad(
             winograd::conv(isa, p, g, dy, u, dx, none);
         });
     }
-    let [kh, kw] = s.kernel;
     for py in 0..s.stride.min(s.height) {
         for px in 0..s.stride.min(s.width) {
-            let (y, x) = (Residue::of(py, s, 0), Residue::of(px, s, 1));
-            let mut t = Taps {
-                batch: s.batch,
-                inputs: s.out_channels,
-                h: s.out_size()[0],
-                w: s.out_size()[1],
-                outputs: s.in_channels,
-                grid: [
-                    (s.height - py).div_ceil(s.stride),
-                    (s.width - px).div_ceil(s.stride),
-                ],
-                stride: 1,
-                taps: [y.taps, x.taps],
-                first: [y.first, x.first],
-                out: [s.height, s.width],
-                out_stride: s.stride,
-                out_first: [py, px],
-            };
-            if s.kernel == [1, 1] && s.stride == 1 && s.padding == 0 {
-                (t.h, t.w) = (1, t.h * t.w);
-                (t.grid, t.out) = ([1, t.w], [1, t.w]);
-            }
-            // Here the outputs are the layer's inputs, and the taps run backwards.
-            let last = |r: &Residue| r.kernel + s.stride * r.taps.saturating_sub(1);
-            let places = Places {
-                first: last(&y) * kw + last(&x),
-                output: (kh * kw) as isize,
-                input: (s.in_channels * kh * kw) as isize,
-                tap: [-((s.stride * kw) as isize), -(s.stride as isize)],
-            };
+            let (t, places) = residue_taps(s, [py, px]);
             if method == Method::Tiles && tiles::supports(&t) {
                 workspace::with(Slot::Weights, tiles::packed_len(&t), |u| {
                     tiles::pack(&t, w, &places, u);
@@ -113,6 +83,48 @@ pub fn conv2d_input_grad(
             });
         }
     }
+}
+
+/// The input gradient of a convolution with stride 1, as a convolution of dy.
+pub(crate) fn input_gradient_taps(s: &Conv2dShape) -> (Taps, Places) {
+    assert_eq!(s.stride, 1);
+    residue_taps(s, [0, 0])
+}
+
+/// The part of the input gradient at the positions ≡ (py, px) modulo the stride: a convolution of
+/// dy with a part of the kernel, whose outputs are the layer's inputs and whose taps run backwards.
+fn residue_taps(s: &Conv2dShape, [py, px]: [usize; 2]) -> (Taps, Places) {
+    let [kh, kw] = s.kernel;
+    let (y, x) = (Residue::of(py, s, 0), Residue::of(px, s, 1));
+    let mut t = Taps {
+        batch: s.batch,
+        inputs: s.out_channels,
+        h: s.out_size()[0],
+        w: s.out_size()[1],
+        outputs: s.in_channels,
+        grid: [
+            (s.height - py).div_ceil(s.stride),
+            (s.width - px).div_ceil(s.stride),
+        ],
+        stride: 1,
+        taps: [y.taps, x.taps],
+        first: [y.first, x.first],
+        out: [s.height, s.width],
+        out_stride: s.stride,
+        out_first: [py, px],
+    };
+    if s.kernel == [1, 1] && s.stride == 1 && s.padding == 0 {
+        (t.h, t.w) = (1, t.h * t.w);
+        (t.grid, t.out) = ([1, t.w], [1, t.w]);
+    }
+    let last = |r: &Residue| r.kernel + s.stride * r.taps.saturating_sub(1);
+    let places = Places {
+        first: last(&y) * kw + last(&x),
+        output: (kh * kw) as isize,
+        input: (s.in_channels * kh * kw) as isize,
+        tap: [-((s.stride * kw) as isize), -(s.stride as isize)],
+    };
+    (t, places)
 }
 
 /// The kernel taps that reach the positions ≡ p modulo the stride: output o = (i + pad − k)/stride

@@ -1,6 +1,6 @@
 //! The instruction sets: a table of kernels for each, and the choice at run time.
 
-use crate::kernels::{gather, gemm, norm, patch, pointwise, rows, softmax, winograd};
+use crate::kernels::{gather, gemm, norm, optimizer, patch, pointwise, rows, softmax, winograd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -112,6 +112,8 @@ pub(crate) struct Kernels {
     pub patch_distance: unsafe fn(&mut patch::Patch),
     pub modulate: unsafe fn(&pointwise::Modulate),
     pub modulate_back: unsafe fn(&pointwise::Modulate),
+    pub adam: unsafe fn(&optimizer::Adam),
+    pub blend: unsafe fn(&optimizer::Blend),
     pub row_max: unsafe fn(&softmax::Row),
     pub row_exp: unsafe fn(&softmax::Row),
     pub softmax_columns: unsafe fn(&softmax::Columns),
@@ -175,6 +177,8 @@ macro_rules! kernels {
             }
             entry!(modulate, pointwise::Modulate, pointwise::modulate::<S>);
             entry!(modulate_back, pointwise::Modulate, pointwise::modulate_back::<S>);
+            entry!(adam, optimizer::Adam, optimizer::adam::<S>);
+            entry!(blend, optimizer::Blend, optimizer::blend::<S>);
             entry!(row_max, softmax::Row, softmax::row_max::<S>);
             entry!(row_exp, softmax::Row, softmax::row_exp::<S>);
             entry!(softmax_columns, softmax::Columns, softmax::columns::<S>);
@@ -196,6 +200,8 @@ macro_rules! kernels {
                 patch_distance,
                 modulate,
                 modulate_back,
+                adam,
+                blend,
                 row_max,
                 row_exp,
                 softmax_columns,

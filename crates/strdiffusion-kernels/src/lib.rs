@@ -7,6 +7,8 @@
 //! - [`conv2d_input_grad`], [`conv2d_weight_grad`], [`conv2d_bias_grad`]: its gradients.
 //! - [`linear_attention`], [`layer_norm`], [`spade`], [`modulate_silu`], [`gelu`],
 //!   [`upsample_nearest2`]: each with its `_backward`.
+//! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's.
+//! - [`ResidualBlock`]: in training, where the CPU has tiles, a residual block in one piece.
 //! - [`attention_block`]: norm, linear attention, norm and residual in two sweeps, for inference.
 //!
 //! Each kernel is written once over a small vector abstraction and built for AVX-512, AVX2 with
@@ -27,11 +29,13 @@ mod grad;
 mod isa;
 mod kernels;
 mod norm;
+mod optimizer;
 mod patch;
 mod pointwise;
 mod pool;
 mod raw;
 mod recycler;
+mod residual_block;
 mod shape;
 mod simd;
 mod taps;
@@ -49,6 +53,7 @@ pub use conv::{PackedConv, conv2d, prefers_plain_weights};
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
+pub use optimizer::{AdamStep, AdamTensors, adam_step, blend};
 pub use patch::{LARGEST, PATCH_SIDE, PatchDistance, PatchRows, ROW};
 pub use pointwise::{
     ModulateGrads, gelu, gelu_backward, modulate_silu, modulate_silu_backward, upsample_nearest2,
@@ -56,5 +61,6 @@ pub use pointwise::{
 };
 pub use pool::{num_threads, set_num_threads};
 pub use recycler::{Recycler, release_recycled, unfilled, when_exhausted};
+pub use residual_block::{ResidualBlock, ResidualGrads, ResidualKept};
 pub use shape::{Conv2dShape, Epilogue, Precision};
 pub use workspace::release_workspace;

@@ -4,6 +4,28 @@ use crate::kernels::rows::RawEpilogue;
 use crate::shape::Conv2dShape;
 use crate::taps::{Places, Taps};
 
+pub(crate) mod residual {
+    use crate::residual_block::{ResidualBlock, ResidualGrads};
+
+    #[derive(Debug)]
+    pub(crate) struct Kept;
+
+    pub(crate) fn forward(_: &ResidualBlock, _: &[f32], _: &[f32], _: &mut [f32]) -> Kept {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn backward(
+        _: &ResidualBlock,
+        _: &Kept,
+        _: &[f32],
+        _: &[f32],
+        _: bool,
+        _: ResidualGrads,
+    ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
 const NONE: &str = "no tiles here: `supports` says so";
 
 pub(crate) fn supports(_: &Taps) -> bool {

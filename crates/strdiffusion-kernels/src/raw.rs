@@ -6,30 +6,30 @@ pub(crate) struct Shared<T>(T);
 
 // SAFETY: a `Shared` is only used within one `parallel_for`, whose caller holds the borrow of the
 // memory, and the items of the call write disjoint parts of it.
-unsafe impl Send for Shared<*mut f32> {}
+unsafe impl<T> Send for Shared<*mut T> {}
 // SAFETY: as above.
-unsafe impl Sync for Shared<*mut f32> {}
+unsafe impl<T> Sync for Shared<*mut T> {}
 // SAFETY: as above; only read.
-unsafe impl Send for Shared<*const f32> {}
+unsafe impl<T> Send for Shared<*const T> {}
 // SAFETY: as above; only read.
-unsafe impl Sync for Shared<*const f32> {}
+unsafe impl<T> Sync for Shared<*const T> {}
 
-impl Shared<*mut f32> {
-    pub(crate) fn of_mut(slice: &mut [f32]) -> Self {
+impl<T> Shared<*mut T> {
+    pub(crate) fn of_mut(slice: &mut [T]) -> Self {
         Self(slice.as_mut_ptr())
     }
 
-    pub(crate) fn from_raw_mut(p: *mut f32) -> Self {
+    pub(crate) fn from_raw_mut(p: *mut T) -> Self {
         Self(p)
     }
 }
 
-impl Shared<*const f32> {
-    pub(crate) fn of(slice: &[f32]) -> Self {
+impl<T> Shared<*const T> {
+    pub(crate) fn of(slice: &[T]) -> Self {
         Self(slice.as_ptr())
     }
 
-    pub(crate) fn from_raw(p: *const f32) -> Self {
+    pub(crate) fn from_raw(p: *const T) -> Self {
         Self(p)
     }
 }

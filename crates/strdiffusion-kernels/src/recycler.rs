@@ -268,14 +268,23 @@ pub fn release_recycled() {
 /// A vector of `len` floats of no particular value, for a kernel to fill: unlike `vec![0.0; len]`
 /// it costs nothing where the block was used before.
 pub fn unfilled(len: usize) -> Vec<f32> {
+    // SAFETY: any bytes are a valid f32.
+    unsafe { unfilled_of(len) }
+}
+
+/// As [`unfilled`], of another type.
+///
+/// # Safety
+/// Any bytes are a valid `T`.
+pub(crate) unsafe fn unfilled_of<T: Copy + Default>(len: usize) -> Vec<T> {
     #[cfg(miri)]
-    return vec![0.0; len];
+    return vec![T::default(); len];
     #[cfg(not(miri))]
     {
-        let mut values = Vec::<f32>::with_capacity(len);
-        // SAFETY: the vector has room for `len`, and any bytes are a valid f32. The empty
-        // assembly may, for all the compiler knows, have written them, so that they count as
-        // initialised with values that are not known.
+        let mut values = Vec::<T>::with_capacity(len);
+        // SAFETY: the vector has room for `len`, and any bytes are valid. The empty assembly may,
+        // for all the compiler knows, have written them, so that they count as initialised with
+        // values that are not known.
         unsafe {
             std::arch::asm!("/* {0} */", in(reg) values.as_mut_ptr(), options(nostack, preserves_flags));
             values.set_len(len);

@@ -49,6 +49,11 @@ impl Taps {
         self.inputs * self.taps[0] * self.taps[1]
     }
 
+    /// Floats of the output.
+    pub(crate) fn output_len(&self) -> usize {
+        self.batch * self.outputs * self.out[0] * self.out[1]
+    }
+
     fn positions(&self) -> usize {
         self.batch * self.grid[0] * self.grid[1]
     }

@@ -2,7 +2,7 @@
 //! that results must match the definition as closely as in f32.
 
 mod common;
-use common::{Rng, each_isa, error, isa_lock, products};
+use common::{Rng, each_isa, error, isa_lock, numeric_gradient, products};
 use strdiffusion_kernels::*;
 
 /// As in f32: sums are f32.
@@ -251,6 +251,91 @@ fn nothing_in_nothing_out() {
         };
         for values in case.computed() {
             assert!(values.iter().all(|v| *v == 0.0), "{:?}", case.s);
+        }
+    }
+}
+
+/// A residual block by its definition, in f64, for finite differences.
+fn block(s: [usize; 5], x: &[f64], w: [&[f64]; 2], scale: &[f64], shift: &[f64]) -> Vec<f64> {
+    let [n, inputs, outputs, h, width] = s;
+    let convolve = |x: &[f64], w: &[f64], inputs: usize| {
+        let s = Conv2dShape::new([n, inputs, h, width], outputs, 3, 1, 1);
+        let mut y = vec![0.0; s.output_len()];
+        products(&s, |o, i, k| y[o] += x[i] * w[k]);
+        y
+    };
+    let silu = |v: f64| v / (1.0 + (-v).exp());
+    let first = convolve(x, w[0], inputs);
+    let hidden: Vec<f64> = (first.iter().enumerate())
+        .map(|(i, v)| silu(v * (1.0 + scale[i / (h * width)]) + shift[i / (h * width)]))
+        .collect();
+    let second = convolve(&hidden, w[1], outputs);
+    (second.iter().enumerate())
+        .map(|(i, v)| silu(*v) + if inputs == outputs { x[i] } else { 0.5 })
+        .collect()
+}
+
+/// Expected: finite differences of the definition in f64. Rounding to bf16 costs some thousandths.
+#[test]
+fn residual_blocks_in_one_piece_match_their_definition() {
+    let _guard = isa_lock();
+    if !ResidualBlock::available() {
+        return; // The same block in pieces is what such a CPU computes: other tests hold it.
+    }
+    let mut rng = Rng(36);
+    for s @ [n, inputs, outputs, h, width] in [[2, 5, 5, 6, 19], [1, 10, 9, 3, 18], [3, 8, 8, 2, 2]] {
+        let len = |c: usize| n * c * h * width;
+        let mut draw = |len: usize, by: f32| -> Vec<f32> {
+            rng.vec(len).iter().map(|v| v * by).collect()
+        };
+        let (x, dy) = (draw(len(inputs), 1.0), draw(len(outputs), 1.0));
+        let conv1 = draw(outputs * inputs * 9, 0.3 / (inputs as f32).sqrt());
+        let conv2 = draw(outputs * outputs * 9, 0.3 / (outputs as f32).sqrt());
+        let (scale, shift) = (draw(n * outputs, 0.3), draw(n * outputs, 0.3));
+        let skip = if inputs == outputs {
+            x.clone()
+        } else {
+            vec![0.5; dy.len()]
+        };
+        let wides = [&x, &conv1, &conv2, &scale, &shift].map(|v| common::wide(v));
+        let [wx, w1, w2, wscale, wshift] = &wides;
+        let b = ResidualBlock {
+            batch: n,
+            in_channels: inputs,
+            out_channels: outputs,
+            height: h,
+            width,
+            conv1: &conv1,
+            conv2: &conv2,
+            scale: &scale,
+            shift: &shift,
+        };
+        poison();
+        let mut y = vec![f32::NAN; dy.len()];
+        let kept = b.forward(&x, &skip, &mut y);
+        let want = block(s, wx, [w1, w2], wscale, wshift);
+        assert!(error(&y, &want) < 1e-2, "y {s:?}: {:e}", error(&y, &want));
+
+        let nan = |len: usize| vec![f32::NAN; len];
+        let (mut dx, mut dconv1, mut dconv2) = (nan(x.len()), nan(conv1.len()), nan(conv2.len()));
+        let (mut dscale, mut dshift) = (nan(scale.len()), nan(shift.len()));
+        let grads = ResidualGrads {
+            dx: &mut dx,
+            dconv1: &mut dconv1,
+            dconv2: &mut dconv2,
+            dscale: &mut dscale,
+            dshift: &mut dshift,
+        };
+        b.backward(&kept, &x, &dy, inputs == outputs, grads);
+        for (what, got, want) in [
+            ("dx", &dx, numeric_gradient(wx, &dy, |x| block(s, x, [w1, w2], wscale, wshift))),
+            ("dconv1", &dconv1, numeric_gradient(w1, &dy, |w| block(s, wx, [w, w2], wscale, wshift))),
+            ("dconv2", &dconv2, numeric_gradient(w2, &dy, |w| block(s, wx, [w1, w], wscale, wshift))),
+            ("dscale", &dscale, numeric_gradient(wscale, &dy, |v| block(s, wx, [w1, w2], v, wshift))),
+            ("dshift", &dshift, numeric_gradient(wshift, &dy, |v| block(s, wx, [w1, w2], wscale, v))),
+        ] {
+            let error = error(got, &want);
+            assert!(error < 1.5e-2, "{what} {s:?}: {error:e}");
         }
     }
 }

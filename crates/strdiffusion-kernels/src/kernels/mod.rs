@@ -7,6 +7,7 @@
 pub(crate) mod gather;
 pub(crate) mod gemm;
 pub(crate) mod norm;
+pub(crate) mod optimizer;
 pub(crate) mod patch;
 pub(crate) mod pointwise;
 pub(crate) mod rows;

@@ -10,7 +10,7 @@
 use std::arch::x86_64::*;
 
 use super::amx::{self, Sums, Tiles};
-use super::lanes::{self, Row};
+use super::lanes::{self, Element, Row};
 use super::{BLOCK_BYTES, TILE, TILE_FLOATS};
 use crate::kernels::rows::RawEpilogue;
 use crate::pool::parallel_for;
@@ -182,27 +182,94 @@ struct Products([f32; 4 * TILE_FLOATS]);
 
 /// y = epilogue(conv(x, u)), with u from [`pack`]. Writes the places of the grid only.
 pub(crate) fn conv(t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
+    assert_eq!(y.len(), t.output_len());
+    let (bytes, aligned) = (size_of_val(y), y.as_ptr().addr().is_multiple_of(64));
+    let sink = Finished {
+        epilogue,
+        stream: bytes > STREAMED && t.out[1].is_multiple_of(16) && aligned,
+        y: Shared::of_mut(y),
+    };
+    // SAFETY: y has the asserted length.
+    unsafe { conv_into(t, x, u, &sink) };
+}
+
+/// Where a convolution's sums go.
+pub(super) trait Sink: Sync {
+    /// Takes 16 neighbouring sums of a channel: those of the mask, at places from `at` on in an
+    /// output as large as the convolution's.
+    ///
+    /// # Safety
+    /// The places lie within that output, and no other thread has them.
+    unsafe fn put(&self, picture: usize, channel: usize, at: usize, mask: u16, sums: __m512);
+
+    /// The same for every `stride`-th place.
+    ///
+    /// # Safety
+    /// As [`put`](Self::put).
+    unsafe fn put_apart(&self, _at: usize, _stride: usize, _mask: u16, _sums: __m512) {
+        unreachable!("only plain results are taken apart");
+    }
+}
+
+/// The plain output, with an epilogue.
+struct Finished {
+    epilogue: RawEpilogue,
+    y: Shared<*mut f32>,
+    /// Whether results go past the caches: every vector of them is a whole cache line.
+    stream: bool,
+}
+
+impl Sink for Finished {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn put(&self, picture: usize, channel: usize, at: usize, mask: u16, sums: __m512) {
+        let e = &self.epilogue;
+        // SAFETY: the places are within y and the residual, which is as large.
+        unsafe {
+            let (mul, add) = e.affine(picture, channel);
+            let mut v = _mm512_fmadd_ps(sums, _mm512_set1_ps(mul), _mm512_set1_ps(add));
+            if e.silu {
+                v = lanes::silu(v);
+            }
+            if !e.residual.is_null() {
+                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, e.residual.add(at)));
+            }
+            let to = self.y.get().add(at);
+            if self.stream && mask == !0 {
+                _mm512_stream_ps(to, v);
+            } else {
+                _mm512_mask_storeu_ps(to, mask, v);
+            }
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn put_apart(&self, at: usize, stride: usize, mask: u16, sums: __m512) {
+        let places = _mm512_mullo_epi32(lanes::lanes(), _mm512_set1_epi32(stride as i32));
+        // SAFETY: the contract. Input gradients, which alone are taken apart, have no epilogue.
+        unsafe { _mm512_mask_i32scatter_ps::<4>(self.y.get().add(at), mask, places, sums) };
+    }
+}
+
+/// Hands conv(x, u) to a sink, for the places of the grid.
+///
+/// # Safety
+/// The sink takes an output as large as the convolution's.
+pub(super) unsafe fn conv_into<E: Element>(t: &Taps, x: &[E], u: &[f32], sink: &impl Sink) {
     assert_eq!(x.len(), t.batch * t.inputs * t.h * t.w);
-    assert_eq!(y.len(), t.batch * t.outputs * t.out[0] * t.out[1]);
     assert_eq!(u.len(), packed_len(t));
     assert!(u.as_ptr().addr().is_multiple_of(64), "tiles are aligned");
-    assert!(t.out_stride == 1 || epilogue.residual.is_null());
     if t.batch * t.grid[0] * t.grid[1] * t.outputs == 0 {
         return;
     }
     let cut = Cut::of(t);
-    let (y_bytes, y_aligned) = (size_of_val(y), y.as_ptr().addr().is_multiple_of(64));
     let columns = t.grid[1].div_ceil(16);
     let call = Call {
         t,
         x: Shared::of(x),
         u: Shared::of(u),
-        y: Shared::of_mut(y),
-        epilogue,
-        stream: y_bytes > STREAMED
-            && t.out_stride == 1
-            && t.out[1].is_multiple_of(16)
-            && y_aligned,
+        sink,
     };
     parallel_for(t.batch * cut.down * cut.across, |item| {
         let (rest, across) = (item / cut.across, item % cut.across);
@@ -228,17 +295,14 @@ pub(crate) fn conv(t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawE
 }
 
 /// One call.
-struct Call<'a> {
+struct Call<'a, E, S> {
     t: &'a Taps,
-    x: Shared<*const f32>,
+    x: Shared<*const E>,
     u: Shared<*const f32>,
-    y: Shared<*mut f32>,
-    epilogue: RawEpilogue,
-    /// Whether results go past the caches: every vector of them is a whole cache line.
-    stream: bool,
+    sink: &'a S,
 }
 
-impl Call<'_> {
+impl<E: Element, S: Sink> Call<'_, E, S> {
     /// Rounds the block's input: `[strip][input row][column tap][pair][16 pairs]`.
     ///
     /// # Safety
@@ -295,7 +359,7 @@ impl Call<'_> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn fill_pair(
         &self,
-        [low, high]: [Row; 2],
+        [low, high]: [Row<E>; 2],
         [c0, c1]: [usize; 2],
         to: *mut u8,
         strip: usize,
@@ -319,8 +383,8 @@ impl Call<'_> {
                 };
                 let mask_high = if high.at.is_null() { 0 } else { mask };
                 lanes::pairs(
-                    _mm512_maskz_loadu_ps(mask, low.at.wrapping_offset(at)),
-                    _mm512_maskz_loadu_ps(mask_high, high.at.wrapping_offset(at)),
+                    E::load(low.at.wrapping_offset(at), mask),
+                    E::load(high.at.wrapping_offset(at), mask_high),
                 )
             } else {
                 lanes::pairs(
@@ -420,14 +484,14 @@ impl Call<'_> {
         }
     }
 
-    /// Writes the sums of 16 outputs, from `o` on, at one place of the block.
+    /// Hands over the sums of 16 outputs, from `o` on, at one place of the block.
     ///
     /// # Safety
     /// `from` is a tile of sums, the place lies within the block.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn finish(&self, block: &Block, [column, row]: [usize; 2], o: usize, from: *const f32) {
-        let (t, e) = (self.t, &self.epilogue);
+        let t = self.t;
         let x = (block.columns[0] + column) * 16;
         let mask = lanes::first(t.grid[1] - x);
         let out_row = (block.rows[0] + row) * t.out_stride + t.out_first[0];
@@ -435,27 +499,13 @@ impl Call<'_> {
         for r in 0..16.min(t.outputs - o) {
             let plane = block.picture * t.outputs + o + r;
             let at = (plane * t.out[0] + out_row) * t.out[1] + out_column;
-            // SAFETY: the grid lies within the output, whose length is asserted; no other item has
-            // this place.
+            // SAFETY: the grid lies within the output; no other item has this place.
             unsafe {
-                let (mul, add) = e.affine(block.picture, o + r);
-                let v = _mm512_load_ps(from.add(r * 16));
-                let mut v = _mm512_fmadd_ps(v, _mm512_set1_ps(mul), _mm512_set1_ps(add));
-                if e.silu {
-                    v = lanes::silu(v);
-                }
-                if !e.residual.is_null() {
-                    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, e.residual.add(at)));
-                }
-                let to = self.y.get().add(at);
-                if self.stream && mask == !0 {
-                    _mm512_stream_ps(to, v);
-                } else if t.out_stride == 1 {
-                    _mm512_mask_storeu_ps(to, mask, v);
+                let sums = _mm512_load_ps(from.add(r * 16));
+                if t.out_stride == 1 {
+                    self.sink.put(block.picture, o + r, at, mask, sums);
                 } else {
-                    let step = _mm512_set1_epi32(t.out_stride as i32);
-                    let places = _mm512_mullo_epi32(lanes::lanes(), step);
-                    _mm512_mask_i32scatter_ps::<4>(to, mask, places, v);
+                    self.sink.put_apart(at, t.out_stride, mask, sums);
                 }
             }
         }

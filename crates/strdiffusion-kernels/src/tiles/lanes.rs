@@ -59,21 +59,77 @@ pub(super) fn pairs(low: __m512, high: __m512) -> __m512i {
     _mm512_permutexvar_epi16(order, round(low, high))
 }
 
+/// How values lie in memory.
+pub(crate) trait Element: Copy + Send + Sync + 'static {
+    /// Reads the lanes of the mask; the others are zero.
+    ///
+    /// # Safety
+    /// What the mask selects is readable.
+    unsafe fn load(at: *const Self, mask: u16) -> __m512;
+
+    /// Writes the lanes of the mask.
+    ///
+    /// # Safety
+    /// What the mask selects is writable.
+    unsafe fn store(at: *mut Self, mask: u16, v: __m512);
+}
+
+impl Element for f32 {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const f32, mask: u16) -> __m512 {
+        // SAFETY: the contract.
+        unsafe { _mm512_maskz_loadu_ps(mask, at) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn store(at: *mut f32, mask: u16, v: __m512) {
+        // SAFETY: the contract.
+        unsafe { _mm512_mask_storeu_ps(at, mask, v) }
+    }
+}
+
+/// The upper half of an f32.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Bf16(u16);
+
+impl Element for Bf16 {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn load(at: *const Bf16, mask: u16) -> __m512 {
+        // SAFETY: the contract.
+        let halves = unsafe { _mm256_maskz_loadu_epi16(mask, at.cast()) };
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn store(at: *mut Bf16, mask: u16, v: __m512) {
+        // SAFETY: the contract; both types are 32 bytes of plain numbers.
+        unsafe {
+            let halves = std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
+            _mm256_mask_storeu_epi16(at.cast(), mask, halves);
+        }
+    }
+}
+
 /// A row of a picture: where it lies and how long it is. Null: a row of zeros.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
-    pub at: *const f32,
+pub(super) struct Row<E> {
+    pub at: *const E,
     pub width: usize,
 }
 
-impl Row {
+impl<E: Element> Row<E> {
     /// `count` ≤ 16 values from column `x` on, every `stride`-th (1 or 2); zeros beside the
     /// picture and in the lanes left over.
     ///
     /// # Safety
     /// The row has `width` values, and the CPU has tiles.
     #[inline]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     pub(super) unsafe fn values(self, x: isize, count: usize, stride: usize) -> __m512 {
         // SAFETY: `run` reads within the row only.
         unsafe {
@@ -92,11 +148,11 @@ impl Row {
 
     /// `count` ≤ 16 neighbouring values.
     #[inline]
-    #[target_feature(enable = "avx512f")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn run(self, x: isize, count: usize) -> __m512 {
         if count == 16 && x >= 0 && x + 16 <= self.width as isize && !self.at.is_null() {
             // SAFETY: within the row.
-            return unsafe { _mm512_loadu_ps(self.at.offset(x)) };
+            return unsafe { E::load(self.at.offset(x), !0) };
         }
         let from = x.max(0);
         let to = (x + count as isize).min(self.width as isize);
@@ -105,7 +161,7 @@ impl Row {
         }
         let mask = first((to - x) as usize) & (!0 << (from - x) as u32);
         // SAFETY: the masked lanes lie within the row; others are not read.
-        unsafe { _mm512_maskz_loadu_ps(mask, self.at.wrapping_offset(x)) }
+        unsafe { E::load(self.at.wrapping_offset(x), mask) }
     }
 }
 
@@ -113,6 +169,21 @@ impl Row {
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn silu(v: __m512) -> __m512 {
+    _mm512_mul_ps(v, sigmoid(v))
+}
+
+/// The derivative of [`silu`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn silu_slope(v: __m512) -> __m512 {
+    let (one, s) = (_mm512_set1_ps(1.0), sigmoid(v));
+    _mm512_mul_ps(s, _mm512_fmadd_ps(v, _mm512_sub_ps(one, s), one))
+}
+
+/// 1 / (1 + e^−v).
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn sigmoid(v: __m512) -> __m512 {
     let t = _mm512_mul_ps(v, _mm512_set1_ps(-std::f32::consts::LOG2_E));
     let whole = _mm512_roundscale_ps(t, 0);
     let rest = _mm512_sub_ps(t, whole);
@@ -122,8 +193,7 @@ pub(super) fn silu(v: __m512) -> __m512 {
         p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(c));
     }
     let power = _mm512_scalef_ps(p, whole);
-    let sigmoid = _mm512_rcp14_ps(_mm512_add_ps(power, _mm512_set1_ps(1.0)));
-    _mm512_mul_ps(v, sigmoid)
+    _mm512_rcp14_ps(_mm512_add_ps(power, _mm512_set1_ps(1.0)))
 }
 
 /// Transposes 16 × 16 elements of 32 bits.

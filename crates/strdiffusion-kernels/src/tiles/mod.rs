@@ -8,11 +8,13 @@
 //! - `amx`: whether there are tiles, and the products of panels of tiles;
 //! - `lanes`: rounding, pairing and transposing with AVX-512;
 //! - `conv`: convolutions and input gradients, any kernel, stride 1 or 2;
-//! - `weight_grad`: gradients of their weights.
+//! - `weight_grad`: gradients of their weights;
+//! - `residual`: a residual block in one piece, for training.
 
 mod amx;
 mod conv;
 mod lanes;
+pub(crate) mod residual;
 mod weight_grad;
 
 pub(crate) use amx::available;

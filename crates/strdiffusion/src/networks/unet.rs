@@ -253,12 +253,9 @@ impl ResBlock {
         let c_out = modulation.dims()[1] / 2;
         let scale = modulation.clone().narrow(1, 0, c_out);
         let shift = modulation.narrow(1, c_out, c_out);
-        let skip = match &self.skip {
-            Some(conv) => conv.forward(x.clone()),
-            None => x.clone(),
-        };
-        let h = ops::modulated_conv_silu(x, self.conv1.weight.val(), scale, shift);
-        ops::conv_silu_add(h, self.conv2.weight.val(), skip)
+        let skip = self.skip.as_ref().map(|conv| conv.forward(x.clone()));
+        let convs = [self.conv1.weight.val(), self.conv2.weight.val()];
+        ops::residual_block(x, convs, [scale, shift], skip)
     }
 }
 

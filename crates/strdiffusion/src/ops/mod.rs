@@ -9,13 +9,14 @@ mod cpu;
 mod profile;
 
 use burn::tensor::{DType, Tensor};
+use strdiffusion_kernels::AdamStep;
 
 pub use burn_ops::{nearest_resize, pixel_shuffle, pixel_unshuffle, reflect_pad_to_multiple};
 pub use cpu::{
     Bf16Convolutions, bf16_convolutions, has_bf16, is_cpu, set_precise, set_weight_cache_bytes,
     weight_cache_bytes,
 };
-pub use profile::{start_profile, stop_profile};
+pub use profile::{start_profile, stop_profile, timed};
 
 /// Whether our own kernels handle this tensor.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
@@ -52,6 +53,25 @@ pub fn conv2d_over(
         let weight = weight / divisor.reshape([1, 1, 1, 1]);
         burn_ops::conv2d(x, weight, Some(bias), 1, padding)
     }
+}
+
+/// SiLU(conv2(SiLU(conv1(x) · (1 + scale) + shift))) + skip, 3×3; the skip is x where none is given.
+///
+/// `scale` and `shift` are `[b, out]`.
+pub fn residual_block(
+    x: Tensor<4>,
+    convs: [Tensor<4>; 2],
+    modulation: [Tensor<2>; 2],
+    skip: Option<Tensor<4>>,
+) -> Tensor<4> {
+    if has_kernels(&x) && x.is_autodiff() && cpu::trains_whole_blocks() {
+        return cpu::residual_block(x, convs, modulation, skip);
+    }
+    let [conv1, conv2] = convs;
+    let [scale, shift] = modulation;
+    let skip = skip.unwrap_or_else(|| x.clone());
+    let hidden = modulated_conv_silu(x, conv1, scale, shift);
+    conv_silu_add(hidden, conv2, skip)
 }
 
 /// SiLU(conv(x) · (1 + scale) + shift), 3×3: the first half of a residual block.
@@ -129,7 +149,7 @@ pub struct AttentionWeights {
 
 /// x + norm(W_out · attention(W_qkv · norm(x)) + bias).
 pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
-    if has_kernels(&x) && !x.is_autodiff() {
+    if has_kernels(&x) && (!x.is_autodiff() || cpu::trains_whole_blocks()) {
         return cpu::attention_block(x, weights);
     }
     let qkv = conv2d(
@@ -147,6 +167,24 @@ pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
     let out = conv2d(attended, weights.out.cast(full), Some(bias), 1, 0);
     let dtype = x.dtype();
     x + channel_norm(out, weights.post_gain.cast(full)).cast(dtype)
+}
+
+/// One step of Adam: weight, gradient, first and second moment to weight and moments. `None` where
+/// our own kernels do not handle these tensors.
+pub fn adam_step<const D: usize>(
+    step: AdamStep,
+    tensors: [Tensor<D>; 4],
+) -> Option<[Tensor<D>; 3]> {
+    (tensors.iter().all(has_kernels)).then(|| cpu::adam_step(step, tensors))
+}
+
+/// average · decay + value · (1 − decay): a moving average's step. Nothing here has a gradient.
+pub fn blend<const D: usize>(average: Tensor<D>, value: Tensor<D>, decay: f64) -> Tensor<D> {
+    if has_kernels(&average) && has_kernels(&value) {
+        cpu::blend(average, value, decay)
+    } else {
+        average * decay + value * (1.0 - decay)
+    }
 }
 
 /// Doubles height and width; each pixel becomes four.

@@ -14,8 +14,8 @@ pub fn start_profile() {
     ON.store(true, Ordering::Relaxed);
 }
 
-/// Ends it, and returns the time spent in each kind of operation, the longest first. Forward passes
-/// only; what runs on Burn's own operations is not in it.
+/// Ends it, and returns the time spent in each kind of operation, the longest first. What runs on
+/// Burn's own operations is not in it.
 pub fn stop_profile() -> Vec<(String, Duration)> {
     ON.store(false, Ordering::Relaxed);
     let mut spent: Vec<_> = std::mem::take(&mut *lock()).into_iter().collect();
@@ -27,8 +27,23 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<String, Duration>> {
     SPENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Counts the time until it is dropped.
+pub(super) struct Timer(&'static str, Instant);
+
+/// Starts to count, if anybody asks.
+pub(super) fn timer(kind: &'static str) -> Option<Timer> {
+    ON.load(Ordering::Relaxed)
+        .then(|| Timer(kind, Instant::now()))
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        *lock().entry(self.0.into()).or_default() += self.1.elapsed();
+    }
+}
+
 /// Runs `f`; its time counts as `kind`'s.
-pub(super) fn timed<R>(kind: impl FnOnce() -> String, f: impl FnOnce() -> R) -> R {
+pub fn timed<R>(kind: impl FnOnce() -> String, f: impl FnOnce() -> R) -> R {
     if !ON.load(Ordering::Relaxed) {
         return f();
     }

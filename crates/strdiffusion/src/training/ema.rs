@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::Tensor;
 
+use crate::ops;
+
 /// The average of the weights so far, without gradients.
 #[derive(Debug, Clone)]
 pub struct Ema<M> {
@@ -71,7 +73,7 @@ impl ModuleMapper for Blend {
         param.map(|average| {
             let weight: Tensor<D> = weight.reshape(average.shape());
             if trained {
-                average * self.decay + weight * (1.0 - self.decay)
+                ops::blend(average, weight, self.decay)
             } else {
                 weight
             }

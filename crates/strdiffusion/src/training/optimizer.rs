@@ -2,10 +2,16 @@
 //! can be stored and found again.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::optim::{AdamConfig, GradientsParams, ModuleOptimizer};
-use burn::tensor::Tensor;
+use burn::optim::{
+    Adam as BurnAdam, AdamConfig, AdamState, AdaptiveMomentumState, GradientsParams,
+    ModuleOptimizer, Optimizer,
+};
+use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use strdiffusion_kernels::AdamStep;
+
+use crate::ops;
 use crate::weights::{HostTensor, TensorMap, host_values};
 
 /// Adam's parameters.
@@ -40,11 +46,59 @@ impl Adam {
 
     /// A fresh optimizer.
     pub fn init(&self) -> ModuleOptimizer {
-        AdamConfig::new()
+        let burn = AdamConfig::new()
             .with_beta_1(self.beta1 as f32)
             .with_beta_2(self.beta2 as f32)
             .with_epsilon(self.eps as f32)
-            .init()
+            .build();
+        ModuleOptimizer::from(OnePass { adam: *self, burn })
+    }
+}
+
+/// Burn's Adam, with its state, in one pass over the weights where we have a kernel for it.
+#[derive(Clone)]
+struct OnePass {
+    adam: Adam,
+    burn: BurnAdam,
+}
+
+impl Optimizer for OnePass {
+    type State<const D: usize> = AdamState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        rate: f64,
+        weight: Tensor<D>,
+        gradient: Tensor<D>,
+        state: Option<AdamState<D>>,
+    ) -> (Tensor<D>, Option<AdamState<D>>) {
+        let (time, first, second) = match &state {
+            Some(AdamState { momentum }) => (
+                momentum.time + 1,
+                momentum.moment_1.clone(),
+                momentum.moment_2.clone(),
+            ),
+            None => (1, gradient.zeros_like(), gradient.zeros_like()),
+        };
+        let step = AdamStep {
+            rate: rate as f32,
+            beta1: self.adam.beta1 as f32,
+            beta2: self.adam.beta2 as f32,
+            epsilon: self.adam.eps as f32,
+            time,
+        };
+        let tensors = [weight.clone(), gradient.clone(), first, second];
+        match ops::adam_step(step, tensors) {
+            Some([weight, first, second]) => {
+                let momentum = AdaptiveMomentumState::new(time, first, second);
+                (weight, Some(AdamState::new(momentum)))
+            }
+            None => self.burn.step(rate, weight, gradient, state),
+        }
+    }
+
+    fn to_device<const D: usize>(state: AdamState<D>, device: &Device) -> AdamState<D> {
+        BurnAdam::to_device(state, device)
     }
 }
 

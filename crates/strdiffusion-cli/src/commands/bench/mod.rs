@@ -138,9 +138,12 @@ impl Bench {
             export::write(folder, model, cases)?;
         }
         if self.only.contains(&Part::Training) {
-            let step = training::Step::prepare(&config.texture, [self.batch, self.size], precision, &device)?;
-            let seconds = median(self.repeat, step);
-            results.insert("training".into(), json!({"step_ms": seconds * 1e3}));
+            let pictures = [self.batch, self.size];
+            let mut step = training::Step::prepare(&config.texture, pictures, precision, &device)?;
+            let seconds = median(self.repeat, &mut step);
+            let mut value = json!({"step_ms": seconds * 1e3});
+            self.add_profile(&mut value, step);
+            results.insert("training".into(), value);
         }
         if let (true, Some(model)) = (self.only.contains(&Part::Picture), &model) {
             results.insert("picture".into(), self.picture(model, &device)?);
@@ -193,13 +196,18 @@ impl Bench {
         let flops =
             2.0 * network.kind().multiply_adds(config, self.size) as f64 * self.batch as f64;
         let mut value = json!({"forward_ms": seconds * 1e3, "gflops": flops / seconds / 1e9});
+        self.add_profile(&mut value, run);
+        value
+    }
+
+    /// Runs it again, measuring its parts, where that is wanted.
+    fn add_profile(&self, value: &mut Value, mut run: impl FnMut()) {
         if self.profile {
             ops::start_profile();
             let start = Instant::now();
             (0..self.repeat.max(1)).for_each(|_| run());
             value["profile"] = profile(start.elapsed(), self.repeat.max(1));
         }
-        value
     }
 
     fn picture(&self, model: &Model, device: &Device) -> Result<Value> {
@@ -219,7 +227,7 @@ impl Bench {
     }
 }
 
-/// Milliseconds of a forward pass for each kind of layer, the longest first.
+/// Milliseconds of a pass or step for each kind of layer, the longest first.
 fn profile(total: Duration, runs: usize) -> Value {
     let ms = |time: Duration| time.as_secs_f64() * 1e3 / runs as f64;
     let spent = ops::stop_profile();

@@ -2,6 +2,7 @@
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Tensor};
+use strdiffusion::ops::timed;
 use strdiffusion::networks::{ConditionalUNet, ConditionalUNetConfig, GuideAlignment, Precision};
 use strdiffusion::training::optimizer::{Adam, gradients};
 use strdiffusion::weights::host_values;
@@ -59,6 +60,9 @@ impl Step {
         let loss = (output.cast(DType::F32) - self.state.clone()).abs().mean();
         let gradients: GradientsParams = gradients(&network, &loss);
         host_values(loss);
-        self.network = Some(self.optimizer.step(1e-4, network, gradients));
+        self.network = Some(timed(
+            || "Adam".into(),
+            || self.optimizer.step(1e-4, network, gradients),
+        ));
     }
 }

@@ -9,9 +9,13 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend};
+use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
-use super::{CpuGradients, CpuOps, Window};
+use std::sync::Arc;
+use strdiffusion_kernels::{AdamStep, Precision, ResidualKept};
+
+use super::{CpuGradients, CpuOps, Window, bf16_convolutions};
+use crate::ops::profile::timer;
 
 /// Runs a forward pass; where a gradient is wanted, keeps the listed inputs (and `extra`) for it.
 macro_rules! record {
@@ -63,6 +67,7 @@ impl<B: CpuGradients> Backward<B, 2> for ConvBackward {
     type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("convolution, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
@@ -84,6 +89,7 @@ impl<B: CpuGradients> Backward<B, 3> for ConvBiasBackward {
     type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("convolution, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
@@ -102,12 +108,78 @@ impl<B: CpuGradients> Backward<B, 3> for ConvBiasBackward {
 }
 
 #[derive(Debug)]
+struct ResidualBlockBackward;
+
+impl<B: CpuGradients> Backward<B, 5> for ResidualBlockBackward {
+    type State = ([NodeId; 5], Arc<ResidualKept>);
+
+    fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("residual block, gradient");
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, kept) = ops.state;
+        let gradients = B::residual_block_grads(inputs::<B, 5>(nodes, ck), &kept, dy, true);
+        hand_out::<B, 5>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
+    }
+}
+
+#[derive(Debug)]
+struct ResidualBlockSkippedBackward;
+
+impl<B: CpuGradients> Backward<B, 6> for ResidualBlockSkippedBackward {
+    type State = ([NodeId; 5], Arc<ResidualKept>);
+
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("residual block, gradient");
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, kept) = ops.state;
+        let inputs = inputs::<B, 5>(nodes, ck);
+        let [x, conv1, scale, shift, conv2] =
+            B::residual_block_grads(inputs, &kept, dy.clone(), false);
+        let parents = ops.parents.map(|p| p.map(|p| p.id));
+        hand_out::<B, 6>(parents, [x, conv1, scale, shift, conv2, dy], grads);
+    }
+}
+
+#[derive(Debug)]
+struct AttentionBlockBackward;
+
+impl<B: CpuOps + CpuGradients> Backward<B, 6> for AttentionBlockBackward {
+    type State = ([NodeId; 6], (usize, Precision));
+
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("attention block, gradient");
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, (heads, precision)) = ops.state;
+        let [x, pre_gain, to_qkv, to_out, out_bias, post_gain] = inputs::<B, 6>(nodes, ck);
+        let _arithmetic = bf16_convolutions(precision == Precision::Bf16);
+        let window = Window::now(1, 0);
+        let normed = B::channel_norm(x.clone(), pre_gain.clone());
+        let qkv = <B as CpuOps>::conv2d(normed.clone(), to_qkv.clone(), 1, 0, false);
+        let [attended, state] = B::linear_attention_with_state(qkv.clone(), heads);
+        let out = B::conv2d_bias(attended.clone(), to_out.clone(), out_bias, 1, 0, false);
+
+        let [dout, dpost] = B::channel_norm_grads(out, post_gain, dy.clone());
+        let dattended = B::conv2d_dx(attended.clone(), to_out.clone(), dout.clone(), window);
+        let dto_out = B::conv2d_dw(attended, to_out, dout.clone(), window);
+        let dbias = B::conv2d_db(dout);
+        let dqkv = B::linear_attention_grad(qkv, state, dattended, heads);
+        let dnormed = B::conv2d_dx(normed.clone(), to_qkv.clone(), dqkv.clone(), window);
+        let dto_qkv = B::conv2d_dw(normed, to_qkv, dqkv, window);
+        let [dx, dpre] = B::channel_norm_grads(x, pre_gain, dnormed);
+        let dx = B::float_add(dx, dy);
+        let parents = ops.parents.map(|p| p.map(|p| p.id));
+        hand_out::<B, 6>(parents, [dx, dpre, dto_qkv, dto_out, dbias, dpost], grads);
+    }
+}
+
+#[derive(Debug)]
 struct ModulateSiluBackward;
 
 impl<B: CpuGradients> Backward<B, 3> for ModulateSiluBackward {
     type State = ([NodeId; 3], ());
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("scale, shift, SiLU, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let [x, scale, shift] = inputs::<B, 3>(ops.state.0, ck);
         hand_out::<B, 3>(
@@ -125,6 +197,7 @@ impl<B: CpuGradients> Backward<B, 1> for SiluBackward {
     type State = ([NodeId; 1], ());
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("SiLU, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let [x] = inputs::<B, 1>(ops.state.0, ck);
         hand_out::<B, 1>(
@@ -142,6 +215,7 @@ impl<B: CpuGradients> Backward<B, 2> for ChannelNormBackward {
     type State = ([NodeId; 2], ());
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("channel norm, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let [x, gain] = inputs::<B, 2>(ops.state.0, ck);
         hand_out::<B, 2>(
@@ -159,6 +233,7 @@ impl<B: CpuGradients> Backward<B, 3> for SpadeActivationBackward {
     type State = ([NodeId; 3], ());
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("guide norm, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let [x, gamma, beta] = inputs::<B, 3>(ops.state.0, ck);
         hand_out::<B, 3>(
@@ -176,6 +251,7 @@ impl<B: CpuGradients> Backward<B, 1> for LinearAttentionBackward {
     type State = ([NodeId; 1], (FloatTensor<B>, usize));
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer("linear attention, gradient");
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, (state, heads)) = ops.state;
         let [qkv] = inputs::<B, 1>(nodes, ck);
@@ -191,6 +267,7 @@ impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
     type State = ();
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let _timer = timer("doubling, gradient");
         let dy = grads.consume::<B>(&ops.node);
         hand_out::<B, 1>(
             ops.parents.map(|p| p.map(|p| p.id)),
@@ -274,6 +351,61 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         Self::float_add(<Self as CpuOps>::silu(h), skip)
     }
 
+    fn residual_block(
+        x: FloatTensor<Self>,
+        conv1: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        conv2: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let inputs = [x, conv1, scale, shift, conv2];
+        match ResidualBlockBackward
+            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
+                let inputs = inputs.map(|t| t.into_primitive());
+                let (y, kept) = B::residual_block_kept(inputs, None);
+                prep.finish((nodes, kept), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, conv1, scale, shift, conv2] = inputs.map(|t| t.into_primitive());
+                prep.finish(B::residual_block(x, conv1, scale, shift, conv2))
+            }
+        }
+    }
+
+    fn residual_block_skipped(
+        x: FloatTensor<Self>,
+        conv1: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        conv2: FloatTensor<Self>,
+        skip: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        let inputs = [x, conv1, scale, shift, conv2];
+        let [a, b, c, d, e] = inputs.each_ref().map(|t| t.node());
+        match ResidualBlockSkippedBackward
+            .prepare::<C>([a, b, c, d, e, skip.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
+                let inputs = inputs.map(|t| t.into_primitive());
+                let (y, kept) = B::residual_block_kept(inputs, Some(skip.into_primitive()));
+                prep.finish((nodes, kept), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, conv1, scale, shift, conv2] = inputs.map(|t| t.into_primitive());
+                let skip = skip.into_primitive();
+                prep.finish(B::residual_block_skipped(x, conv1, scale, shift, conv2, skip))
+            }
+        }
+    }
+
     fn modulate_silu(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -333,6 +465,28 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         }
     }
 
+    fn adam_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let [weight, gradient, first, second] =
+            [weight, gradient, first, second].map(|t| t.into_primitive());
+        let (weight, first, second) = B::adam_step(weight, gradient, first, second, step);
+        let [weight, first, second] = [weight, first, second].map(Self::from_inner);
+        (weight, first, second)
+    }
+
+    fn blend(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        decay: f32,
+    ) -> FloatTensor<Self> {
+        Self::from_inner(B::blend(average.into_primitive(), value.into_primitive(), decay))
+    }
+
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self> {
         match NearestDoubleBackward
             .prepare::<C>([x.node()])
@@ -353,10 +507,19 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         post_gain: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
-        let normed = Self::channel_norm(x.clone(), pre_gain);
-        let qkv = <Self as CpuOps>::conv2d(normed, qkv, 1, 0, false);
-        let attended = Self::linear_attention(qkv, heads);
-        let out = Self::conv2d_bias(attended, out, out_bias, 1, 0, false);
-        Self::float_add(x, Self::channel_norm(out, post_gain))
+        let precision = Window::now(1, 0).precision;
+        record!(
+            AttentionBlockBackward,
+            C,
+            [x, pre_gain, qkv, out, out_bias, post_gain],
+            (heads, precision),
+            {
+                let normed = B::channel_norm(x.clone(), pre_gain);
+                let qkv = <B as CpuOps>::conv2d(normed, qkv, 1, 0, false);
+                let attended = B::linear_attention(qkv, heads);
+                let out = B::conv2d_bias(attended, out, out_bias, 1, 0, false);
+                B::float_add(x, B::channel_norm(out, post_gain))
+            }
+        )
     }
 }

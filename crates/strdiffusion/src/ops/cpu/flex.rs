@@ -1,15 +1,18 @@
 //! The extension on Burn's CPU backend: tensors in, slices to the kernels, tensors out.
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
-    self as kernels, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, SpadeGrads,
+    self as kernels, AdamStep, AdamTensors, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, ResidualBlock,
+    ResidualGrads, ResidualKept, SpadeGrads,
     unfilled,
 };
 
 use super::packed;
-use super::{CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
+use super::{BlockInputs, CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
 
 /// A tensor whose values stand in order; copies only if they do not.
 fn in_order(x: FlexTensor) -> FlexTensor {
@@ -171,6 +174,65 @@ impl CpuOps for Flex {
         convolve(x, weight, [1, 1], true, &epilogue)
     }
 
+    fn residual_block(
+        x: FlexTensor,
+        conv1: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        conv2: FlexTensor,
+    ) -> FlexTensor {
+        let skip = x.clone();
+        Self::residual_block_skipped(x, conv1, scale, shift, conv2, skip)
+    }
+
+    fn residual_block_skipped(
+        x: FlexTensor,
+        conv1: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        conv2: FlexTensor,
+        skip: FlexTensor,
+    ) -> FlexTensor {
+        let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
+        Self::conv_silu_add(hidden, conv2, skip)
+    }
+
+    fn adam_step(
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        step: AdamStep,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let [weight, gradient, first, second] = [weight, gradient, first, second].map(in_order);
+        let shape = weight.layout().shape().clone();
+        let mut new = [(); 3].map(|()| unfilled(shape.num_elements()));
+        let [new_weight, new_first, new_second] = &mut new;
+        kernels::adam_step(
+            step,
+            AdamTensors {
+                weight: values(&weight),
+                first: values(&first),
+                second: values(&second),
+            },
+            values(&gradient),
+            AdamTensors {
+                weight: new_weight,
+                first: new_first,
+                second: new_second,
+            },
+        );
+        new.map(|values| FlexTensor::from_data(TensorData::new(values, shape.clone())))
+            .into()
+    }
+
+    fn blend(average: FlexTensor, value: FlexTensor, decay: f32) -> FlexTensor {
+        let (average, value) = (in_order(average), in_order(value));
+        like(&average, |out| {
+            kernels::blend(values(&average), values(&value), decay, out);
+        })
+    }
+
     fn modulate_silu(x: FlexTensor, scale: FlexTensor, shift: FlexTensor) -> FlexTensor {
         let (x, scale, shift) = (in_order(x), in_order(scale), in_order(shift));
         like(&x, |y| {
@@ -242,7 +304,67 @@ impl CpuOps for Flex {
     }
 }
 
+/// Runs `f` with a residual block of tensors that are [`in_order`].
+fn with_block<R>(
+    [x, conv1, scale, shift, conv2]: &BlockInputs<Flex>,
+    f: impl FnOnce(&ResidualBlock) -> R,
+) -> R {
+    let [batch, in_channels, height, width] = dims(x);
+    let [out_channels, ..]: [usize; 4] = dims(conv1);
+    f(&ResidualBlock {
+        batch,
+        in_channels,
+        out_channels,
+        height,
+        width,
+        conv1: values(conv1),
+        conv2: values(conv2),
+        scale: values(scale),
+        shift: values(shift),
+    })
+}
+
 impl CpuGradients for Flex {
+    fn residual_block_kept(
+        inputs: BlockInputs<Flex>,
+        skip: Option<FlexTensor>,
+    ) -> (FlexTensor, Arc<ResidualKept>) {
+        let inputs = inputs.map(in_order);
+        let skip = in_order(skip.unwrap_or_else(|| inputs[0].clone()));
+        with_block(&inputs, |block| {
+            let mut y = unfilled(values(&skip).len());
+            let kept = block.forward(values(&inputs[0]), values(&skip), &mut y);
+            let shape = [block.batch, block.out_channels, block.height, block.width];
+            (tensor(y, shape), Arc::new(kept))
+        })
+    }
+
+    fn residual_block_grads(
+        inputs: BlockInputs<Flex>,
+        kept: &ResidualKept,
+        dy: FlexTensor,
+        skip_is_x: bool,
+    ) -> BlockInputs<Flex> {
+        let (inputs, dy) = (inputs.map(in_order), in_order(dy));
+        let mut gradients = inputs.each_ref().map(|t| unfilled(values(t).len()));
+        let [dx, dconv1, dscale, dshift, dconv2] = &mut gradients;
+        let grads = ResidualGrads {
+            dx,
+            dconv1,
+            dconv2,
+            dscale,
+            dshift,
+        };
+        with_block(&inputs, |block| {
+            block.backward(kept, values(&inputs[0]), values(&dy), skip_is_x, grads);
+        });
+        let mut gradients = gradients.into_iter();
+        inputs.map(|t| {
+            let values = gradients.next().expect("one for each input");
+            FlexTensor::from_data(TensorData::new(values, t.layout().shape().clone()))
+        })
+    }
+
     fn conv2d_dx(
         x: FlexTensor,
         weight: FlexTensor,

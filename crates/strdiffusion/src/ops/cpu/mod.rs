@@ -12,7 +12,8 @@ mod packed;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Tensor};
-use strdiffusion_kernels::Precision;
+use std::sync::Arc;
+use strdiffusion_kernels::{AdamStep, Precision, ResidualBlock, ResidualKept};
 
 use super::profile::timed;
 
@@ -61,6 +62,23 @@ trait CpuOps: Backend {
         weight: FloatTensor<Self>,
         skip: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+    /// A residual block whose skip is x.
+    fn residual_block(
+        x: FloatTensor<Self>,
+        conv1: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        conv2: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    /// A residual block with another skip.
+    fn residual_block_skipped(
+        x: FloatTensor<Self>,
+        conv1: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        conv2: FloatTensor<Self>,
+        skip: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
     fn modulate_silu(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -75,7 +93,21 @@ trait CpuOps: Backend {
     ) -> FloatTensor<Self>;
     fn linear_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// Inference only.
+    /// New weights and moments; nothing here has a gradient.
+    fn adam_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// average · decay + value · (1 − decay); no gradient.
+    fn blend(
+        average: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        decay: f32,
+    ) -> FloatTensor<Self>;
+    /// Its gradient computes everything but x anew: less memory than time.
     #[allow(clippy::too_many_arguments, reason = "the weights of one block")]
     fn attention_block(
         x: FloatTensor<Self>,
@@ -107,6 +139,9 @@ impl Window {
     }
 }
 
+/// x, first weights, scale, shift, second weights of a residual block.
+type BlockInputs<B> = [FloatTensor<B>; 5];
+
 /// Gradients of [`CpuOps`], taken on the backend under the autodiff one.
 trait CpuGradients: Backend {
     fn conv2d_dx(
@@ -122,6 +157,18 @@ trait CpuGradients: Backend {
         window: Window,
     ) -> FloatTensor<Self>;
     fn conv2d_db(dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// A residual block, and what its gradient needs; the skip is x where none is given.
+    fn residual_block_kept(
+        inputs: BlockInputs<Self>,
+        skip: Option<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Arc<ResidualKept>);
+    /// With respect to the block's inputs, in their order.
+    fn residual_block_grads(
+        inputs: BlockInputs<Self>,
+        kept: &ResidualKept,
+        dy: FloatTensor<Self>,
+        skip_is_x: bool,
+    ) -> BlockInputs<Self>;
     /// With respect to x, scale and shift.
     fn modulate_silu_grads(
         x: FloatTensor<Self>,
@@ -240,6 +287,39 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
     })
 }
 
+/// Whether blocks that are computed now have gradients of their own, because that is faster than
+/// those of their parts.
+pub(super) fn trains_whole_blocks() -> bool {
+    packed::precision() == Precision::Bf16 && ResidualBlock::available()
+}
+
+pub(super) fn residual_block(
+    x: Tensor<4>,
+    [conv1, conv2]: [Tensor<4>; 2],
+    [scale, shift]: [Tensor<2>; 2],
+    skip: Option<Tensor<4>>,
+) -> Tensor<4> {
+    timed(
+        || "residual block".into(),
+        || {
+            let (x, conv1, conv2) =
+                (x.into_dispatch(), conv1.into_dispatch(), conv2.into_dispatch());
+            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
+            Tensor::from_dispatch(match skip {
+                None => Dispatch::residual_block(x, conv1, scale, shift, conv2),
+                Some(skip) => Dispatch::residual_block_skipped(
+                    x,
+                    conv1,
+                    scale,
+                    shift,
+                    conv2,
+                    skip.into_dispatch(),
+                ),
+            })
+        },
+    )
+}
+
 pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
     timed(
         || "channel norm".into(),
@@ -294,4 +374,27 @@ pub(super) fn attention_block(x: Tensor<4>, weights: super::AttentionWeights) ->
             ))
         },
     )
+}
+
+pub(super) fn adam_step<const D: usize>(
+    step: AdamStep,
+    [weight, gradient, first, second]: [Tensor<D>; 4],
+) -> [Tensor<D>; 3] {
+    let (weight, first, second) = Dispatch::adam_step(
+        weight.into_dispatch(),
+        gradient.into_dispatch(),
+        first.into_dispatch(),
+        second.into_dispatch(),
+        step,
+    );
+    [weight, first, second].map(Tensor::from_dispatch)
+}
+
+pub(super) fn blend<const D: usize>(
+    average: Tensor<D>,
+    value: Tensor<D>,
+    decay: f64,
+) -> Tensor<D> {
+    let (average, value) = (average.into_dispatch(), value.into_dispatch());
+    Tensor::from_dispatch(Dispatch::blend(average, value, decay as f32))
 }
