@@ -88,7 +88,17 @@ fn main() {
     println!("{:?}, {} threads", Isa::current(), num_threads());
     println!(
         "{:32} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} | bf16 {:>6} {:>8} {:>8}",
-        "shape (ms)", "packed", "GFLOP/s", "silu+res", "precise", "fwd", "dx", "dw", "fwd", "dx", "dw"
+        "shape (ms)",
+        "packed",
+        "GFLOP/s",
+        "silu+res",
+        "precise",
+        "fwd",
+        "dx",
+        "dw",
+        "fwd",
+        "dx",
+        "dw"
     );
     for (n, c, h, o, k, s, p) in [
         (1, 64, 256, 64, 3, 1, 1),

@@ -13,6 +13,7 @@ use crate::kernels::softmax::Columns;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
+use crate::tiles::attention;
 use crate::workspace::{self, Slot};
 use std::ptr::{null, null_mut};
 
@@ -37,6 +38,92 @@ pub struct AttentionWeights<'a> {
     pub epsilon: f32,
 }
 
+/// Where a block's gradients go, each as large as what it belongs to.
+#[derive(Debug)]
+pub struct AttentionGrads<'a> {
+    /// With respect to x.
+    pub dx: &'a mut [f32],
+    /// With respect to the gain of the norm before.
+    pub dpre_gain: &'a mut [f32],
+    /// With respect to the weights of q, k and v.
+    pub dqkv: &'a mut [f32],
+    /// With respect to the weights back.
+    pub dout: &'a mut [f32],
+    /// With respect to their bias.
+    pub dout_bias: &'a mut [f32],
+    /// With respect to the gain of the norm after.
+    pub dpost_gain: &'a mut [f32],
+}
+
+/// What a block's backward pass needs of its forward pass: its contexts.
+#[derive(Debug)]
+pub struct AttentionKept(attention::Context);
+
+impl AttentionWeights<'_> {
+    /// Whether this CPU computes such blocks in bf16, forward and backward: on tiles, and with heads
+    /// of 32 channels.
+    pub fn has_bf16(heads: usize, dim: usize) -> bool {
+        Isa::current() == Isa::Amx && dim == attention::DIM && heads > 0
+    }
+
+    /// [`attention_block`] with the operands of its products in bf16, and what
+    /// [`backward_bf16`](Self::backward_bf16) needs.
+    ///
+    /// # Panics
+    /// If a slice's length does not fit the shape, or [`has_bf16`](Self::has_bf16) says no.
+    pub fn forward_bf16(&self, s: &MapShape, x: &[f32], y: &mut [f32]) -> AttentionKept {
+        assert!(
+            Self::has_bf16(self.heads, self.dim),
+            "the block needs tiles"
+        );
+        check(s, self, x, y);
+        let context = attention::context(s, self, x);
+        if !s.is_empty() {
+            attention::forward(s, self, &context, x, y);
+        }
+        AttentionKept(context)
+    }
+
+    /// The gradients from dy. Everything but the contexts is computed anew from x.
+    ///
+    /// # Panics
+    /// As [`forward_bf16`](Self::forward_bf16).
+    pub fn backward_bf16(
+        &self,
+        s: &MapShape,
+        kept: &AttentionKept,
+        x: &[f32],
+        dy: &[f32],
+        grads: AttentionGrads,
+    ) {
+        assert!(
+            Self::has_bf16(self.heads, self.dim),
+            "the block needs tiles"
+        );
+        check(s, self, x, dy);
+        s.check("dx", grads.dx);
+        assert_eq!(grads.dpre_gain.len(), s.channels, "dpre_gain's length");
+        assert_eq!(grads.dpost_gain.len(), s.channels, "dpost_gain's length");
+        assert_eq!(grads.dout_bias.len(), s.channels, "dout_bias's length");
+        assert_eq!(grads.dqkv.len(), self.qkv.len(), "dqkv's length");
+        assert_eq!(grads.dout.len(), self.out.len(), "dout's length");
+        attention::backward(s, self, &kept.0, x, dy, grads);
+    }
+}
+
+fn check(s: &MapShape, w: &AttentionWeights, x: &[f32], y: &[f32]) {
+    let (c, inner) = (s.channels, w.heads * w.dim);
+    s.check("x", x);
+    s.check("y", y);
+    assert_eq!(w.pre_gain.len(), c, "pre_gain has the wrong length");
+    assert_eq!(w.post_gain.len(), c, "post_gain has the wrong length");
+    assert_eq!(w.qkv.len(), 3 * inner * c, "qkv has the wrong length");
+    assert_eq!(w.out.len(), inner * c, "out has the wrong length");
+    if let Some(bias) = w.out_bias {
+        assert_eq!(bias.len(), c, "out_bias has the wrong length");
+    }
+}
+
 /// One call.
 struct Call<'a> {
     k: &'static Kernels,
@@ -57,27 +144,7 @@ struct Call<'a> {
 /// If a slice's length does not fit the shape.
 pub fn attention_block(s: &MapShape, w: &AttentionWeights, x: &[f32], y: &mut [f32]) {
     let inner = w.heads * w.dim;
-    s.check("x", x);
-    s.check("y", y);
-    assert_eq!(
-        w.pre_gain.len(),
-        s.channels,
-        "pre_gain has the wrong length"
-    );
-    assert_eq!(
-        w.post_gain.len(),
-        s.channels,
-        "post_gain has the wrong length"
-    );
-    assert_eq!(
-        w.qkv.len(),
-        3 * inner * s.channels,
-        "qkv has the wrong length"
-    );
-    assert_eq!(w.out.len(), inner * s.channels, "out has the wrong length");
-    if let Some(bias) = w.out_bias {
-        assert_eq!(bias.len(), s.channels, "out_bias has the wrong length");
-    }
+    check(s, w, x, y);
     if s.is_empty() {
         return;
     }

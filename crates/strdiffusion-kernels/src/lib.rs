@@ -48,7 +48,7 @@ mod winograd;
 mod workspace;
 
 pub use attention::{AttentionShape, linear_attention, linear_attention_backward};
-pub use attention_block::{AttentionWeights, attention_block};
+pub use attention_block::{AttentionGrads, AttentionKept, AttentionWeights, attention_block};
 pub use conv::{PackedConv, conv2d, prefers_plain_weights};
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};

@@ -26,6 +26,41 @@ pub(crate) mod residual {
     }
 }
 
+pub(crate) mod attention {
+    use crate::attention_block::{AttentionGrads, AttentionWeights};
+    use crate::norm::MapShape;
+
+    pub(crate) const DIM: usize = 32;
+
+    #[derive(Debug)]
+    pub(crate) struct Context;
+
+    pub(crate) fn context(_: &MapShape, _: &AttentionWeights, _: &[f32]) -> Context {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn forward(
+        _: &MapShape,
+        _: &AttentionWeights,
+        _: &Context,
+        _: &[f32],
+        _: &mut [f32],
+    ) {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn backward(
+        _: &MapShape,
+        _: &AttentionWeights,
+        _: &Context,
+        _: &[f32],
+        _: &[f32],
+        _: AttentionGrads,
+    ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
 const NONE: &str = "no tiles here: `supports` says so";
 
 pub(crate) fn supports(_: &Taps) -> bool {

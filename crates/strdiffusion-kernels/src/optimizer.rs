@@ -56,7 +56,10 @@ pub fn adam_step(
 ) {
     let len = gradient.len();
     let lengths = [old.weight.len(), old.first.len(), old.second.len()];
-    assert_eq!(lengths, [len; 3], "weights and moments have the gradient's length");
+    assert_eq!(
+        lengths, [len; 3],
+        "weights and moments have the gradient's length"
+    );
     let lengths = [new.weight.len(), new.first.len(), new.second.len()];
     assert_eq!(lengths, [len; 3], "results have the gradient's length");
     let k = kernels_of(Isa::current());

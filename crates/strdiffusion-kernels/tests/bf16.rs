@@ -171,7 +171,10 @@ fn rounding_operands_costs_a_few_thousandths() {
         for (got, want) in case.computed().iter().zip(&want) {
             let error = error(got, want);
             assert!(error < 5e-3, "{isa:?}: {error:e}");
-            assert!(isa != Isa::Amx || error > BOUND, "no tiles at work: {error:e}");
+            assert!(
+                isa != Isa::Amx || error > BOUND,
+                "no tiles at work: {error:e}"
+            );
         }
     });
 }
@@ -283,11 +286,11 @@ fn residual_blocks_in_one_piece_match_their_definition() {
         return; // The same block in pieces is what such a CPU computes: other tests hold it.
     }
     let mut rng = Rng(36);
-    for s @ [n, inputs, outputs, h, width] in [[2, 5, 5, 6, 19], [1, 10, 9, 3, 18], [3, 8, 8, 2, 2]] {
+    for s @ [n, inputs, outputs, h, width] in [[2, 5, 5, 6, 19], [1, 10, 9, 3, 18], [3, 8, 8, 2, 2]]
+    {
         let len = |c: usize| n * c * h * width;
-        let mut draw = |len: usize, by: f32| -> Vec<f32> {
-            rng.vec(len).iter().map(|v| v * by).collect()
-        };
+        let mut draw =
+            |len: usize, by: f32| -> Vec<f32> { rng.vec(len).iter().map(|v| v * by).collect() };
         let (x, dy) = (draw(len(inputs), 1.0), draw(len(outputs), 1.0));
         let conv1 = draw(outputs * inputs * 9, 0.3 / (inputs as f32).sqrt());
         let conv2 = draw(outputs * outputs * 9, 0.3 / (outputs as f32).sqrt());
@@ -328,14 +331,147 @@ fn residual_blocks_in_one_piece_match_their_definition() {
         };
         b.backward(&kept, &x, &dy, inputs == outputs, grads);
         for (what, got, want) in [
-            ("dx", &dx, numeric_gradient(wx, &dy, |x| block(s, x, [w1, w2], wscale, wshift))),
-            ("dconv1", &dconv1, numeric_gradient(w1, &dy, |w| block(s, wx, [w, w2], wscale, wshift))),
-            ("dconv2", &dconv2, numeric_gradient(w2, &dy, |w| block(s, wx, [w1, w], wscale, wshift))),
-            ("dscale", &dscale, numeric_gradient(wscale, &dy, |v| block(s, wx, [w1, w2], v, wshift))),
-            ("dshift", &dshift, numeric_gradient(wshift, &dy, |v| block(s, wx, [w1, w2], wscale, v))),
+            (
+                "dx",
+                &dx,
+                numeric_gradient(wx, &dy, |x| block(s, x, [w1, w2], wscale, wshift)),
+            ),
+            (
+                "dconv1",
+                &dconv1,
+                numeric_gradient(w1, &dy, |w| block(s, wx, [w, w2], wscale, wshift)),
+            ),
+            (
+                "dconv2",
+                &dconv2,
+                numeric_gradient(w2, &dy, |w| block(s, wx, [w1, w], wscale, wshift)),
+            ),
+            (
+                "dscale",
+                &dscale,
+                numeric_gradient(wscale, &dy, |v| block(s, wx, [w1, w2], v, wshift)),
+            ),
+            (
+                "dshift",
+                &dshift,
+                numeric_gradient(wshift, &dy, |v| block(s, wx, [w1, w2], wscale, v)),
+            ),
         ] {
             let error = error(got, &want);
             assert!(error < 1.5e-2, "{what} {s:?}: {error:e}");
+        }
+    }
+}
+
+/// Expected: the block in its parts, in f32, whose gradients are tested against differences.
+/// Rounding to bf16 costs some thousandths.
+#[test]
+fn attention_blocks_on_tiles_match_their_parts() {
+    let _guard = isa_lock();
+    if !AttentionWeights::has_bf16(4, 32) {
+        return; // Such a CPU computes the parts.
+    }
+    let mut rng = Rng(37);
+    for [batch, channels, h, width] in [
+        [2, 32, 8, 8],
+        [1, 48, 9, 17],
+        [3, 16, 30, 31],
+        [9, 64, 4, 4],
+    ] {
+        let (heads, dim, positions) = (4, 32, h * width);
+        let inner = heads * dim;
+        let s = MapShape {
+            batch,
+            channels,
+            positions,
+        };
+        let mut draw = |len: usize, by: f32, plus: f32| -> Vec<f32> {
+            rng.vec(len).iter().map(|v| v * by + plus).collect()
+        };
+        let (x, dy) = (draw(s.len(), 1.0, 0.2), draw(s.len(), 1.0, 0.0));
+        let (pre, post) = (draw(channels, 0.2, 1.0), draw(channels, 0.2, 1.0));
+        let qkv = draw(3 * inner * channels, 1.5 / (channels as f32).sqrt(), 0.0);
+        let out = draw(channels * inner, 0.3, 0.0);
+        let bias = draw(channels, 1e-3, 0.0);
+        let w = AttentionWeights {
+            heads,
+            dim,
+            pre_gain: &pre,
+            qkv: &qkv,
+            out: &out,
+            out_bias: Some(&bias),
+            post_gain: &post,
+            epsilon: 1e-5,
+        };
+        poison();
+        let nan = |len: usize| vec![f32::NAN; len];
+        let mut y = nan(s.len());
+        let kept = w.forward_bf16(&s, &x, &mut y);
+        let (mut dx, mut dqkv, mut dout) = (nan(x.len()), nan(qkv.len()), nan(out.len()));
+        let (mut dpre, mut dpost, mut dbias) = (nan(channels), nan(channels), nan(channels));
+        let grads = AttentionGrads {
+            dx: &mut dx,
+            dpre_gain: &mut dpre,
+            dqkv: &mut dqkv,
+            dout: &mut dout,
+            dout_bias: &mut dbias,
+            dpost_gain: &mut dpost,
+        };
+        w.backward_bf16(&s, &kept, &x, &dy, grads);
+
+        // The parts.
+        let a = AttentionShape {
+            batch,
+            heads,
+            dim,
+            positions,
+        };
+        let to_qkv = Conv2dShape::new([batch, channels, h, width], 3 * inner, 1, 1, 0);
+        let to_out = Conv2dShape::new([batch, inner, h, width], channels, 1, 1, 0);
+        let (none, fast) = (Epilogue::default(), Precision::Fast);
+        let mut normed = nan(s.len());
+        layer_norm(&s, &x, &pre, 1e-5, None, &mut normed);
+        let mut q = nan(a.qkv_len());
+        conv2d(&to_qkv, &normed, &qkv, &none, fast, &mut q);
+        let (mut attended, mut state) = (nan(a.out_len()), nan(a.state_len()));
+        linear_attention(&a, &q, &mut attended, &mut state);
+        let mut o = nan(s.len());
+        let with_bias = Epilogue {
+            bias: Some(&bias),
+            ..none
+        };
+        conv2d(&to_out, &attended, &out, &with_bias, fast, &mut o);
+        let mut want = nan(s.len());
+        layer_norm(&s, &o, &post, 1e-5, None, &mut want);
+        want.iter_mut().zip(&x).for_each(|(y, x)| *y += x);
+
+        let (mut wpost, mut wdo) = (vec![0.0; channels], nan(s.len()));
+        layer_norm_backward(&s, &o, &post, 1e-5, &dy, &mut wdo, &mut wpost);
+        let (mut wout, mut wbias) = (nan(out.len()), nan(channels));
+        conv2d_weight_grad(&to_out, &attended, &wdo, fast, &mut wout);
+        conv2d_bias_grad(&to_out, &wdo, &mut wbias);
+        let mut wattended = nan(a.out_len());
+        conv2d_input_grad(&to_out, &wdo, &out, fast, &mut wattended);
+        let mut wq = nan(a.qkv_len());
+        linear_attention_backward(&a, &q, &state, &wattended, &mut wq);
+        let (mut wqkv, mut wnormed) = (nan(qkv.len()), nan(s.len()));
+        conv2d_weight_grad(&to_qkv, &normed, &wq, fast, &mut wqkv);
+        conv2d_input_grad(&to_qkv, &wq, &qkv, fast, &mut wnormed);
+        let (mut wdx, mut wpre) = (nan(s.len()), vec![0.0; channels]);
+        layer_norm_backward(&s, &x, &pre, 1e-5, &wnormed, &mut wdx, &mut wpre);
+        wdx.iter_mut().zip(&dy).for_each(|(dx, dy)| *dx += dy);
+
+        for (what, got, want) in [
+            ("y", &y, &want),
+            ("dx", &dx, &wdx),
+            ("dpost", &dpost, &wpost),
+            ("dout", &dout, &wout),
+            ("dbias", &dbias, &wbias),
+            ("dqkv", &dqkv, &wqkv),
+            ("dpre", &dpre, &wpre),
+        ] {
+            let error = error(got, &common::wide(want));
+            assert!(error < 1.5e-2, "{what} of {s:?}: {error:e}");
         }
     }
 }

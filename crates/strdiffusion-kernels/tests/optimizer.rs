@@ -52,7 +52,11 @@ fn adam_follows_its_formula_and_is_the_same_everywhere() {
                 w[i] -= 1e-2 * mean / (square.sqrt() + 1e-8);
             }
             for (got, want) in [&weight, &first, &second].into_iter().zip(&exact) {
-                assert!(error(got, want) < 1e-5, "step {time}: {:e}", error(got, want));
+                assert!(
+                    error(got, want) < 1e-5,
+                    "step {time}: {:e}",
+                    error(got, want)
+                );
             }
         }
     }

@@ -265,3 +265,68 @@ pub(super) unsafe fn four_by_one(
         );
     }
 }
+
+/// Two panels times two, into a matrix of f32 whose rows are `stride` floats apart: the rows of the
+/// first panel's sums, then those of the second's; `add`: to what is there.
+///
+/// # Safety
+/// As [`two_by_two`], for 32 rows of 32 floats at `to`.
+pub(super) unsafe fn two_by_two_into(
+    _: &Tiles,
+    a: [*const u8; 2],
+    b: [*const u8; 2],
+    steps: usize,
+    to: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    // SAFETY: as in `two_by_two`.
+    unsafe {
+        asm!(
+            "test {add:e}, {add:e}",
+            "jz 2f",
+            "tileloadd tmm0, [{upper}+{stride}*1]",
+            "tileloadd tmm1, [{upper}+{stride}*1+64]",
+            "tileloadd tmm2, [{lower}+{stride}*1]",
+            "tileloadd tmm3, [{lower}+{stride}*1+64]",
+            "jmp 3f",
+            "2:",
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "3:",
+            "tileloadd tmm4, [{a0}+{row}*1]",
+            "tileloadd tmm6, [{b0}+{row}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{b1}+{row}*1]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{a1}+{row}*1]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a0}, 1024",
+            "add {a1}, 1024",
+            "add {b0}, 1024",
+            "add {b1}, 1024",
+            "dec {steps}",
+            "jnz 3b",
+            "tilestored [{upper}+{stride}*1], tmm0",
+            "tilestored [{upper}+{stride}*1+64], tmm1",
+            "tilestored [{lower}+{stride}*1], tmm2",
+            "tilestored [{lower}+{stride}*1+64], tmm3",
+            a0 = inout(reg) a[0] => _,
+            a1 = inout(reg) a[1] => _,
+            b0 = inout(reg) b[0] => _,
+            b1 = inout(reg) b[1] => _,
+            steps = inout(reg) steps => _,
+            upper = in(reg) to,
+            lower = in(reg) to.add(16 * stride),
+            stride = in(reg) 4 * stride,
+            add = in(reg) u32::from(add),
+            row = in(reg) 64usize,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}

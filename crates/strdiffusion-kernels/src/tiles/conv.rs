@@ -71,7 +71,9 @@ pub(crate) fn pack(t: &Taps, w: &[f32], places: &Places, u: &mut [f32]) {
                     let tiles = to.get().add(panel * steps * TILE_FLOATS + o * 16);
                     for step in 0..steps {
                         let from = row.as_ptr().add(step * 16);
-                        tiles.add(step * TILE_FLOATS).copy_from_nonoverlapping(from, 16);
+                        tiles
+                            .add(step * TILE_FLOATS)
+                            .copy_from_nonoverlapping(from, 16);
                     }
                 }
             }
@@ -387,16 +389,12 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
                     E::load(high.at.wrapping_offset(at), mask_high),
                 )
             } else {
-                lanes::pairs(
-                    low.values(at, 16, t.stride),
-                    high.values(at, 16, t.stride),
-                )
+                lanes::pairs(low.values(at, 16, t.stride), high.values(at, 16, t.stride))
             }
         };
         for phase in 0..stride {
-            let mut taps = (0..t.taps[1]).filter(|tap| {
-                (t.first[1] + *tap as isize).rem_euclid(stride) == phase
-            });
+            let mut taps = (0..t.taps[1])
+                .filter(|tap| (t.first[1] + *tap as isize).rem_euclid(stride) == phase);
             let Some(first_tap) = taps.next() else {
                 continue;
             };

@@ -184,7 +184,15 @@ pub(super) fn silu_slope(v: __m512) -> __m512 {
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn sigmoid(v: __m512) -> __m512 {
-    let t = _mm512_mul_ps(v, _mm512_set1_ps(-std::f32::consts::LOG2_E));
+    let power = exp(_mm512_sub_ps(_mm512_setzero_ps(), v));
+    _mm512_rcp14_ps(_mm512_add_ps(power, _mm512_set1_ps(1.0)))
+}
+
+/// e^v, within about 1e-4 relative.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn exp(v: __m512) -> __m512 {
+    let t = _mm512_mul_ps(v, _mm512_set1_ps(std::f32::consts::LOG2_E));
     let whole = _mm512_roundscale_ps(t, 0);
     let rest = _mm512_sub_ps(t, whole);
     // 2^rest on ±½, by its series.
@@ -192,8 +200,7 @@ fn sigmoid(v: __m512) -> __m512 {
     for c in [0.240_226_5, std::f32::consts::LN_2, 1.0] {
         p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(c));
     }
-    let power = _mm512_scalef_ps(p, whole);
-    _mm512_rcp14_ps(_mm512_add_ps(power, _mm512_set1_ps(1.0)))
+    _mm512_scalef_ps(p, whole)
 }
 
 /// Transposes 16 × 16 elements of 32 bits.

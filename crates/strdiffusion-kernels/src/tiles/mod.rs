@@ -9,11 +9,14 @@
 //! - `lanes`: rounding, pairing and transposing with AVX-512;
 //! - `conv`: convolutions and input gradients, any kernel, stride 1 or 2;
 //! - `weight_grad`: gradients of their weights;
-//! - `residual`: a residual block in one piece, for training.
+//! - `residual`: a residual block in one piece, for training;
+//! - `matrix`, `attention`: products of small matrices, and the attention block made of them.
 
 mod amx;
+pub(crate) mod attention;
 mod conv;
 mod lanes;
+mod matrix;
 pub(crate) mod residual;
 mod weight_grad;
 

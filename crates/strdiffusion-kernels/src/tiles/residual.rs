@@ -69,7 +69,11 @@ impl Sink for ToOutput {
         unsafe {
             Bf16::store(self.second.get().add(at), mask, sums);
             let skip = f32::load(self.skip.get().add(at), mask);
-            f32::store(self.y.get().add(at), mask, _mm512_add_ps(lanes::silu(sums), skip));
+            f32::store(
+                self.y.get().add(at),
+                mask,
+                _mm512_add_ps(lanes::silu(sums), skip),
+            );
         }
     }
 }
@@ -144,7 +148,15 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
         hidden: Shared::of_mut(&mut hidden),
     };
     // SAFETY: the maps have the outputs' lengths.
-    unsafe { convolve(&forward_taps(&one), &forward_places(&one), b.conv1, x, &to_hidden) };
+    unsafe {
+        convolve(
+            &forward_taps(&one),
+            &forward_places(&one),
+            b.conv1,
+            x,
+            &to_hidden,
+        )
+    };
     let to_output = ToOutput {
         second: Shared::of_mut(&mut second),
         skip: Shared::of(skip),
@@ -180,7 +192,13 @@ pub(crate) fn backward(
     parallel_for(planes, |plane| {
         let own = plane * positions..(plane + 1) * positions;
         // SAFETY: this plane of each map, which is this item's alone.
-        unsafe { slope_times(&kept.second[own.clone()], &dy[own.clone()], to.get().add(own.start)) };
+        unsafe {
+            slope_times(
+                &kept.second[own.clone()],
+                &dy[own.clone()],
+                to.get().add(own.start),
+            )
+        };
     });
     weight_grad(&two, &kept.hidden, &after, grads.dconv2);
     // With respect to the hidden map, and then, in its place, to the first convolution's sums.

@@ -236,7 +236,15 @@ pub(crate) fn weight_grad<X: Element, D: Element>(
         parallel_for(plan.outputs * plan.chunks.len(), |item| {
             let (panel, chunk) = (item / plan.chunks.len(), item % plan.chunks.len());
             // SAFETY: this item's own tiles of `turned`; dy has the asserted length.
-            unsafe { turn(plan, gradient.get(), panel, &plan.chunks[chunk], turned.get()) };
+            unsafe {
+                turn(
+                    plan,
+                    gradient.get(),
+                    panel,
+                    &plan.chunks[chunk],
+                    turned.get(),
+                )
+            };
         });
         workspace::with(Slot::Weights, blocks * plan.parts * sums_len, |sums| {
             let sums = Shared::of_mut(sums);
@@ -247,7 +255,14 @@ pub(crate) fn weight_grad<X: Element, D: Element>(
                 // SAFETY: this item's own sums; x has the asserted length.
                 unsafe {
                     let own = sums.get().add(item * sums_len);
-                    add_chunks(plan, input.get(), turned.get(), block, &plan.chunks[mine], own);
+                    add_chunks(
+                        plan,
+                        input.get(),
+                        turned.get(),
+                        block,
+                        &plan.chunks[mine],
+                        own,
+                    );
                 }
             });
             let panels = s.out_channels.div_ceil(16);
@@ -268,13 +283,7 @@ pub(crate) fn weight_grad<X: Element, D: Element>(
 /// # Safety
 /// `to` has room for all panels, and the CPU has tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn turn<D: Element>(
-    plan: &Plan,
-    dy: *const D,
-    panel: usize,
-    chunk: &Chunk,
-    to: *mut f32,
-) {
+unsafe fn turn<D: Element>(plan: &Plan, dy: *const D, panel: usize, chunk: &Chunk, to: *mut f32) {
     let map = Map {
         at: dy,
         channels: plan.s.out_channels,
@@ -289,7 +298,15 @@ unsafe fn turn<D: Element>(
         unsafe {
             for i in 0..16 {
                 let to = lines.add(i * count * 64);
-                fill_lines(plan, &map, chunk, panel * 16 + i, chunk.rows.clone(), to, 64);
+                fill_lines(
+                    plan,
+                    &map,
+                    chunk,
+                    panel * 16 + i,
+                    chunk.rows.clone(),
+                    to,
+                    64,
+                );
             }
             let to = to.add((panel * plan.steps() + chunk.steps.start) * TILE_FLOATS);
             for step in 0..count {

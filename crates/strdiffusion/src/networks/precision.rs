@@ -52,7 +52,12 @@ impl Precision {
         let mut network = network.clone();
         // Elsewhere the weights' type says it.
         network.set_bf16_convolutions(self == Self::Bf16);
-        if self == Self::F32 || network.devices().iter().all(|d| self.dtype(d) == DType::F32) {
+        if self == Self::F32
+            || network
+                .devices()
+                .iter()
+                .all(|d| self.dtype(d) == DType::F32)
+        {
             return network;
         }
         network.map(&mut Cast(self))

@@ -64,7 +64,7 @@ pub fn residual_block(
     modulation: [Tensor<2>; 2],
     skip: Option<Tensor<4>>,
 ) -> Tensor<4> {
-    if has_kernels(&x) && x.is_autodiff() && cpu::trains_whole_blocks() {
+    if has_kernels(&x) && x.is_autodiff() && cpu::trains_residual_blocks() {
         return cpu::residual_block(x, convs, modulation, skip);
     }
     let [conv1, conv2] = convs;
@@ -149,7 +149,9 @@ pub struct AttentionWeights {
 
 /// x + norm(W_out · attention(W_qkv · norm(x)) + bias).
 pub fn attention_block(x: Tensor<4>, weights: AttentionWeights) -> Tensor<4> {
-    if has_kernels(&x) && (!x.is_autodiff() || cpu::trains_whole_blocks()) {
+    let [_, inner, _, _] = weights.out.dims();
+    let dim = inner / weights.heads;
+    if has_kernels(&x) && (!x.is_autodiff() || cpu::trains_attention_block(weights.heads, dim)) {
         return cpu::attention_block(x, weights);
     }
     let qkv = conv2d(

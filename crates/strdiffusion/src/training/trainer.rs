@@ -523,7 +523,7 @@ trait Task<M>: Sync {
     ) -> Result<(Scores, Option<Photo>)>;
 }
 
-use crate::networks::{Network, ConditionalUNet, Discriminator};
+use crate::networks::{ConditionalUNet, Discriminator, Network};
 
 struct StructureTask;
 

@@ -2,8 +2,8 @@
 
 use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::{DType, Tensor};
-use strdiffusion::ops::timed;
 use strdiffusion::networks::{ConditionalUNet, ConditionalUNetConfig, GuideAlignment, Precision};
+use strdiffusion::ops::timed;
 use strdiffusion::training::optimizer::{Adam, gradients};
 use strdiffusion::weights::host_values;
 use strdiffusion::{Device, Result};

@@ -12,9 +12,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use std::sync::Arc;
-use strdiffusion_kernels::{AdamStep, Precision, ResidualKept};
+use strdiffusion_kernels::{AdamStep, AttentionKept, ResidualKept};
 
-use super::{CpuGradients, CpuOps, Window, bf16_convolutions};
+use super::{CpuGradients, CpuOps, Window};
 use crate::ops::profile::timer;
 
 /// Runs a forward pass; where a gradient is wanted, keeps the listed inputs (and `extra`) for it.
@@ -143,32 +143,15 @@ impl<B: CpuGradients> Backward<B, 6> for ResidualBlockSkippedBackward {
 #[derive(Debug)]
 struct AttentionBlockBackward;
 
-impl<B: CpuOps + CpuGradients> Backward<B, 6> for AttentionBlockBackward {
-    type State = ([NodeId; 6], (usize, Precision));
+impl<B: CpuGradients> Backward<B, 6> for AttentionBlockBackward {
+    type State = ([NodeId; 6], (usize, Arc<AttentionKept>));
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let _timer = timer("attention block, gradient");
         let dy = grads.consume::<B>(&ops.node);
-        let (nodes, (heads, precision)) = ops.state;
-        let [x, pre_gain, to_qkv, to_out, out_bias, post_gain] = inputs::<B, 6>(nodes, ck);
-        let _arithmetic = bf16_convolutions(precision == Precision::Bf16);
-        let window = Window::now(1, 0);
-        let normed = B::channel_norm(x.clone(), pre_gain.clone());
-        let qkv = <B as CpuOps>::conv2d(normed.clone(), to_qkv.clone(), 1, 0, false);
-        let [attended, state] = B::linear_attention_with_state(qkv.clone(), heads);
-        let out = B::conv2d_bias(attended.clone(), to_out.clone(), out_bias, 1, 0, false);
-
-        let [dout, dpost] = B::channel_norm_grads(out, post_gain, dy.clone());
-        let dattended = B::conv2d_dx(attended.clone(), to_out.clone(), dout.clone(), window);
-        let dto_out = B::conv2d_dw(attended, to_out, dout.clone(), window);
-        let dbias = B::conv2d_db(dout);
-        let dqkv = B::linear_attention_grad(qkv, state, dattended, heads);
-        let dnormed = B::conv2d_dx(normed.clone(), to_qkv.clone(), dqkv.clone(), window);
-        let dto_qkv = B::conv2d_dw(normed, to_qkv, dqkv, window);
-        let [dx, dpre] = B::channel_norm_grads(x, pre_gain, dnormed);
-        let dx = B::float_add(dx, dy);
-        let parents = ops.parents.map(|p| p.map(|p| p.id));
-        hand_out::<B, 6>(parents, [dx, dpre, dto_qkv, dto_out, dbias, dpost], grads);
+        let (nodes, (heads, kept)) = ops.state;
+        let gradients = B::attention_block_grads(inputs::<B, 6>(nodes, ck), heads, &kept, dy);
+        hand_out::<B, 6>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
     }
 }
 
@@ -401,7 +384,9 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
             OpsKind::UnTracked(prep) => {
                 let [x, conv1, scale, shift, conv2] = inputs.map(|t| t.into_primitive());
                 let skip = skip.into_primitive();
-                prep.finish(B::residual_block_skipped(x, conv1, scale, shift, conv2, skip))
+                prep.finish(B::residual_block_skipped(
+                    x, conv1, scale, shift, conv2, skip,
+                ))
             }
         }
     }
@@ -484,7 +469,11 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         value: FloatTensor<Self>,
         decay: f32,
     ) -> FloatTensor<Self> {
-        Self::from_inner(B::blend(average.into_primitive(), value.into_primitive(), decay))
+        Self::from_inner(B::blend(
+            average.into_primitive(),
+            value.into_primitive(),
+            decay,
+        ))
     }
 
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -507,19 +496,24 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         post_gain: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
-        let precision = Window::now(1, 0).precision;
-        record!(
-            AttentionBlockBackward,
-            C,
-            [x, pre_gain, qkv, out, out_bias, post_gain],
-            (heads, precision),
-            {
-                let normed = B::channel_norm(x.clone(), pre_gain);
-                let qkv = <B as CpuOps>::conv2d(normed, qkv, 1, 0, false);
-                let attended = B::linear_attention(qkv, heads);
-                let out = B::conv2d_bias(attended, out, out_bias, 1, 0, false);
-                B::float_add(x, B::channel_norm(out, post_gain))
+        let inputs = [x, pre_gain, qkv, out, out_bias, post_gain];
+        match AttentionBlockBackward
+            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
+                let inputs = inputs.map(|t| t.into_primitive());
+                let (y, kept) = B::attention_block_kept(inputs, heads);
+                prep.finish((nodes, (heads, kept)), y)
             }
-        )
+            OpsKind::UnTracked(prep) => {
+                let [x, pre_gain, qkv, out, out_bias, post_gain] =
+                    inputs.map(|t| t.into_primitive());
+                let y = B::attention_block(x, pre_gain, qkv, out, out_bias, post_gain, heads);
+                prep.finish(y)
+            }
+        }
     }
 }

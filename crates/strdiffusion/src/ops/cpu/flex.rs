@@ -6,13 +6,13 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
-    self as kernels, AdamStep, AdamTensors, AttentionShape, Conv2dShape, Epilogue, MapShape, ModulateGrads, ResidualBlock,
-    ResidualGrads, ResidualKept, SpadeGrads,
-    unfilled,
+    self as kernels, AdamStep, AdamTensors, AttentionGrads, AttentionKept, AttentionShape,
+    AttentionWeights, Conv2dShape, Epilogue, MapShape, ModulateGrads, Precision, ResidualBlock,
+    ResidualGrads, ResidualKept, SpadeGrads, unfilled,
 };
 
 use super::packed;
-use super::{BlockInputs, CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
+use super::{AttentionInputs, BlockInputs, CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
 
 /// A tensor whose values stand in order; copies only if they do not.
 fn in_order(x: FlexTensor) -> FlexTensor {
@@ -285,23 +285,47 @@ impl CpuOps for Flex {
         post_gain: FlexTensor,
         heads: usize,
     ) -> FlexTensor {
-        let [inputs @ .., out_bias] = [x, pre_gain, qkv, out, post_gain, out_bias].map(in_order);
-        let [x, pre_gain, qkv, out, post_gain] = &inputs;
-        let [_, inner, _, _] = dims(out);
-        like(x, |y| {
-            let weights = kernels::AttentionWeights {
-                heads,
-                dim: inner / heads,
-                pre_gain: values(pre_gain),
-                qkv: values(qkv),
-                out: values(out),
-                out_bias: Some(values(&out_bias)),
-                post_gain: values(post_gain),
-                epsilon: NORM_EPS,
-            };
-            kernels::attention_block(&map_shape(x), &weights, values(x), y);
+        let inputs = [x, pre_gain, qkv, out, out_bias, post_gain].map(in_order);
+        with_attention(&inputs, heads, |weights, s| {
+            like(&inputs[0], |y| {
+                let bf16 = packed::precision() == Precision::Bf16;
+                if bf16 && AttentionWeights::has_bf16(heads, weights.dim) {
+                    weights.forward_bf16(s, values(&inputs[0]), y);
+                } else {
+                    kernels::attention_block(s, weights, values(&inputs[0]), y);
+                }
+            })
         })
     }
+}
+
+/// Runs `f` with an attention block of tensors that are [`in_order`].
+fn with_attention<R>(
+    [x, pre_gain, qkv, out, out_bias, post_gain]: &AttentionInputs<Flex>,
+    heads: usize,
+    f: impl FnOnce(&AttentionWeights, &MapShape) -> R,
+) -> R {
+    let [_, inner, _, _] = dims(out);
+    let weights = AttentionWeights {
+        heads,
+        dim: inner / heads,
+        pre_gain: values(pre_gain),
+        qkv: values(qkv),
+        out: values(out),
+        out_bias: Some(values(out_bias)),
+        post_gain: values(post_gain),
+        epsilon: NORM_EPS,
+    };
+    f(&weights, &map_shape(x))
+}
+
+/// Gradients as tensors of their inputs' shapes.
+fn shaped<const N: usize>(inputs: [FlexTensor; N], gradients: [Vec<f32>; N]) -> [FlexTensor; N] {
+    let mut gradients = gradients.into_iter();
+    inputs.map(|t| {
+        let values = gradients.next().expect("one for each input");
+        FlexTensor::from_data(TensorData::new(values, t.layout().shape().clone()))
+    })
 }
 
 /// Runs `f` with a residual block of tensors that are [`in_order`].
@@ -358,19 +382,45 @@ impl CpuGradients for Flex {
         with_block(&inputs, |block| {
             block.backward(kept, values(&inputs[0]), values(&dy), skip_is_x, grads);
         });
-        let mut gradients = gradients.into_iter();
-        inputs.map(|t| {
-            let values = gradients.next().expect("one for each input");
-            FlexTensor::from_data(TensorData::new(values, t.layout().shape().clone()))
+        shaped(inputs, gradients)
+    }
+
+    fn attention_block_kept(
+        inputs: AttentionInputs<Flex>,
+        heads: usize,
+    ) -> (FlexTensor, Arc<AttentionKept>) {
+        let inputs = inputs.map(in_order);
+        with_attention(&inputs, heads, |weights, s| {
+            let mut y = unfilled(s.len());
+            let kept = weights.forward_bf16(s, values(&inputs[0]), &mut y);
+            (tensor(y, dims::<4>(&inputs[0])), Arc::new(kept))
         })
     }
 
-    fn conv2d_dx(
-        x: FlexTensor,
-        weight: FlexTensor,
+    fn attention_block_grads(
+        inputs: AttentionInputs<Flex>,
+        heads: usize,
+        kept: &AttentionKept,
         dy: FlexTensor,
-        window: Window,
-    ) -> FlexTensor {
+    ) -> AttentionInputs<Flex> {
+        let (inputs, dy) = (inputs.map(in_order), in_order(dy));
+        let mut gradients = inputs.each_ref().map(|t| unfilled(values(t).len()));
+        let [dx, dpre_gain, dqkv, dout, dout_bias, dpost_gain] = &mut gradients;
+        let grads = AttentionGrads {
+            dx,
+            dpre_gain,
+            dqkv,
+            dout,
+            dout_bias,
+            dpost_gain,
+        };
+        with_attention(&inputs, heads, |weights, s| {
+            weights.backward_bf16(s, kept, values(&inputs[0]), values(&dy), grads);
+        });
+        shaped(inputs, gradients)
+    }
+
+    fn conv2d_dx(x: FlexTensor, weight: FlexTensor, dy: FlexTensor, window: Window) -> FlexTensor {
         let (weight, dy) = (in_order(weight), in_order(dy));
         let shape = conv_shape(&x, &weight, window.stride, window.padding);
         like(&x, |dx| {
@@ -379,12 +429,7 @@ impl CpuGradients for Flex {
         })
     }
 
-    fn conv2d_dw(
-        x: FlexTensor,
-        weight: FlexTensor,
-        dy: FlexTensor,
-        window: Window,
-    ) -> FlexTensor {
+    fn conv2d_dw(x: FlexTensor, weight: FlexTensor, dy: FlexTensor, window: Window) -> FlexTensor {
         let (x, dy) = (in_order(x), in_order(dy));
         let shape = conv_shape(&x, &weight, window.stride, window.padding);
         like(&weight, |dw| {

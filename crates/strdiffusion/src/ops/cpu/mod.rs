@@ -13,11 +13,16 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
-use strdiffusion_kernels::{AdamStep, Precision, ResidualBlock, ResidualKept};
+use strdiffusion_kernels::{
+    AdamStep, AttentionKept, AttentionWeights, Precision, ResidualBlock, ResidualKept,
+};
 
 use super::profile::timed;
 
-pub use packed::{Bf16Convolutions, bf16_convolutions, has_bf16, set_precise, set_weight_cache_bytes, weight_cache_bytes};
+pub use packed::{
+    Bf16Convolutions, bf16_convolutions, has_bf16, set_precise, set_weight_cache_bytes,
+    weight_cache_bytes,
+};
 
 /// ε of every norm.
 const NORM_EPS: f32 = 1e-5;
@@ -102,12 +107,9 @@ trait CpuOps: Backend {
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     /// average · decay + value · (1 − decay); no gradient.
-    fn blend(
-        average: FloatTensor<Self>,
-        value: FloatTensor<Self>,
-        decay: f32,
-    ) -> FloatTensor<Self>;
-    /// Its gradient computes everything but x anew: less memory than time.
+    fn blend(average: FloatTensor<Self>, value: FloatTensor<Self>, decay: f32)
+    -> FloatTensor<Self>;
+    /// With a gradient only where [`trains_attention_block`] says so.
     #[allow(clippy::too_many_arguments, reason = "the weights of one block")]
     fn attention_block(
         x: FloatTensor<Self>,
@@ -142,6 +144,9 @@ impl Window {
 /// x, first weights, scale, shift, second weights of a residual block.
 type BlockInputs<B> = [FloatTensor<B>; 5];
 
+/// x, gain before, weights to q, k and v, weights back and their bias, gain after.
+type AttentionInputs<B> = [FloatTensor<B>; 6];
+
 /// Gradients of [`CpuOps`], taken on the backend under the autodiff one.
 trait CpuGradients: Backend {
     fn conv2d_dx(
@@ -169,6 +174,18 @@ trait CpuGradients: Backend {
         dy: FloatTensor<Self>,
         skip_is_x: bool,
     ) -> BlockInputs<Self>;
+    /// An attention block, and what its gradient needs.
+    fn attention_block_kept(
+        inputs: AttentionInputs<Self>,
+        heads: usize,
+    ) -> (FloatTensor<Self>, Arc<AttentionKept>);
+    /// With respect to the block's inputs, in their order.
+    fn attention_block_grads(
+        inputs: AttentionInputs<Self>,
+        heads: usize,
+        kept: &AttentionKept,
+        dy: FloatTensor<Self>,
+    ) -> AttentionInputs<Self>;
     /// With respect to x, scale and shift.
     fn modulate_silu_grads(
         x: FloatTensor<Self>,
@@ -287,9 +304,14 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
     })
 }
 
-/// Whether blocks that are computed now have gradients of their own, because that is faster than
-/// those of their parts.
-pub(super) fn trains_whole_blocks() -> bool {
+/// Whether attention blocks of such heads that are computed now have a gradient of their own.
+pub(super) fn trains_attention_block(heads: usize, dim: usize) -> bool {
+    packed::precision() == Precision::Bf16 && AttentionWeights::has_bf16(heads, dim)
+}
+
+/// Whether residual blocks that are computed now have a gradient of their own, because that is
+/// faster than those of their parts.
+pub(super) fn trains_residual_blocks() -> bool {
     packed::precision() == Precision::Bf16 && ResidualBlock::available()
 }
 
@@ -302,8 +324,11 @@ pub(super) fn residual_block(
     timed(
         || "residual block".into(),
         || {
-            let (x, conv1, conv2) =
-                (x.into_dispatch(), conv1.into_dispatch(), conv2.into_dispatch());
+            let (x, conv1, conv2) = (
+                x.into_dispatch(),
+                conv1.into_dispatch(),
+                conv2.into_dispatch(),
+            );
             let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
             Tensor::from_dispatch(match skip {
                 None => Dispatch::residual_block(x, conv1, scale, shift, conv2),
@@ -390,11 +415,7 @@ pub(super) fn adam_step<const D: usize>(
     [weight, first, second].map(Tensor::from_dispatch)
 }
 
-pub(super) fn blend<const D: usize>(
-    average: Tensor<D>,
-    value: Tensor<D>,
-    decay: f64,
-) -> Tensor<D> {
+pub(super) fn blend<const D: usize>(average: Tensor<D>, value: Tensor<D>, decay: f64) -> Tensor<D> {
     let (average, value) = (average.into_dispatch(), value.into_dispatch());
     Tensor::from_dispatch(Dispatch::blend(average, value, decay as f32))
 }
