@@ -56,29 +56,83 @@ pub(crate) fn pack(t: &Taps, w: &[f32], places: &Places, u: &mut [f32]) {
     }
     let steps = steps(t);
     let (to, from) = (Shared::of_mut(u), Shared::of(w));
+    // Whatever lies closer together in w is gathered together.
+    let by_outputs = places.output.abs() < places.input.abs();
     parallel_for(t.outputs.div_ceil(16), |panel| {
-        // One output's terms, half a float each, as they come; then step by step into the tiles.
-        workspace::with(Slot::Rows, steps * 16 + 16, |row| {
-            for o in 0..16 {
-                let output = panel * 16 + o;
-                row.fill(0.0);
-                // SAFETY: the row has room for all steps and a vector more; the places are within
-                // w; tiles of this panel, which is this item's alone.
-                unsafe {
-                    if output < t.outputs {
-                        pack_output(t, from.get(), places, output, row.as_mut_ptr().cast());
-                    }
-                    let tiles = to.get().add(panel * steps * TILE_FLOATS + o * 16);
-                    for step in 0..steps {
-                        let from = row.as_ptr().add(step * 16);
-                        tiles
-                            .add(step * TILE_FLOATS)
-                            .copy_from_nonoverlapping(from, 16);
-                    }
+        // SAFETY: tiles of this panel, which is this item's alone; all places are within w.
+        unsafe {
+            let tiles = to.get().add(panel * steps * TILE_FLOATS);
+            if by_outputs {
+                pack_together(t, from.get(), places, panel * 16, tiles);
+            } else {
+                pack_one_by_one(t, from.get(), places, panel * 16, tiles);
+            }
+        }
+    });
+}
+
+/// A panel of 16 outputs, each by itself: its terms as they come, then step by step into the tiles.
+///
+/// # Safety
+/// `tiles` has room for the panel; all places lie within `w`; the CPU has tiles.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_one_by_one(t: &Taps, w: *const f32, places: &Places, first: usize, tiles: *mut f32) {
+    let steps = steps(t);
+    workspace::with(Slot::Rows, steps * 16 + 16, |row| {
+        for o in 0..16 {
+            row.fill(0.0);
+            // SAFETY: the row has room for all steps, half a float a term, and a vector more.
+            unsafe {
+                if first + o < t.outputs {
+                    pack_output(t, w, places, first + o, row.as_mut_ptr().cast());
+                }
+                for step in 0..steps {
+                    let from = row.as_ptr().add(step * 16);
+                    let to = tiles.add(step * TILE_FLOATS + o * 16);
+                    to.copy_from_nonoverlapping(from, 16);
                 }
             }
-        });
+        }
     });
+}
+
+/// The same, the panel's outputs together for each pair of channels.
+///
+/// # Safety
+/// As [`pack_one_by_one`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_together(t: &Taps, w: *const f32, places: &Places, first: usize, tiles: *mut f32) {
+    let pairs = t.inputs.div_ceil(2);
+    let rows = t.taps[0] * t.taps[1] * pairs;
+    let mask = lanes::first(t.outputs - first);
+    let step = _mm512_set1_epi32(places.output as i32);
+    let offsets = _mm512_mullo_epi32(lanes::lanes(), step);
+    for tile in 0..steps(t) {
+        let mut terms = [_mm512_setzero_si512(); 16];
+        for (i, terms) in terms.iter_mut().enumerate() {
+            let row = tile * 16 + i;
+            if row >= rows {
+                continue;
+            }
+            let (tap, c) = (row / pairs, row % pairs * 2);
+            let tap = [tap / t.taps[1], tap % t.taps[1]];
+            let gather = |c: usize| {
+                let zero = _mm512_setzero_ps();
+                if c >= t.inputs {
+                    return zero;
+                }
+                let from = w.wrapping_add(places.of(first, c, tap));
+                // SAFETY: the masked places lie within w.
+                unsafe { _mm512_mask_i32gather_ps::<4>(zero, mask, offsets, from) }
+            };
+            *terms = lanes::pairs(gather(c), gather(c + 1));
+        }
+        lanes::transpose(&mut terms);
+        for (o, terms) in terms.iter().enumerate() {
+            // SAFETY: row o of this tile.
+            unsafe { _mm512_store_si512(tiles.add(tile * TILE_FLOATS + o * 16).cast(), *terms) };
+        }
+    }
 }
 
 /// The terms of one output as bf16, in their order.
@@ -186,8 +240,27 @@ struct Products([f32; 4 * TILE_FLOATS]);
 pub(crate) fn conv(t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
     assert_eq!(y.len(), t.output_len());
     let (bytes, aligned) = (size_of_val(y), y.as_ptr().addr().is_multiple_of(64));
+    let e = &epilogue;
+    let changes = e.gain != 1.0 || [e.bias, e.scale, e.shift].iter().any(|p| !p.is_null());
+    let affine: Vec<[f32; 2]> = if changes {
+        let planes = 0..t.batch * t.outputs;
+        // SAFETY: the epilogue covers these pictures and channels.
+        planes
+            .map(|i| unsafe { e.affine(i / t.outputs, i % t.outputs) })
+            .map(|(mul, add)| [mul, add])
+            .collect()
+    } else {
+        vec![]
+    };
     let sink = Finished {
-        epilogue,
+        affine: Shared::from_raw(if changes {
+            affine.as_ptr()
+        } else {
+            std::ptr::null()
+        }),
+        channels: t.outputs,
+        silu: e.silu,
+        residual: Shared::from_raw(e.residual),
         stream: bytes > STREAMED && t.out[1].is_multiple_of(16) && aligned,
         y: Shared::of_mut(y),
     };
@@ -195,28 +268,46 @@ pub(crate) fn conv(t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawE
     unsafe { conv_into(t, x, u, &sink) };
 }
 
+/// 16 neighbouring places of some channels: where a tile of sums goes.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub picture: usize,
+    /// The channels: the first, and how many, at most 16.
+    pub channel: usize,
+    pub channels: usize,
+    /// The first place of the first channel in the output, and values between channels.
+    pub at: usize,
+    pub plane: usize,
+    /// Which of the 16 there are.
+    pub mask: u16,
+}
+
 /// Where a convolution's sums go.
 pub(super) trait Sink: Sync {
-    /// Takes 16 neighbouring sums of a channel: those of the mask, at places from `at` on in an
-    /// output as large as the convolution's.
+    /// Takes a tile of sums, `[channel][16 places]`, for a place in an output as large as the
+    /// convolution's.
     ///
     /// # Safety
-    /// The places lie within that output, and no other thread has them.
-    unsafe fn put(&self, picture: usize, channel: usize, at: usize, mask: u16, sums: __m512);
+    /// The place lies within that output, and no other thread has it; the CPU has tiles.
+    unsafe fn put(&self, place: Place, sums: *const f32);
 
     /// The same for every `stride`-th place.
     ///
     /// # Safety
     /// As [`put`](Self::put).
-    unsafe fn put_apart(&self, _at: usize, _stride: usize, _mask: u16, _sums: __m512) {
+    unsafe fn put_apart(&self, _place: Place, _stride: usize, _sums: *const f32) {
         unreachable!("only plain results are taken apart");
     }
 }
 
 /// The plain output, with an epilogue.
 struct Finished {
-    epilogue: RawEpilogue,
     y: Shared<*mut f32>,
+    /// (v · mul + add) for each picture and channel; null for neither.
+    affine: Shared<*const [f32; 2]>,
+    channels: usize,
+    silu: bool,
+    residual: Shared<*const f32>,
     /// Whether results go past the caches: every vector of them is a whole cache line.
     stream: bool,
 }
@@ -224,33 +315,48 @@ struct Finished {
 impl Sink for Finished {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, picture: usize, channel: usize, at: usize, mask: u16, sums: __m512) {
-        let e = &self.epilogue;
-        // SAFETY: the places are within y and the residual, which is as large.
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        let affine = self.affine.get();
+        let stream = self.stream && place.mask == !0;
+        // SAFETY: the place lies within y and the residual, which is as large.
         unsafe {
-            let (mul, add) = e.affine(picture, channel);
-            let mut v = _mm512_fmadd_ps(sums, _mm512_set1_ps(mul), _mm512_set1_ps(add));
-            if e.silu {
-                v = lanes::silu(v);
-            }
-            if !e.residual.is_null() {
-                v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, e.residual.add(at)));
-            }
-            let to = self.y.get().add(at);
-            if self.stream && mask == !0 {
-                _mm512_stream_ps(to, v);
-            } else {
-                _mm512_mask_storeu_ps(to, mask, v);
+            for r in 0..place.channels {
+                let at = place.at + r * place.plane;
+                let mut v = _mm512_load_ps(sums.add(r * 16));
+                if !affine.is_null() {
+                    let i = place.picture * self.channels + place.channel + r;
+                    let [mul, add] = *affine.add(i);
+                    v = _mm512_fmadd_ps(v, _mm512_set1_ps(mul), _mm512_set1_ps(add));
+                }
+                if self.silu {
+                    v = lanes::silu(v);
+                }
+                let residual = self.residual.get();
+                if !residual.is_null() {
+                    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(place.mask, residual.add(at)));
+                }
+                let to = self.y.get().add(at);
+                if stream {
+                    _mm512_stream_ps(to, v);
+                } else {
+                    _mm512_mask_storeu_ps(to, place.mask, v);
+                }
             }
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put_apart(&self, at: usize, stride: usize, mask: u16, sums: __m512) {
+    unsafe fn put_apart(&self, place: Place, stride: usize, sums: *const f32) {
         let places = _mm512_mullo_epi32(lanes::lanes(), _mm512_set1_epi32(stride as i32));
         // SAFETY: the contract. Input gradients, which alone are taken apart, have no epilogue.
-        unsafe { _mm512_mask_i32scatter_ps::<4>(self.y.get().add(at), mask, places, sums) };
+        unsafe {
+            for r in 0..place.channels {
+                let to = self.y.get().add(place.at + r * place.plane);
+                let v = _mm512_load_ps(sums.add(r * 16));
+                _mm512_mask_i32scatter_ps::<4>(to, place.mask, places, v);
+            }
+        }
     }
 }
 
@@ -437,43 +543,53 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
         };
         let wide = block.columns[1] - block.columns[0];
         let tall = block.rows[1] - block.rows[0];
-        let places = wide * tall;
-        // Strips two by two, rows within: neighbouring rows share most of their terms.
-        let place = |i: usize| {
-            let (pair, r) = (i / (2 * tall), i % (2 * tall));
-            if 2 * pair + 1 < wide {
-                [2 * pair + r % 2, r / 2]
-            } else {
-                [2 * pair, r]
-            }
-        };
-        // SAFETY: the run of a place lies in its strip, or ends in zeros behind it.
-        let terms = |i: usize| unsafe {
-            let [column, row] = place(i);
-            strips.add(column * strip + row * t.stride * row_bytes)
-        };
         let mut o = 0;
         while o < t.outputs {
             let two = t.outputs - o > 16;
             // SAFETY: panel o / 16 of the packed weights.
             let panel = unsafe { self.u.get().cast::<u8>().add(o / 16 * steps * TILE) };
             let group = if two { 2 } else { 4 };
-            for i in (0..places).step_by(group) {
-                let last = places - 1;
-                let at = |j: usize| terms((i + j).min(last));
-                // SAFETY: panels of `steps` tiles each; the sums are this thread's own.
-                unsafe {
-                    if two {
-                        let weights = [panel, panel.add(steps * TILE)];
-                        amx::two_by_two(&tiles, weights, [at(0), at(1)], steps, sums);
-                    } else {
-                        amx::one_by_four(&tiles, panel, [at(0), at(1), at(2), at(3)], steps, sums);
-                    }
-                    for j in 0..group.min(places - i) {
-                        let from = sums.at.cast_const().add(j * TILE_FLOATS);
-                        self.finish(block, place(i + j), o, from);
+            // Strips two by two, rows within: neighbouring rows share most of their terms.
+            for column in (0..wide).step_by(2) {
+                let across = 2.min(wide - column);
+                let last = tall - 1;
+                for row in (0..tall).step_by(group / across) {
+                    let place = |j: usize| {
+                        if across == 2 {
+                            [column + j % 2, row + j / 2]
+                        } else {
+                            [column, row + j]
+                        }
+                    };
+                    // SAFETY: the run of a place lies in its strip, or ends in zeros behind it.
+                    let terms = |j: usize| unsafe {
+                        let [column, row] = place(j);
+                        strips.add(column * strip + row.min(last) * t.stride * row_bytes)
+                    };
+                    // SAFETY: panels of `steps` tiles each; the sums are this thread's own.
+                    unsafe {
                         if two {
-                            self.finish(block, place(i + j), o + 16, from.add(2 * TILE_FLOATS));
+                            let weights = [panel, panel.add(steps * TILE)];
+                            amx::two_by_two(&tiles, weights, [terms(0), terms(1)], steps, sums);
+                        } else {
+                            let terms = [terms(0), terms(1), terms(2), terms(3)];
+                            amx::one_by_four(&tiles, panel, terms, steps, sums);
+                        }
+                        for j in 0..group {
+                            let [column, row] = place(j);
+                            if row > last {
+                                break;
+                            }
+                            let from = sums.at.cast_const().add(j * TILE_FLOATS);
+                            self.finish(block, [column, row], o, from);
+                            if two {
+                                self.finish(
+                                    block,
+                                    [column, row],
+                                    o + 16,
+                                    from.add(2 * TILE_FLOATS),
+                                );
+                            }
                         }
                     }
                 }
@@ -491,20 +607,24 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
     unsafe fn finish(&self, block: &Block, [column, row]: [usize; 2], o: usize, from: *const f32) {
         let t = self.t;
         let x = (block.columns[0] + column) * 16;
-        let mask = lanes::first(t.grid[1] - x);
         let out_row = (block.rows[0] + row) * t.out_stride + t.out_first[0];
         let out_column = x * t.out_stride + t.out_first[1];
-        for r in 0..16.min(t.outputs - o) {
-            let plane = block.picture * t.outputs + o + r;
-            let at = (plane * t.out[0] + out_row) * t.out[1] + out_column;
-            // SAFETY: the grid lies within the output; no other item has this place.
-            unsafe {
-                let sums = _mm512_load_ps(from.add(r * 16));
-                if t.out_stride == 1 {
-                    self.sink.put(block.picture, o + r, at, mask, sums);
-                } else {
-                    self.sink.put_apart(at, t.out_stride, mask, sums);
-                }
+        let plane = t.out[0] * t.out[1];
+        let first = (block.picture * t.outputs + o) * plane;
+        let place = Place {
+            picture: block.picture,
+            channel: o,
+            channels: 16.min(t.outputs - o),
+            at: first + out_row * t.out[1] + out_column,
+            plane,
+            mask: lanes::first(t.grid[1] - x),
+        };
+        // SAFETY: the grid lies within the output; no other item has this place.
+        unsafe {
+            if t.out_stride == 1 {
+                self.sink.put(place, from);
+            } else {
+                self.sink.put_apart(place, t.out_stride, from);
             }
         }
     }

@@ -29,4 +29,4 @@ const TILE: usize = 1024;
 /// Floats that take the room of a tile: also the numbers in a tile of sums.
 const TILE_FLOATS: usize = TILE / 4;
 /// What a block of rounded values may take: it should stay in a core's second-level cache.
-const BLOCK_BYTES: usize = 700 << 10;
+const BLOCK_BYTES: usize = 1500 << 10;

@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::conv::{Sink, conv_into, pack, packed_len};
+use super::conv::{Place, Sink, conv_into, pack, packed_len};
 use super::lanes::{self, Bf16, Element};
 use super::weight_grad;
 use crate::conv::{forward_places, forward_taps};
@@ -42,14 +42,19 @@ struct ToHidden<'a> {
 impl Sink for ToHidden<'_> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, picture: usize, channel: usize, at: usize, mask: u16, sums: __m512) {
-        let plane = picture * self.channels + channel;
-        let (mul, add) = (1.0 + self.scale[plane], self.shift[plane]);
-        // SAFETY: both maps are as large as the convolution's output.
-        unsafe {
-            Bf16::store(self.first.get().add(at), mask, sums);
-            let v = _mm512_fmadd_ps(sums, _mm512_set1_ps(mul), _mm512_set1_ps(add));
-            Bf16::store(self.hidden.get().add(at), mask, lanes::silu(v));
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        let first = place.picture * self.channels + place.channel;
+        let scale = &self.scale[first..first + place.channels];
+        let shift = &self.shift[first..first + place.channels];
+        for (r, (scale, add)) in scale.iter().zip(shift).enumerate() {
+            let at = place.at + r * place.plane;
+            // SAFETY: both maps are as large as the convolution's output.
+            unsafe {
+                let v = _mm512_load_ps(sums.add(r * 16));
+                Bf16::store(self.first.get().add(at), place.mask, v);
+                let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
+                Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
+            }
         }
     }
 }
@@ -64,16 +69,17 @@ struct ToOutput {
 impl Sink for ToOutput {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, _: usize, _: usize, at: usize, mask: u16, sums: __m512) {
-        // SAFETY: all maps are as large as the convolution's output.
-        unsafe {
-            Bf16::store(self.second.get().add(at), mask, sums);
-            let skip = f32::load(self.skip.get().add(at), mask);
-            f32::store(
-                self.y.get().add(at),
-                mask,
-                _mm512_add_ps(lanes::silu(sums), skip),
-            );
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        for r in 0..place.channels {
+            let at = place.at + r * place.plane;
+            // SAFETY: all maps are as large as the convolution's output.
+            unsafe {
+                let v = _mm512_load_ps(sums.add(r * 16));
+                Bf16::store(self.second.get().add(at), place.mask, v);
+                let skip = f32::load(self.skip.get().add(at), place.mask);
+                let v = _mm512_add_ps(lanes::silu(v), skip);
+                f32::store(self.y.get().add(at), place.mask, v);
+            }
         }
     }
 }
@@ -84,9 +90,15 @@ struct ToBf16(Shared<*mut Bf16>);
 impl Sink for ToBf16 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, _: usize, _: usize, at: usize, mask: u16, sums: __m512) {
-        // SAFETY: the map is as large as the convolution's output.
-        unsafe { Bf16::store(self.0.get().add(at), mask, sums) };
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        for r in 0..place.channels {
+            let at = place.at + r * place.plane;
+            // SAFETY: the map is as large as the convolution's output.
+            unsafe {
+                let v = _mm512_load_ps(sums.add(r * 16));
+                Bf16::store(self.0.get().add(at), place.mask, v);
+            }
+        }
     }
 }
 
@@ -99,14 +111,17 @@ struct ToSum {
 impl Sink for ToSum {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, _: usize, _: usize, at: usize, mask: u16, sums: __m512) {
-        // SAFETY: both maps are as large as the convolution's output.
-        unsafe {
-            let v = match &self.other {
-                Some(other) => _mm512_add_ps(sums, f32::load(other.get().add(at), mask)),
-                None => sums,
-            };
-            f32::store(self.y.get().add(at), mask, v);
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        for r in 0..place.channels {
+            let at = place.at + r * place.plane;
+            // SAFETY: both maps are as large as the convolution's output.
+            unsafe {
+                let mut v = _mm512_load_ps(sums.add(r * 16));
+                if let Some(other) = &self.other {
+                    v = _mm512_add_ps(v, f32::load(other.get().add(at), place.mask));
+                }
+                f32::store(self.y.get().add(at), place.mask, v);
+            }
         }
     }
 }
