@@ -161,6 +161,58 @@ pub fn gelu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     }
 }
 
+/// Values of an item of work where values are only moved.
+const MOVED: usize = 1 << 16;
+
+/// The channels of `a` and then those of `b`, picture by picture: `[batch, …]` of both to one.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn join(batch: usize, a: &[f32], b: &[f32], y: &mut [f32]) {
+    assert_eq!(y.len(), a.len() + b.len(), "y has the wrong length");
+    let to = Shared::of_mut(y);
+    pieces(batch, [a.len(), b.len()], |which, from, joined, count| {
+        let source = [a, b][which];
+        // SAFETY: this piece of y, which only this item touches.
+        let y = unsafe { std::slice::from_raw_parts_mut(to.get().add(joined), count) };
+        y.copy_from_slice(&source[from..from + count]);
+    });
+}
+
+/// The gradient of [`join`]: dy taken apart again.
+///
+/// # Panics
+/// If the lengths do not fit.
+pub fn join_backward(batch: usize, dy: &[f32], da: &mut [f32], db: &mut [f32]) {
+    let lengths = [da.len(), db.len()];
+    assert_eq!(dy.len(), lengths[0] + lengths[1], "dy has the wrong length");
+    let to = [da, db].map(Shared::of_mut);
+    pieces(batch, lengths, |which, place, joined, count| {
+        // SAFETY: this piece of the gradient, which only this item touches.
+        let d = unsafe { std::slice::from_raw_parts_mut(to[which].get().add(place), count) };
+        d.copy_from_slice(&dy[joined..joined + count]);
+    });
+}
+
+/// Calls `f` (which of the two, place in it, place in their join, how many) for pieces of both.
+fn pieces(batch: usize, lengths: [usize; 2], f: impl Fn(usize, usize, usize, usize) + Sync) {
+    if batch == 0 {
+        return;
+    }
+    assert!(lengths.iter().all(|len| len.is_multiple_of(batch)));
+    let each = lengths.map(|len| len / batch);
+    let counts = each.map(|len| len.div_ceil(MOVED));
+    let items = counts[0] + counts[1];
+    parallel_for(batch * items, |item| {
+        let (picture, item) = (item / items, item % items);
+        let which = usize::from(item >= counts[0]);
+        let first = (item - which * counts[0]) * MOVED;
+        let count = MOVED.min(each[which] - first);
+        let joined = picture * (each[0] + each[1]) + which * each[0] + first;
+        f(which, picture * each[which] + first, joined, count);
+    });
+}
+
 /// Each value becomes 2 × 2 of it: `[planes, h, w]` to `[planes, 2h, 2w]`.
 ///
 /// # Panics

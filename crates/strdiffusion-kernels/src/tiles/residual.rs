@@ -15,7 +15,7 @@ use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::recycler::unfilled_of;
 use crate::residual_block::{ResidualBlock, ResidualGrads};
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, Epilogue};
 use crate::taps::{Places, Taps};
 use crate::workspace::{self, Slot};
 
@@ -148,6 +148,61 @@ fn unfilled(len: usize) -> Vec<Bf16> {
 fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     let size = |channels| [b.batch, channels, b.height, b.width];
     [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
+}
+
+/// Activated sums of the first convolution, where nothing is kept.
+struct ToHiddenOnly<'a> {
+    scale: &'a [f32],
+    shift: &'a [f32],
+    channels: usize,
+    hidden: Shared<*mut Bf16>,
+}
+
+impl Sink for ToHiddenOnly<'_> {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn put(&self, place: Place, sums: *const f32) {
+        let first = place.picture * self.channels + place.channel;
+        let scale = &self.scale[first..first + place.channels];
+        let shift = &self.shift[first..first + place.channels];
+        for (r, (scale, add)) in scale.iter().zip(shift).enumerate() {
+            let at = place.at + r * place.plane;
+            // SAFETY: the map is as large as the convolution's output.
+            unsafe {
+                let v = _mm512_load_ps(sums.add(r * 16));
+                let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
+                Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
+            }
+        }
+    }
+}
+
+/// y alone, with weights that are packed already.
+pub(crate) fn infer(
+    shapes: &[Conv2dShape; 2],
+    packed: [&[f32]; 2],
+    [scale, shift]: [&[f32]; 2],
+    x: &[f32],
+    skip: &[f32],
+    y: &mut [f32],
+) {
+    let [one, two] = shapes;
+    let mut hidden = unfilled(two.input_len());
+    let to_hidden = ToHiddenOnly {
+        scale,
+        shift,
+        channels: one.out_channels,
+        hidden: Shared::of_mut(&mut hidden),
+    };
+    // SAFETY: the map has the output's length.
+    unsafe { conv_into(&forward_taps(one), x, packed[0], &to_hidden) };
+    let epilogue = Epilogue {
+        silu: true,
+        residual: Some(skip),
+        ..Epilogue::default()
+    };
+    let epilogue = epilogue.raw(two.batch, two.out_channels, y.len());
+    super::conv::conv(&forward_taps(two), &hidden, packed[1], y, epilogue);
 }
 
 /// y, and what the backward pass needs.

@@ -491,7 +491,7 @@ impl ConditionalUNet {
         for (i, level) in self.ups.iter().enumerate() {
             for (name, block) in [("block1", &level.block1), ("block2", &level.block2)] {
                 let skip = skips.pop().expect("two skips for each level");
-                let joined = Tensor::cat(vec![x, skip], 1);
+                let joined = ops::join(x, skip);
                 x = seen(
                     format!("ups.{i}.{name}"),
                     block.forward(joined, time.clone()),
@@ -505,7 +505,7 @@ impl ConditionalUNet {
             };
             x = seen(format!("ups.{i}.upsample"), level.upsample.forward(doubled));
         }
-        x = Tensor::cat(vec![x, stem], 1);
+        x = ops::join(x, stem);
         x = seen("final_block".into(), self.final_block.forward(x, time));
         x = seen("final_conv".into(), self.final_conv.forward(x));
         let x = ops::pixel_shuffle(x, self.patch);

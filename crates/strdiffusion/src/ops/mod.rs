@@ -64,7 +64,7 @@ pub fn residual_block(
     modulation: [Tensor<2>; 2],
     skip: Option<Tensor<4>>,
 ) -> Tensor<4> {
-    if has_kernels(&x) && x.is_autodiff() && cpu::trains_residual_blocks() {
+    if has_kernels(&x) && cpu::has_residual_blocks() {
         return cpu::residual_block(x, convs, modulation, skip);
     }
     let [conv1, conv2] = convs;
@@ -186,6 +186,15 @@ pub fn blend<const D: usize>(average: Tensor<D>, value: Tensor<D>, decay: f64) -
         cpu::blend(average, value, decay)
     } else {
         average * decay + value * (1.0 - decay)
+    }
+}
+
+/// The channels of x and then those of y; both of one size.
+pub fn join(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    if has_kernels(&x) && has_kernels(&y) {
+        cpu::join(x, y)
+    } else {
+        Tensor::cat(vec![x, y], 1)
     }
 }
 

@@ -9,7 +9,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend};
+use burn::backend::{TensorMetadata, Autodiff, AutodiffBackend, Backend};
 
 use std::sync::Arc;
 use strdiffusion_kernels::{AdamStep, AttentionKept, ResidualKept};
@@ -244,6 +244,20 @@ impl<B: CpuGradients> Backward<B, 1> for LinearAttentionBackward {
 }
 
 #[derive(Debug)]
+struct JoinBackward;
+
+impl<B: CpuGradients> Backward<B, 2> for JoinBackward {
+    type State = usize;
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let _timer = timer("joining, gradient");
+        let dy = grads.consume::<B>(&ops.node);
+        let gradients = B::join_grads(dy, ops.state);
+        hand_out::<B, 2>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
+    }
+}
+
+#[derive(Debug)]
 struct NearestDoubleBackward;
 
 impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
@@ -474,6 +488,22 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
             value.into_primitive(),
             decay,
         ))
+    }
+
+    fn join(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+        let [_, channels, _, _] = x.shape().dims::<4>();
+        match JoinBackward
+            .prepare::<C>([x.node(), y.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(prep) => {
+                prep.finish(channels, B::join(x.into_primitive(), y.into_primitive()))
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::join(x.into_primitive(), y.into_primitive()))
+            }
+        }
     }
 
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self> {

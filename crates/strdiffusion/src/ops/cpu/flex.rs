@@ -193,6 +193,25 @@ impl CpuOps for Flex {
         conv2: FlexTensor,
         skip: FlexTensor,
     ) -> FlexTensor {
+        if super::has_residual_blocks() {
+            let [x, scale, shift, skip] = [x, scale, shift, skip].map(in_order);
+            let one = conv_shape(&x, &conv1, 1, 1);
+            let two = Conv2dShape {
+                in_channels: one.out_channels,
+                ..one
+            };
+            let packed = [(&conv1, &one), (&conv2, &two)].map(|(w, s)| packed::find_or_pack(w, s));
+            if let [Some(conv1), Some(conv2)] = &packed {
+                return like(&skip, |y| {
+                    let size = [one.batch, one.height, one.width];
+                    let modulation = [values(&scale), values(&shift)];
+                    let (x, skip) = (values(&x), values(&skip));
+                    kernels::residual_block_bf16([conv1, conv2], size, modulation, x, skip, y);
+                });
+            }
+            let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
+            return Self::conv_silu_add(hidden, conv2, skip);
+        }
         let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
         Self::conv_silu_add(hidden, conv2, skip)
     }
@@ -266,6 +285,14 @@ impl CpuOps for Flex {
     fn linear_attention(qkv: FlexTensor, heads: usize) -> FlexTensor {
         let [out, _] = Self::linear_attention_with_state(qkv, heads);
         out
+    }
+
+    fn join(x: FlexTensor, y: FlexTensor) -> FlexTensor {
+        let (x, y) = (in_order(x), in_order(y));
+        let ([batch, a, h, w], [_, b, _, _]) = (dims(&x), dims::<4>(&y));
+        let mut joined = unfilled(batch * (a + b) * h * w);
+        kernels::join(batch, values(&x), values(&y), &mut joined);
+        tensor(joined, [batch, a + b, h, w])
     }
 
     fn nearest_double(x: FlexTensor) -> FlexTensor {
@@ -537,6 +564,16 @@ impl CpuGradients for Flex {
         like(&qkv, |dqkv| {
             kernels::linear_attention_backward(&s, values(&qkv), values(&state), values(&dy), dqkv);
         })
+    }
+
+    fn join_grads(dy: FlexTensor, a: usize) -> [FlexTensor; 2] {
+        let dy = in_order(dy);
+        let [batch, channels, h, w] = dims(&dy);
+        let sizes = [a, channels - a];
+        let [mut da, mut db] = sizes.map(|c| unfilled(batch * c * h * w));
+        kernels::join_backward(batch, values(&dy), &mut da, &mut db);
+        let [a, b] = sizes;
+        [tensor(da, [batch, a, h, w]), tensor(db, [batch, b, h, w])]
     }
 
     fn nearest_double_grad(dy: FlexTensor) -> FlexTensor {

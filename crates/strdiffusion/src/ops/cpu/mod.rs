@@ -97,6 +97,8 @@ trait CpuOps: Backend {
         beta: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
     fn linear_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
+    /// The channels of x and then those of y.
+    fn join(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// New weights and moments; nothing here has a gradient.
     fn adam_step(
@@ -215,6 +217,8 @@ trait CpuGradients: Backend {
         dy: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self>;
+    /// With respect to x, which had so many channels, and to y.
+    fn join_grads(dy: FloatTensor<Self>, channels: usize) -> [FloatTensor<Self>; 2];
     fn nearest_double_grad(dy: FloatTensor<Self>) -> FloatTensor<Self>;
 }
 
@@ -309,9 +313,9 @@ pub(super) fn trains_attention_block(heads: usize, dim: usize) -> bool {
     packed::precision() == Precision::Bf16 && AttentionWeights::has_bf16(heads, dim)
 }
 
-/// Whether residual blocks that are computed now have a gradient of their own, because that is
-/// faster than those of their parts.
-pub(super) fn trains_residual_blocks() -> bool {
+/// Whether residual blocks that are computed now go through the tiles in one piece, with a gradient
+/// of their own.
+pub(super) fn has_residual_blocks() -> bool {
     packed::precision() == Precision::Bf16 && ResidualBlock::available()
 }
 
@@ -374,6 +378,13 @@ pub(super) fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {
     timed(
         || "linear attention".into(),
         || Tensor::from_dispatch(Dispatch::linear_attention(qkv.into_dispatch(), heads)),
+    )
+}
+
+pub(super) fn join(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    timed(
+        || "joining".into(),
+        || Tensor::from_dispatch(Dispatch::join(x.into_dispatch(), y.into_dispatch())),
     )
 }
 
