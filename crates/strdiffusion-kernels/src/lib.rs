@@ -56,8 +56,8 @@ pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spa
 pub use optimizer::{AdamStep, AdamTensors, adam_step, blend};
 pub use patch::{LARGEST, PATCH_SIDE, PatchDistance, PatchRows, ROW};
 pub use pointwise::{
-    ModulateGrads, gelu, gelu_backward, join, join_backward, modulate_silu, modulate_silu_backward, upsample_nearest2,
-    upsample_nearest2_backward,
+    ModulateGrads, gelu, gelu_backward, join, join_backward, modulate_silu, modulate_silu_backward,
+    upsample_nearest2, upsample_nearest2_backward,
 };
 pub use pool::{num_threads, set_num_threads};
 pub use recycler::{Recycler, release_recycled, unfilled, when_exhausted};

@@ -121,7 +121,11 @@ pub fn residual_block_bf16(
     assert_eq!(one.out_channels, two.in_channels, "one feeds the other");
     assert_eq!([one, two].map(|s| (s.stride, s.padding)), [(1, 1); 2]);
     assert_eq!(x.len(), one.input_len(), "x has the wrong length");
-    assert_eq!(skip.len(), two.output_len(), "the skip has the wrong length");
+    assert_eq!(
+        skip.len(),
+        two.output_len(),
+        "the skip has the wrong length"
+    );
     assert_eq!(y.len(), two.output_len(), "y has the wrong length");
     assert_eq!(scale.len(), batch * one.out_channels, "scale's length");
     assert_eq!(shift.len(), batch * one.out_channels, "shift's length");

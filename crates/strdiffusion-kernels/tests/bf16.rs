@@ -503,11 +503,18 @@ fn inference_gives_what_training_gives() {
     };
     let (mut y, mut want) = (vec![f32::NAN; skip.len()], vec![f32::NAN; skip.len()]);
     b.forward(&x, &skip, &mut want);
-    let packed = [(&one, &conv1), (&two, &conv2)]
-        .map(|(s, w)| PackedConv::new(s, w, Precision::Bf16));
+    let packed =
+        [(&one, &conv1), (&two, &conv2)].map(|(s, w)| PackedConv::new(s, w, Precision::Bf16));
     let modulation = [&scale[..], &shift[..]];
     let size = [batch, height, width];
-    residual_block_bf16([&packed[0], &packed[1]], size, modulation, &x, &skip, &mut y);
+    residual_block_bf16(
+        [&packed[0], &packed[1]],
+        size,
+        modulation,
+        &x,
+        &skip,
+        &mut y,
+    );
     assert_eq!(y, want);
 }
 

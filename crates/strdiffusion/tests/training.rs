@@ -117,7 +117,13 @@ impl Bench {
 #[test]
 fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
     let bench = Bench::new();
-    for (name, config) in [("paper", config()), ("beyond", beyond_the_paper())] {
+    let mut bf16 = beyond_the_paper();
+    bf16.run.precision = Precision::Bf16;
+    for (name, config) in [
+        ("paper", config()),
+        ("beyond", beyond_the_paper()),
+        ("bf16", bf16),
+    ] {
         let (whole, parts) = (format!("{name}-straight"), format!("{name}-halves"));
         for stage in Stage::ALL {
             bench.train(&whole, config.clone(), stage, 20);
@@ -226,17 +232,21 @@ fn parts_and_devices_do_not_change_a_step() {
 #[test]
 fn half_precision_takes_nearly_the_same_step() {
     let bench = Bench::new();
-    for (name, precision) in [("full", Precision::F32), ("half", Precision::F16)] {
+    for (name, precision) in [
+        ("f32", Precision::F32),
+        ("f16", Precision::F16),
+        ("bf16", Precision::Bf16),
+    ] {
         let mut config = config();
         config.run.precision = precision;
         config.texture.adam.eps = 1e-2;
         bench.train(name, config, Stage::Texture, 1);
     }
-    let difference = drift(
-        &bench.checkpoint("full", Stage::Texture),
-        &bench.checkpoint("half", Stage::Texture),
-    );
-    assert!(difference < 0.2, "{difference} learning rates");
+    let full = bench.checkpoint("f32", Stage::Texture);
+    for half in ["f16", "bf16"] {
+        let difference = drift(&full, &bench.checkpoint(half, Stage::Texture));
+        assert!(difference < 0.2, "{half}: {difference} learning rates");
+    }
 }
 
 #[test]

@@ -237,13 +237,7 @@ const STREAMED: usize = 4 << 20;
 struct Products([f32; 4 * TILE_FLOATS]);
 
 /// y = epilogue(conv(x, u)), with u from [`pack`]. Writes the places of the grid only.
-pub(crate) fn conv<E: Element>(
-    t: &Taps,
-    x: &[E],
-    u: &[f32],
-    y: &mut [f32],
-    epilogue: RawEpilogue,
-) {
+pub(crate) fn conv<E: Element>(t: &Taps, x: &[E], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
     assert_eq!(y.len(), t.output_len());
     let (bytes, aligned) = (size_of_val(y), y.as_ptr().addr().is_multiple_of(64));
     let e = &epilogue;

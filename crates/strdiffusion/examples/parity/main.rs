@@ -1,12 +1,13 @@
 //! Checks this crate, number for number, against recordings of the reference implementation.
 //!
 //! ```text
-//! cargo run --release --example parity -- FIXTURE_DIR [--device D]
+//! cargo run --release --example parity -- FIXTURE_DIR [--bf16] [--device D]
 //! ```
 //!
 //! Runs every kind of recording found in the folder (`sde/`, `nets/`, `prep/`, `traj/`, `train/`),
 //! prints one line for each checked case, and exits non-zero if any failed. The repository's own
-//! folder is `crates/strdiffusion-testing/recorded`; its test runs with `cargo test`.
+//! folder is `crates/strdiffusion-testing/recorded`; its test runs with `cargo test`. With `--bf16` only
+//! the networks are checked, in bf16, with the tolerances that `nets` states.
 
 mod nets;
 mod prep;
@@ -21,8 +22,10 @@ use std::process::ExitCode;
 use report::Report;
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
+use strdiffusion::networks::Precision;
 
-const USAGE: &str = "usage: parity FIXTURE_DIR [--device auto|cpu|cuda[:i]|vulkan[:i]|metal]";
+const USAGE: &str =
+    "usage: parity FIXTURE_DIR [--bf16] [--device auto|cpu|cuda[:i]|vulkan[:i]|metal]";
 
 fn main() -> ExitCode {
     match run() {
@@ -36,10 +39,11 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<bool, String> {
-    let (mut folder, mut device) = (None, DeviceName::Cpu);
+    let (mut folder, mut device, mut bf16) = (None, DeviceName::Cpu, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--bf16" => bf16 = true,
             "--device" => {
                 let name = arguments.next().ok_or(USAGE)?;
                 device = name.parse().map_err(|error| format!("{error}"))?;
@@ -54,7 +58,11 @@ fn run() -> Result<bool, String> {
         return Err(format!("{}: no such folder", folder.display()));
     }
     let device = device.open().map_err(|error| error.to_string())?;
-    let report = check(&folder, &device);
+    let report = if bf16 {
+        check_bf16(&folder, &device)
+    } else {
+        check(&folder, &device)
+    };
     if report.is_empty() {
         return Err(format!("{}: no recordings found", folder.display()));
     }
@@ -65,9 +73,15 @@ fn check(folder: &Path, device: &Device) -> Report {
     let mut report = Report::default();
     sde::check(&folder.join("sde"), device, &mut report);
     prep::check(&folder.join("prep"), &mut report);
-    nets::check(&folder.join("nets"), device, &mut report);
+    nets::check(&folder.join("nets"), device, Precision::F32, &mut report);
     train::check(folder, device, &mut report);
     traj::check(folder, device, &mut report);
+    report
+}
+
+fn check_bf16(folder: &Path, device: &Device) -> Report {
+    let mut report = Report::default();
+    nets::check(&folder.join("nets"), device, Precision::Bf16, &mut report);
     report
 }
 
@@ -82,6 +96,13 @@ mod tests {
     fn the_recorded_numbers_are_met() {
         let report = check(&strdiffusion_testing::recorded(), &Device::flex());
         assert!(report.cases() >= CASES, "only {} cases", report.cases());
+        assert!(report.finish());
+    }
+
+    #[test]
+    fn networks_in_bf16_stay_near_the_recorded_numbers() {
+        let report = check_bf16(&strdiffusion_testing::recorded(), &Device::flex());
+        assert!(!report.is_empty());
         assert!(report.finish());
     }
 }

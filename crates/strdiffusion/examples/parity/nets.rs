@@ -1,26 +1,40 @@
 //! Networks: evaluation, training mode, and the outputs of single blocks.
 //!
 //! Tolerances are those that the recordings' own f32-against-f64 noise allows: 2e-5 of the largest
-//! output for the U-Nets, 1e-5 of max(1, largest) for the discriminator.
+//! output for the U-Nets, 1e-5 of max(1, largest) for the discriminator. In bf16, which rounds each
+//! operand of a convolution to 8 bits of mantissa, they are 3e-2 and 2e-2.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use strdiffusion::import;
-use strdiffusion::networks::{ConditionalUNet, GuideAlignment};
+use strdiffusion::networks::{ConditionalUNet, GuideAlignment, Precision};
 use strdiffusion::weights::{collect, host_values};
 use strdiffusion_testing::{Recording, files, title};
 
 use crate::report::{Report, max_abs};
 
-const UNET_TOLERANCE: f64 = 2e-5;
-const DISCRIMINATOR_TOLERANCE: f64 = 1e-5;
+/// Of the largest output.
+fn unet_tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 2e-5,
+        _ => 3e-2,
+    }
+}
 
-pub fn check(folder: &Path, device: &Device, report: &mut Report) {
+/// Of max(1, largest).
+fn discriminator_tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-5,
+        _ => 2e-2,
+    }
+}
+
+pub fn check(folder: &Path, device: &Device, precision: Precision, report: &mut Report) {
     for path in files(folder, ".pth") {
         let name = title(&path);
-        if let Err(error) = checkpoint(&path, &name, device, report) {
+        if let Err(error) = checkpoint(&path, &name, device, precision, report) {
             report.broken(&name, &error);
         }
     }
@@ -29,7 +43,13 @@ pub fn check(folder: &Path, device: &Device, report: &mut Report) {
 /// Finds the recording of a checkpoint: `texture_a.pth` and `texture_a_module.pth` are both
 /// recorded in `texture_a_cases.safetensors`, `texture_tiny_module.pth` in
 /// `tiny_cases.safetensors`.
-fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> Result<(), String> {
+fn checkpoint(
+    path: &Path,
+    name: &str,
+    device: &Device,
+    precision: Precision,
+    report: &mut Report,
+) -> Result<(), String> {
     let stem = path
         .file_stem()
         .unwrap_or_default()
@@ -57,6 +77,7 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
     }
     if kind == "discriminator" {
         let (_, network) = import::discriminator(path, device).map_err(|e| e.to_string())?;
+        let network = precision.of(&network);
         for case in prefixes {
             let part = |part: &str| format!("{case}.{part}");
             let times = times(&recording, &part("t"))?;
@@ -66,7 +87,7 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
                 recording.tensor(&part("S"), device)?,
             );
             let expected = &recording.get(&part("out"))?.values;
-            let tolerance = DISCRIMINATOR_TOLERANCE * max_abs(expected).max(1.0);
+            let tolerance = discriminator_tolerance(precision) * max_abs(expected).max(1.0);
             report.compare(
                 &format!("{name} {case}"),
                 &host_values(scores),
@@ -77,10 +98,11 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
         return Ok(());
     }
     let (config, network) = import::unet(path, device).map_err(|e| e.to_string())?;
+    let network = precision.of(&network);
     for case in prefixes.iter().filter(|case| *case != "inter") {
         let out = forward(&network, &recording, case, device)?;
         let expected = &recording.get(&format!("{case}.out"))?.values;
-        let tolerance = UNET_TOLERANCE * max_abs(expected);
+        let tolerance = unet_tolerance(precision) * max_abs(expected);
         report.compare(&format!("{name} {case}"), &out, expected, tolerance);
         let exact = format!("{case}.out_f64");
         if recording.has(&exact) {
@@ -95,11 +117,20 @@ fn checkpoint(path: &Path, name: &str, device: &Device, report: &mut Report) -> 
             config.depth,
             &recording,
             device,
+            precision,
             report,
         )?;
     }
     if recording.has("inter.out") {
-        blocks(name, &network, config.depth, &recording, device, report)?;
+        blocks(
+            name,
+            &network,
+            config.depth,
+            &recording,
+            device,
+            precision,
+            report,
+        )?;
     }
     Ok(())
 }
@@ -149,11 +180,12 @@ fn training_mode(
     depth: usize,
     recording: &Recording,
     device: &Device,
+    precision: Precision,
     report: &mut Report,
 ) -> Result<(), String> {
     let ours = forward(&network, recording, "train", device)?;
     let expected = &recording.get("train.out_eval_same_inputs")?.values;
-    let tolerance = UNET_TOLERANCE * max_abs(expected);
+    let tolerance = unet_tolerance(precision) * max_abs(expected);
     report.compare(
         &format!("{name} evaluation of the same"),
         &ours,
@@ -165,7 +197,7 @@ fn training_mode(
         network.iterate_power();
         let ours = forward(&network, recording, "train", device)?;
         let expected = &recording.get(out)?.values;
-        let tolerance = UNET_TOLERANCE * max_abs(expected);
+        let tolerance = unet_tolerance(precision) * max_abs(expected);
         report.compare(
             &format!("{name} train, {call} call"),
             &ours,
@@ -181,7 +213,7 @@ fn training_mode(
                 &format!("{name} {recorded}"),
                 &tensor.values,
                 expected,
-                UNET_TOLERANCE * max_abs(expected),
+                unet_tolerance(precision) * max_abs(expected),
             );
         }
     }
@@ -195,6 +227,7 @@ fn blocks(
     depth: usize,
     recording: &Recording,
     device: &Device,
+    precision: Precision,
     report: &mut Report,
 ) -> Result<(), String> {
     let mut seen = BTreeMap::new();
@@ -202,7 +235,7 @@ fn blocks(
         seen.insert(path.to_string(), host_values(x.clone()));
     })?;
     let expected = &recording.get("inter.out")?.values;
-    let tolerance = UNET_TOLERANCE * max_abs(expected);
+    let tolerance = unet_tolerance(precision) * max_abs(expected);
     report.compare(
         &format!("{name} inter.out"),
         &host_values(out),
@@ -217,7 +250,7 @@ fn blocks(
         let block: Vec<&str> = theirs.split('.').take(3).collect();
         let recorded = format!("inter.{}", block.join("."));
         let expected = &recording.get(&recorded)?.values;
-        let tolerance = UNET_TOLERANCE * max_abs(expected);
+        let tolerance = unet_tolerance(precision) * max_abs(expected);
         report.compare(&format!("{name} {recorded}"), &ours, expected, tolerance);
     }
     Ok(())
