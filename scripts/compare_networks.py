@@ -1,21 +1,25 @@
 #!/usr/bin/env python3
-"""Time the networks beside PyTorch and ONNX Runtime.
+"""Time the networks beside PyTorch, ONNX Runtime and OpenVINO.
 
-    pip install torch onnx onnxscript onnxruntime safetensors numpy
+    pip install torch onnx onnxscript onnxruntime openvino safetensors numpy
     cargo build --release
     python scripts/compare_networks.py [--nf 64 --depth 4 --size 256 --batch 1]
     python scripts/compare_networks.py --training --nf 32 --size 128 --batch 16
+    python scripts/compare_networks.py --engines ours-bf16,pytorch-bf16,openvino-bf16
 
 The same networks, written again in PyTorch, read the weights that `strdiffusion bench --export`
-writes; first every engine's output is held against ours. Then the engines take turns, each in a
-process of its own, on the same threads, in f32. The table gives medians, ratios to ours, and each
-process's peak memory.
+writes; first every engine's output is held against ours in f32. Then the engines take turns, each
+in a process of its own, on the same threads. The table gives medians, ratios to the first engine,
+and each process's peak memory. An engine that is not installed is named and left out.
 """
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -26,6 +30,24 @@ from pathlib import Path
 TIME = 50.0  # The timestep that `strdiffusion bench` asks about.
 NETWORKS = ["texture", "structure", "discriminator"]
 SLOWEST_ROUND = 600  # seconds
+
+# Our engines with their options, and the peers with the packages that they need. ONNX Runtime and
+# OpenVINO read what PyTorch exports.
+OURS = {
+    "ours": [],
+    "ours-bf16": ["--half", "bf16"],
+    "ours-precise": ["--precise"],
+    "ours-low-memory": ["--low-memory"],
+}
+PEERS = {
+    "pytorch": ["torch"],
+    "pytorch-bf16": ["torch"],
+    "pytorch-bf16-compiled": ["torch"],
+    "onnxruntime": ["torch", "onnxscript", "onnxruntime"],
+    "openvino": ["torch", "onnxscript", "openvino"],
+    "openvino-bf16": ["torch", "onnxscript", "openvino"],
+}
+TRAINERS = ["ours", "ours-bf16", "pytorch", "pytorch-bf16", "pytorch-bf16-compiled"]
 
 
 # ---------------------------------------------------------------------------- networks in PyTorch
@@ -109,23 +131,27 @@ def networks():
             self.bias = nn.Parameter(torch.zeros(channels))
             self.register_buffer("left", F.normalize(torch.randn(channels), dim=0))
             self.register_buffer("right", F.normalize(torch.randn(channels * 9), dim=0))
-            self.divided = None
+            self.register_buffer("divided", None, persistent=False)
 
         def normalised(self):
             matrix = self.weight.flatten(1)
             return self.weight / (self.left @ (matrix @ self.right))
 
+        def divide(self):
+            self.divided = self.normalised().detach()
+
         def forward(self, x):
-            if self.training:
+            if not self.training:
+                return F.conv2d(x, self.divided, self.bias, padding=1)
+            # A norm of 16-bit products would be wrong in its third digit.
+            with torch.autocast("cpu", enabled=False):
                 with torch.no_grad():
                     matrix = self.weight.flatten(1)
                     right = F.normalize(matrix.T @ self.left, dim=0)
                     self.left.copy_(F.normalize(matrix @ right, dim=0))
                     self.right.copy_(right)
-                return F.conv2d(x, self.normalised(), self.bias, padding=1)
-            if self.divided is None:
-                self.divided = self.normalised().detach()
-            return F.conv2d(x, self.divided, self.bias, padding=1)
+                weight = self.normalised()
+            return F.conv2d(x, weight, self.bias, padding=1)
 
     class GuideBlock(nn.Module):
         def __init__(self, channels):
@@ -144,7 +170,8 @@ def networks():
             self.linear1, self.linear2 = nn.Linear(width, dim), nn.Linear(dim, dim)
 
         def forward(self, times):
-            return self.linear2(F.gelu(self.linear1(sinusoidal(times, self.width))))
+            waves = sinusoidal(times, self.width).to(self.linear1.weight.dtype)
+            return self.linear2(F.gelu(self.linear1(waves)))
 
     class Level(nn.Module):
         """Members are set from outside: down and up levels differ."""
@@ -215,7 +242,8 @@ def networks():
             self.linear1, self.linear2 = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
         def forward(self, times):
-            h = F.leaky_relu(self.linear1(sinusoidal(times, self.dim)), 0.2)
+            waves = sinusoidal(times, self.dim).to(self.linear1.weight.dtype)
+            h = F.leaky_relu(self.linear1(waves), 0.2)
             return F.leaky_relu(self.linear2(h), 0.2)
 
     class DownBlock(nn.Module):
@@ -229,7 +257,7 @@ def networks():
 
         @staticmethod
         def halve(x):
-            taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+            taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype)
             kernel = (taps[:, None] * taps / 64).expand(x.shape[1], 1, 4, 4)
             return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
 
@@ -288,14 +316,26 @@ def load(name, args):
 
     network = build(name, args)
     network.load_state_dict(load_file(args.folder / f"{name}.safetensors"))
-    case = load_file(args.folder / f"{name}-case.safetensors")
-    times = torch.full((args.batch,), TIME)
+    for module in network.modules():
+        if hasattr(module, "divide"):
+            module.divide()
+    inputs, output = case(name, args)
+    return network.eval(), [torch.from_numpy(value) for value in inputs], output
+
+
+def case(name, args):
+    """The exported inputs of a network in order, and our output."""
+    import numpy
+    from safetensors.numpy import load_file
+
+    tensors = load_file(args.folder / f"{name}-case.safetensors")
+    times = numpy.full(args.batch, TIME, numpy.float32)
     if name == "discriminator":
-        inputs = [case["texture"], case["structure"], times]
+        inputs = [tensors["texture"], tensors["structure"], times]
     else:
-        inputs = [case["state"], case["condition"], times]
-        inputs += [case["guide"]] if name == "texture" else []
-    return network.eval(), inputs, case["output"]
+        inputs = [tensors["state"], tensors["condition"], times]
+        inputs += [tensors["guide"]] if name == "texture" else []
+    return inputs, tensors["output"]
 
 
 # -------------------------------------------------------------------------------------- workers
@@ -305,40 +345,61 @@ def export_onnx(name, args):
     import torch
 
     network, inputs, _ = load(name, args)
-    names = [f"input{i}" for i in range(len(inputs))]
-    file = args.folder / f"{name}.onnx"
-    with torch.inference_mode(False), torch.no_grad():
-        network(*inputs)  # divides the spectrally normalised weights
+    with torch.no_grad():
         torch.onnx.export(
             network,
             tuple(inputs),
-            str(file),
-            input_names=names,
+            str(args.folder / f"{name}.onnx"),
+            input_names=[f"input{i}" for i in range(len(inputs))],
             opset_version=18,
             dynamo=True,
             external_data=True,
             verbose=False,
+            # The exporter's optimizer takes the discriminator's `+ 1e-8` for an addition of nought
+            # and drops it. The engines optimize what they load anyway.
+            optimize=False,
         )
 
 
-def torch_runner(name, args):
+def torch_runner(kind, name, args):
     import torch
 
     torch.set_num_threads(args.threads)
     network, inputs, expected = load(name, args)
+    if "bf16" in kind:
+        # Faster by a tenth than autocast, which casts the weights anew in every pass.
+        network, inputs = network.bfloat16(), [value.bfloat16() for value in inputs]
+        network, inputs = channels_last(network), [channels_last(value) for value in inputs]
+    if "compiled" in kind:
+        # Lets it lay out the weights once, for oneDNN. Imported here: it takes up memory.
+        import torch._inductor.config
+
+        torch._inductor.config.freezing = True
+        network = torch.compile(network)
 
     def run():
-        with torch.inference_mode():
-            return network(*inputs).flatten().numpy()
+        with torch.no_grad():
+            return network(*inputs).float().flatten().numpy()
 
-    return run, expected.numpy(), f"PyTorch {torch.__version__}"
+    return run, expected, f"PyTorch {torch.__version__.split('+')[0]}{manner(kind)}"
 
 
-def ort_runner(name, args):
+def channels_last(thing):
+    """A network or tensor with the layout in which oneDNN's 16-bit convolutions are fastest."""
+    import torch
+
+    pictures = isinstance(thing, torch.nn.Module) or thing.dim() == 4
+    return thing.to(memory_format=torch.channels_last) if pictures else thing
+
+
+def manner(kind):
+    """How an engine computes, to follow its name in the table."""
+    bf16 = ", bf16 channels-last" if "pytorch" in kind else ", bf16"
+    return (bf16 if "bf16" in kind else "") + (", compiled" if "compiled" in kind else "")
+
+
+def onnxruntime_runner(kind, name, args):
     import onnxruntime
-    from safetensors.numpy import load_file
-
-    import numpy
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = args.threads
@@ -348,38 +409,63 @@ def ort_runner(name, args):
     session = onnxruntime.InferenceSession(
         str(args.folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"]
     )
-    case = load_file(args.folder / f"{name}-case.safetensors")
-    keys = ["texture", "structure"] if name == "discriminator" else ["state", "condition"]
-    values = [case[key] for key in keys] + [numpy.full(args.batch, TIME, numpy.float32)]
-    values += [case["guide"]] if name == "texture" else []
-    feed = {f"input{i}": value for i, value in enumerate(values)}
-    wanted = {entry.name for entry in session.get_inputs()}
-    feed = {key: value for key, value in feed.items() if key in wanted}
+    inputs, expected = case(name, args)
+    feed = {f"input{i}": value for i, value in enumerate(inputs)}
     return (
         lambda: session.run(None, feed)[0].flatten(),
-        case["output"],
-        f"ONNX Runtime {onnxruntime.__version__}",
+        expected,
+        f"ONNX Runtime {onnxruntime.__version__}{manner(kind)}",
     )
 
 
-def training_runner(args):
+def openvino_runner(kind, name, args):
+    import openvino
+
+    # Without the first of these it takes bf16 by itself wherever the CPU has it.
+    options = {
+        "INFERENCE_PRECISION_HINT": "bf16" if "bf16" in kind else "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": "1",
+        "INFERENCE_NUM_THREADS": str(args.threads),
+        "ENABLE_HYPER_THREADING": True,
+    }
+    file = args.folder / f"{name}.onnx"
+    request = openvino.Core().compile_model(file, "CPU", options).create_infer_request()
+    inputs, expected = case(name, args)
+    feed = {f"input{i}": value for i, value in enumerate(inputs)}
+    version = openvino.__version__.split("-")[0]
+    return (
+        lambda: request.infer(feed)[0].flatten(),
+        expected,
+        f"OpenVINO {version}{manner(kind)}",
+    )
+
+
+def training_runner(kind, args):
     import torch
 
     torch.set_num_threads(args.threads)
     network = build("texture", args).train()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99))
     shape = (args.batch, 3, args.size, args.size)
     state, guide = torch.randn(shape), torch.randn(args.batch, 1, args.size, args.size)
     times = torch.full((args.batch,), TIME)
+    half = contextlib.nullcontext()
+    if "bf16" in kind:
+        half = torch.autocast("cpu", torch.bfloat16)
+        network, state, guide = channels_last(network), channels_last(state), channels_last(guide)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, betas=(0.9, 0.99), fused=True)
+    if "compiled" in kind:
+        network = torch.compile(network)
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        loss = (network(state, state, times, guide) - state).abs().mean()
+        with half:
+            loss = (network(state, state, times, guide) - state).abs().mean()
         loss.backward()
         optimizer.step()
         return loss.item()
 
-    return run, None, f"PyTorch {torch.__version__}"
+    return run, None, f"PyTorch {torch.__version__.split('+')[0]}{manner(kind)}"
 
 
 def peak_mib():
@@ -389,6 +475,10 @@ def peak_mib():
     return float("nan")
 
 
+def relative_error(output, expected):
+    return float(abs(output - expected).max() / abs(expected).max())
+
+
 def worker(args):
     """Answers each line on stdin with the milliseconds of one run; first tells about itself."""
     if args.worker == "export":
@@ -396,14 +486,17 @@ def worker(args):
         sys.stdout = sys.stderr
         return export_onnx(args.network, args)
     if args.training:
-        run, expected, engine = training_runner(args)
+        run, expected, engine = training_runner(args.worker, args)
     else:
-        make = {"torch": torch_runner, "ort": ort_runner}[args.worker]
-        run, expected, engine = make(args.network, args)
+        family = args.worker.split("-")[0]
+        make = {
+            "pytorch": torch_runner,
+            "onnxruntime": onnxruntime_runner,
+            "openvino": openvino_runner,
+        }[family]
+        run, expected, engine = make(args.worker, args.network, args)
     output = run()
-    error = None
-    if expected is not None:
-        error = float(abs(output - expected).max() / abs(expected).max())
+    error = None if expected is None else relative_error(output, expected)
     print(json.dumps({"engine": engine, "error": error}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -416,7 +509,7 @@ def worker(args):
 
 
 class Engine:
-    """A worker process: PyTorch or ONNX Runtime with one network."""
+    """A worker process: a peer with one network."""
 
     def __init__(self, kind, network, args):
         command = [sys.executable, __file__, *arguments(args), "--worker", kind]
@@ -451,22 +544,59 @@ class Engine:
 class Ours:
     """`strdiffusion bench`, a process for each round."""
 
-    def __init__(self, label, network, args, *options):
-        sizes = ["--nf", args.nf, "--depth", args.depth, "--ngf", args.ngf]
-        sizes += ["--size", args.size, "--batch", args.batch, "--device", "cpu"]
-        self.command = [args.binary, "bench", "--only", network, "--json", *sizes, *options]
-        self.network, self.name, self.error = network, label, None
-        self.times, self.peak = [], float("nan")
+    def __init__(self, kind, network, args):
+        self.command = bench(args, network, *OURS[kind])
+        self.network, self.name = network, " ".join(["strdiffusion", *OURS[kind]])
+        self.times, self.peak, self.error = [], float("nan"), None
+        if OURS[kind] and not args.training:
+            self.error = self.difference(args)
+
+    def difference(self, args):
+        """From ours in f32; an export has the same weights and inputs whatever the arithmetic."""
+        with tempfile.TemporaryDirectory() as folder:
+            other = argparse.Namespace(**{**vars(args), "folder": Path(folder)})
+            run_quietly([*self.command, "--repeat", 1, "--export", folder])
+            return relative_error(case(self.network, other)[1], case(self.network, args)[1])
 
     def round(self, repeat):
-        command = [str(part) for part in [*self.command, "--repeat", repeat]]
-        result = json.loads(subprocess.check_output(command, timeout=SLOWEST_ROUND))
+        result = json.loads(run_quietly([*self.command, "--repeat", repeat]))
         value = result[self.network]
         self.times.append(value.get("forward_ms", value.get("step_ms")))
         self.peak = result["peak_rss_mb"] or float("nan")
 
     def close(self):
         pass
+
+
+def bench(args, networks, *options):
+    sizes = ["--nf", args.nf, "--depth", args.depth, "--ngf", args.ngf]
+    sizes += ["--size", args.size, "--batch", args.batch, "--device", "cpu"]
+    return [args.binary, "bench", "--only", networks, "--json", *sizes, *options]
+
+
+def run_quietly(command):
+    command = [str(part) for part in command]
+    return subprocess.check_output(command, timeout=SLOWEST_ROUND)
+
+
+def missing(kind):
+    """What a peer lacks here, if anything."""
+    packages = [name for name in PEERS.get(kind, []) if importlib.util.find_spec(name) is None]
+    compilers = [os.environ.get("CXX", "g++"), "clang++"]
+    if "compiled" in kind and not any(map(shutil.which, compilers)):
+        packages.append("a C++ compiler")
+    return packages
+
+
+def chosen_engines(args, parser):
+    known = TRAINERS if args.training else [*OURS, *PEERS]
+    wanted = args.engines.split(",") if args.engines else known
+    for kind in wanted:
+        if kind not in known:
+            parser.error(f"no engine {kind} here; there are {', '.join(known)}")
+        if missing(kind):
+            print(f"left out: {kind} needs {', '.join(missing(kind))}", file=sys.stderr)
+    return [kind for kind in wanted if not missing(kind)]
 
 
 def arguments(args):
@@ -482,14 +612,14 @@ def compare(network, engines, args):
         # The order changes from round to round.
         for i in range(len(engines)):
             engines[(turn + i) % len(engines)].round(args.repeat)
-    ours = statistics.median(engines[0].times)
+    first = statistics.median(engines[0].times)
     for engine in engines:
         engine.close()
         ms = statistics.median(engine.times)
         error = "" if engine.error is None else f"{engine.error:.1e}"
         print(
             f"| {network} | {engine.name} | {ms:.0f} | {min(engine.times):.0f} | "
-            f"{ms / ours:.2f} | {engine.peak:.0f} | {error} |",
+            f"{ms / first:.2f} | {engine.peak:.0f} | {error} |",
             flush=True,
         )
 
@@ -509,7 +639,7 @@ def main():
     parser.add_argument("--repeat", type=int, default=3, help="runs of an engine in a round")
     parser.add_argument("--only", nargs="*", default=NETWORKS, choices=NETWORKS)
     parser.add_argument("--training", action="store_true", help="a training step of the texture")
-    parser.add_argument("--no-ort", action="store_true")
+    parser.add_argument("--engines", help="commas between them; [default: all that can]")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--network", help=argparse.SUPPRESS)
@@ -518,32 +648,27 @@ def main():
         return worker(args)
     if args.size % (1 << args.depth):
         parser.error(f"--size must be a multiple of {1 << args.depth}")
-    print("| network | engine | median ms | best ms | ÷ ours | peak MiB | error |")
+    kinds = chosen_engines(args, parser)
+    if not kinds:
+        parser.error("no engine is left")
+    print(f"| network | engine | median ms | best ms | ÷ {kinds[0]} | peak MiB | error |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         args.folder = args.folder or Path(folder)
         if args.training:
-            ours = Ours("strdiffusion", "training", args)
-            return compare("training step", [ours, Engine("torch", "texture", args)], args)
+            return compare("training step", engines(kinds, "training", args), args)
         if not (args.folder / "config.json").exists():
-            sizes = ["--nf", args.nf, "--depth", args.depth, "--ngf", args.ngf]
-            sizes += ["--size", args.size, "--batch", args.batch, "--device", "cpu"]
-            command = [args.binary, "bench", "--repeat", 1, *sizes, "--export", args.folder]
-            command += ["--only", ",".join(NETWORKS), "--json"]
-            subprocess.check_output([str(part) for part in command])
+            run_quietly([*bench(args, ",".join(NETWORKS)), "--repeat", 1, "--export", args.folder])
         for network in args.only:
-            engines = [
-                Ours("strdiffusion", network, args),
-                Ours("strdiffusion --precise", network, args, "--precise"),
-                Ours("strdiffusion --low-memory", network, args, "--low-memory"),
-                Engine("torch", network, args),
-            ]
-            if not args.no_ort:
-                if not (args.folder / f"{network}.onnx").exists():
-                    command = [sys.executable, __file__, *arguments(args), "--worker", "export"]
-                    subprocess.run([*command, "--network", network], check=True)
-                engines.append(Engine("ort", network, args))
-            compare(network, engines, args)
+            reads_onnx = any("onnxscript" in PEERS.get(kind, []) for kind in kinds)
+            if reads_onnx and not (args.folder / f"{network}.onnx").exists():
+                command = [sys.executable, __file__, *arguments(args), "--worker", "export"]
+                subprocess.run([*command, "--network", network], check=True)
+            compare(network, engines(kinds, network, args), args)
+
+
+def engines(kinds, network, args):
+    return [(Ours if kind in OURS else Engine)(kind, network, args) for kind in kinds]
 
 
 if __name__ == "__main__":
