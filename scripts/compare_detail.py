@@ -19,6 +19,9 @@ A method that is slow on large pictures has a largest side, see LARGEST_SIDES; t
 over fewer pictures, and only the differences compare it. Seconds are those of filling; ours include
 reading and writing the picture.
 
+Fills made elsewhere, such as those of a program under study, join in by --results NAME=FOLDER with
+FOLDER/KIND-SIDE/ID.png; pictures and masks to fill lie in OUT/sets after a first run.
+
 Needs: numpy, pillow, opencv-python-headless, scikit-image, pypatchmatch, patchmatch-cython; a built
 `strdiffusion`.
 """
@@ -244,11 +247,19 @@ def main():
         action="append",
         help="ours, as NAME=OPTIONS of inpaint, in place of the built-in list; may be repeated",
     )
+    parser.add_argument(
+        "--results",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="fills made elsewhere, as FOLDER/KIND-SIDE/ID.png; may be repeated",
+    )
     parser.add_argument("--methods", help="comma-separated, the first is what others are compared with [default: all]")
     args = parser.parse_args()
 
     variants = dict(text.split("=", 1) for text in args.variant) if args.variant else VARIANTS
-    known = [*variants, *METHODS]
+    elsewhere = {name: Path(folder) for name, folder in (text.split("=", 1) for text in args.results)}
+    known = [*variants, *METHODS, *elsewhere]
     methods = listed(args.methods, known, "method") if args.methods else known
     kinds = listed(args.kinds, KINDS, "kind of hole")
     sides = sorted(int(side) for side in args.sides.split(","))
@@ -271,13 +282,16 @@ def main():
                 if side > LARGEST_SIDES.get(method, side):
                     continue
                 print(f"{kind}, {side} pixels: {method}", file=sys.stderr, flush=True)
-                folder = args.out / "results" / method.replace(" ", "")
-                if method in variants:
+                folder = elsewhere.get(method, args.out / "results" / method.replace(" ", ""))
+                if method in elsewhere:
+                    if not (folder / part.name).is_dir():
+                        continue
+                elif method in variants:
                     keep_settings(folder / "settings.json", {"options": variants[method], **ours})
                     fill_with_variant(args.program, args.model, variants[method], part, folder / part.name)
                 else:
                     fill_folder(method, work, folder / part.name)
-                report = args.out / "reports" / folder.name / part.name
+                report = args.out / "reports" / method.replace(" ", "") / part.name
                 for row in score(args.program, part, folder / part.name, report, method):
                     scores = {column: number(row[column]) for column, _, _ in SCORES}
                     rows.append({"method": method, "kind": kind, "side": side, "photo": row["id"], **scores})

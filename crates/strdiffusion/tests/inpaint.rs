@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use strdiffusion::detail::Detail;
 use strdiffusion::fast::{FastSampler, Solver};
 use strdiffusion::picture::{FloatImage, Mask, Photo};
 use strdiffusion::sampler::Event;
@@ -181,13 +182,19 @@ fn every_size_is_filled_at_its_own_size() {
     for (width, height) in [(1, 2), (2, 1), (3, 5), (7, 40), (8, 8), (17, 9), (200, 3)] {
         let mask = mask(width, height, |x, y| x == width - 1 && y == height - 1);
         let photo = photo(width, height, &mask, 0.0);
-        let filled = fill(&inpainter, &photo, &mask, &FillOptions::default());
-        assert_eq!(
-            (filled.photo.width(), filled.photo.height()),
-            (width, height)
-        );
-        assert_known_pixels_stay(&photo, &filled.photo, &mask);
-        assert_eq!(filled.regions, 1);
+        for (detail, regions) in [(Detail::Off, 1), (Detail::Auto, 0)] {
+            let options = FillOptions {
+                detail,
+                ..FillOptions::default()
+            };
+            let filled = fill(&inpainter, &photo, &mask, &options);
+            assert_eq!(
+                (filled.photo.width(), filled.photo.height()),
+                (width, height)
+            );
+            assert_known_pixels_stay(&photo, &filled.photo, &mask);
+            assert_eq!(filled.regions, regions);
+        }
     }
 }
 
@@ -215,8 +222,13 @@ fn a_large_photo_costs_its_holes_and_not_its_size() {
     });
     let photo = photo(400, 300, &mask, 0.0);
     let mut last = None;
+    // With detail, specks need no network.
+    let options = FillOptions {
+        detail: Detail::Off,
+        ..FillOptions::default()
+    };
     let filled = inpainter
-        .fill(&photo, &mask, &FillOptions::default(), &mut |progress| {
+        .fill(&photo, &mask, &options, &mut |progress| {
             if let Some((texture, structure)) = progress.states() {
                 assert_eq!([texture.width(), texture.height()], [16, 16]);
                 assert_eq!([structure.channels(), structure.width()], [1, 16]);
@@ -229,6 +241,24 @@ fn a_large_photo_costs_its_holes_and_not_its_size() {
     assert_eq!(last, Some((3 * TINY_STEPS, 3 * TINY_STEPS)));
     assert!(filled.evaluations.texture >= 3 * TINY_STEPS);
     assert_known_pixels_stay(&photo, &filled.photo, &mask);
+}
+
+#[test]
+fn specks_need_no_network_and_other_holes_do() {
+    let inpainter = inpainter(1, 16);
+    let is_speck = |x: usize, y: usize| x % 10 < 5 && y % 10 < 5 && x < 100;
+    let is_hole = |x: usize, y: usize| (110..135).contains(&x) && (20..23).contains(&y);
+    for with_hole in [false, true] {
+        let mask = mask(140, 60, |x, y| is_speck(x, y) || with_hole && is_hole(x, y));
+        let shown = photo(140, 60, &mask, 0.0);
+        let filled = fill(&inpainter, &shown, &mask, &FillOptions::default());
+        assert_eq!(filled.regions > 0, with_hole);
+        assert_known_pixels_stay(&shown, &filled.photo, &mask);
+        // What is in the hole has no influence.
+        let other = photo(140, 60, &mask, 0.25);
+        let other = fill(&inpainter, &other, &mask, &FillOptions::default());
+        assert_eq!(bytes(&filled.photo), bytes(&other.photo));
+    }
 }
 
 #[test]

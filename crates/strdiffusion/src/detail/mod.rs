@@ -9,7 +9,8 @@
 //! | `window` | a window of the photograph for each hole | |
 //! | `drawn` | what a person has drawn into the hole | |
 //! | `pyramid` | the window at several scales | |
-//! | `guide` | the network's fill from afar, the contrast that belongs to it, and trust in it | Zhang et al., ECCV 2022 |
+//! | `guide` | the network's fill from afar, and trust in it | Zhang et al., ECCV 2022 |
+//! | `contrast` | the contrast that belongs into the hole, expected and given back | |
 //! | `energy` | how well a patch serves | Wexler et al., PAMI 2007; Darabi et al., SIGGRAPH 2012 |
 //! | `field` | the best patch for each place, found by PatchMatch | Barnes et al., SIGGRAPH 2009 |
 //! | `vote` | from patches to pixels | Wexler et al. |
@@ -18,6 +19,7 @@
 //! Known pixels never change, and nothing that the photograph held in a hole is read. The same
 //! photograph, fill and seed give the same bytes on any number of threads and any instruction set.
 
+mod contrast;
 mod drawn;
 mod energy;
 mod field;

@@ -1,5 +1,6 @@
 //! One window, coarse to fine.
 
+use super::contrast;
 use super::energy::Weights;
 use super::field::{Effort, Field, mix};
 use super::guide;
@@ -11,7 +12,7 @@ const THICKNESS: f32 = 12.0;
 /// Shortest side of a level.
 const SHORTEST: usize = 18;
 /// w_Γ of the finest and of the coarsest level.
-const GUIDE: [f32; 2] = [0.3, 1.0];
+const GUIDE: [f32; 2] = [0.9, 3.0];
 /// The same where a person has drawn.
 const DRAWN_GUIDE: [f32; 2] = [1.0, 16.0];
 /// Depth at which w_Γ is half, in pixels of the network.
@@ -21,6 +22,8 @@ const DISTANCE: f32 = 25.0;
 const LEAST_THICKNESS: f32 = 20.0;
 /// Rounds of search and vote at the finest and the coarsest level.
 const ROUNDS: [usize; 2] = [4, 8];
+/// The same for a level that is the only one: a thin hole.
+const ONLY_ROUNDS: usize = 5;
 /// The same for levels with more targets than these.
 const FEW_ROUNDS: [usize; 2] = [2, 8];
 const MANY_TARGETS: usize = 100_000;
@@ -73,16 +76,19 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     let mut levels = build(finest, THICKNESS, SHORTEST);
     let trust = guide::attach(&mut levels, scale);
     let top = levels.len() - 1;
-    let [finest, coarsest] = if is_drawn { DRAWN_GUIDE } else { GUIDE };
     let mut field = Field::default();
     let mut votes = vec![];
     let mut misfit = 0.0;
     for l in (0..=top).rev() {
-        let share = if top == 0 { 0.0 } else { l as f32 / top as f32 };
         let seed = mix(seed ^ (l as u64) << 40);
-        let is_large = levels[l].targets > MOST_SEARCHED;
+        levels[l].find_means();
+        field = if l == top {
+            Field::random(&levels[l], seed)
+        } else {
+            field.doubled(&levels[l + 1], &levels[l], seed)
+        };
         let weights = Weights {
-            guide: finest + (coarsest - finest) * share,
+            guide: guide_weight(l, top, is_drawn),
             guide_fall: match is_drawn {
                 true => 0.0,
                 false => (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
@@ -90,75 +96,109 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
             distance: DISTANCE / levels[l].thickness().max(LEAST_THICKNESS),
             soft: false,
         };
-        levels[l].find_means();
-        field = if l == top {
-            Field::random(&levels[l], seed)
-        } else {
-            let field = field.doubled(&levels[l + 1], &levels[l], seed);
-            if !is_large {
-                let ballot = Ballot {
-                    plain: true,
-                    robust: true,
-                    equal: true,
-                    soft: false,
-                };
-                let first = vote(&levels[l], &field, ballot);
-                put(&mut levels[l], &first);
-                levels[l].find_target_means();
-            }
-            field
-        };
-        let [fewest, most] = match levels[l].targets {
-            MANY_TARGETS.. => FEW_ROUNDS,
-            _ => ROUNDS,
-        };
-        let rounds = match top {
-            _ if is_large => 1,
-            0 => most,
-            _ => fewest + (most - fewest) * l / top,
-        };
-        for round in 0..rounds {
-            let first = l == top && round == 0;
-            let weights = Weights {
-                soft: first,
-                ..weights
-            };
-            field.measure(&levels[l], weights);
-            let effort = Effort {
-                rounds: if is_large {
-                    1
-                } else if first {
-                    8
-                } else {
-                    2
-                },
-                reach: match l {
-                    _ if is_large => 2.0,
-                    _ if l == top => levels[l].width.max(levels[l].height) as f32,
-                    _ => REACH.min(levels[l].width.max(levels[l].height) as f32),
-                },
-                anywhere: if l == top && round < 2 { 8 } else { 0 },
-            };
-            field.search(&levels[l], weights, effort, mix(seed ^ round as u64));
-            let ballot = Ballot {
-                soft: first,
-                robust: round + 1 == rounds,
-                ..Ballot::default()
-            };
-            votes = vote(&levels[l], &field, ballot);
-            put(&mut levels[l], &votes);
-            levels[l].find_target_means();
-        }
+        let plan = Plan::of(&levels[l], l, top);
+        votes = plan.follow(&mut levels[l], &mut field, weights, seed);
         if l == top {
             misfit = field.quantile(&levels[l], 0.9);
         }
         levels.truncate(l + 1);
     }
     let level = levels.pop()?;
+    contrast::restore(&level, &mut votes);
     Some(Synthesis {
         level,
         votes,
         trust,
         misfit,
     })
+}
+
+/// w_Γ of level `l` of 0 to `top`.
+fn guide_weight(l: usize, top: usize, is_drawn: bool) -> f32 {
+    let [finest, coarsest] = if is_drawn { DRAWN_GUIDE } else { GUIDE };
+    let share = if top == 0 { 0.0 } else { l as f32 / top as f32 };
+    finest + (coarsest - finest) * share
+}
+
+/// How a level is worked on.
+struct Plan {
+    is_top: bool,
+    /// Too many targets to be searched anew.
+    is_large: bool,
+    rounds: usize,
+    /// Largest step of the random search.
+    reach: f32,
+}
+
+impl Plan {
+    /// For level `l` of 0 to `top`.
+    fn of(level: &Level, l: usize, top: usize) -> Self {
+        let is_large = level.targets > MOST_SEARCHED;
+        let [fewest, most] = match level.targets {
+            MANY_TARGETS.. => FEW_ROUNDS,
+            _ => ROUNDS,
+        };
+        let longer = level.width.max(level.height) as f32;
+        Self {
+            is_top: l == top,
+            is_large,
+            rounds: match top {
+                _ if is_large => 1,
+                0 => ONLY_ROUNDS,
+                _ => fewest + (most - fewest) * l / top,
+            },
+            reach: match l {
+                _ if is_large => 2.0,
+                _ if l == top => longer,
+                _ => REACH.min(longer),
+            },
+        }
+    }
+
+    /// Searches and votes in turns. Below the top, the field comes from the level above.
+    fn follow(&self, level: &mut Level, field: &mut Field, weights: Weights, seed: u64) -> Votes {
+        if !self.is_top && !self.is_large {
+            let ballot = Ballot {
+                plain: true,
+                robust: true,
+                equal: true,
+                soft: false,
+            };
+            estimate(level, field, ballot);
+        }
+        let mut votes = vec![];
+        for round in 0..self.rounds {
+            let is_first = self.is_top && round == 0;
+            let weights = Weights {
+                soft: is_first,
+                ..weights
+            };
+            field.measure(level, weights);
+            let effort = Effort {
+                rounds: match is_first {
+                    _ if self.is_large => 1,
+                    true => 8,
+                    false => 2,
+                },
+                reach: self.reach,
+                anywhere: if self.is_top && round < 2 { 8 } else { 0 },
+            };
+            field.search(level, weights, effort, mix(seed ^ round as u64));
+            let ballot = Ballot {
+                soft: is_first,
+                robust: round + 1 == self.rounds,
+                ..Ballot::default()
+            };
+            votes = estimate(level, field, ballot);
+        }
+        votes
+    }
+}
+
+/// Votes, and makes what was voted the level's estimate.
+fn estimate(level: &mut Level, field: &Field, ballot: Ballot) -> Votes {
+    let votes = vote(level, field, ballot);
+    put(level, &votes);
+    level.find_target_means();
+    votes
 }

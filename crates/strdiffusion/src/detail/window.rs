@@ -11,6 +11,8 @@ use crate::region::{Bounds, Crop, Hole, mask_of};
 
 /// Where patches are taken from: as far around the hole as it is long, within these bounds.
 const MARGIN: [usize; 2] = [64, 1024];
+/// The same around specks, which have little to match.
+const SPECK_MARGIN: usize = 40;
 /// A window has no more pixels than this; its margin gives way first. Bounds the memory.
 const MOST_PIXELS: usize = 6_000_000;
 /// Pixels of a hole cut into parts that are worked on beyond the part itself, so that neighbours
@@ -69,7 +71,10 @@ impl<'a> Place<'a> {
             },
         );
         let size = [hole.width(), hole.height()];
-        let mut margin = holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]);
+        let mut margin = match crop.holes.iter().all(Hole::is_speck) {
+            true => SPECK_MARGIN,
+            false => holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]),
+        };
         while margin > MARGIN[0] && holes.grown(margin, size).len() > MOST_PIXELS {
             margin = (margin * 4 / 5).max(MARGIN[0]);
         }

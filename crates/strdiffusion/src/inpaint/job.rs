@@ -19,6 +19,10 @@ pub(super) struct Job<'a> {
     options: &'a FillOptions,
     filled: Filled,
     hole: Mask,
+    /// The hole that the networks fill: all but the specks.
+    networks_hole: Mask,
+    /// Specks, which the photograph around them fills.
+    specks: Vec<Crop>,
     /// What the networks do not know yet: the part of the hole that is not filled, and transparent
     /// pixels.
     unknown: Mask,
@@ -57,8 +61,22 @@ impl<'a> Job<'a> {
         if mask.is_full() {
             return Err(Error::FullMask);
         }
+        let mut filled = photo.clone();
+        filled.open_hole(mask);
+        check_alpha(&filled, mask)?;
+        let mut unknown = filled.unknown(mask)?;
+        if !mask.is_empty() && unknown.is_full() {
+            return Err(PictureError::NothingKnown { name: photo.name() }.into());
+        }
+        let (specks, networks_hole) = match strength(options) {
+            Some(_) => region::split_specks(mask, &unknown),
+            None => (vec![], mask.clone()),
+        };
+        for crop in &specks {
+            crop.paste_membrane(&mut filled, &mut unknown)?;
+        }
         let resolution = inpainter.model.config.training_resolution;
-        let regions = if mask.is_empty() {
+        let regions = if networks_hole.is_empty() {
             Regions::Crops(vec![])
         } else if options.scale == Scale::Native || width.max(height) <= resolution {
             Regions::Whole
@@ -67,16 +85,9 @@ impl<'a> Job<'a> {
                 model_side: resolution.max(16),
                 ..RegionOptions::default()
             };
-            let crops = region::plan(mask, &settings);
+            let crops = region::plan(&networks_hole, &settings);
             Regions::Crops(crops.map_err(|error| Error::Config(error.to_string()))?)
         };
-        let mut filled = photo.clone();
-        filled.open_hole(mask);
-        check_alpha(&filled, mask)?;
-        let unknown = filled.unknown(mask)?;
-        if !mask.is_empty() && unknown.is_full() {
-            return Err(PictureError::NothingKnown { name: photo.name() }.into());
-        }
         if !mask.is_empty()
             && let Some(sampler) = &options.sampler
         {
@@ -95,6 +106,8 @@ impl<'a> Job<'a> {
                 layers: vec![],
             },
             hole: mask.clone(),
+            networks_hole,
+            specks,
             unknown,
             regions,
         })
@@ -166,7 +179,9 @@ impl<'a> Job<'a> {
             self.go_on_evenly(&mut texture)?;
         }
         match &self.regions {
-            Regions::Whole => self.filled.photo.paste_hole(0, 0, &texture, &self.hole)?,
+            Regions::Whole => {
+                (self.filled.photo).paste_hole(0, 0, &texture, &self.networks_hole)?;
+            }
             Regions::Crops(crops) => {
                 crops[region].paste_evenly(&mut self.filled.photo, &mut self.unknown, &texture)?
             }
@@ -182,7 +197,7 @@ impl<'a> Job<'a> {
     /// own.)
     fn go_on_evenly(&self, texture: &mut FloatImage) -> Result<()> {
         let known = self.filled.photo.to_rgb_f32();
-        let holes = region::find_holes(&self.hole);
+        let holes = region::find_holes(&self.networks_hole);
         let even = even::spread(&known, &self.unknown, &holes, [0, 0], texture);
         if even.is_empty() {
             return Ok(());
@@ -194,17 +209,15 @@ impl<'a> Job<'a> {
 
     /// The filled photograph, with its detail.
     pub fn finish(mut self) -> Result<Filled> {
-        let strength = match self.options.detail {
-            Detail::Off => return Ok(self.filled),
-            Detail::Auto if self.options.scale == Scale::Native => return Ok(self.filled),
-            Detail::Auto => 1.0,
-            Detail::Strength(strength) => strength,
+        let Some(strength) = strength(self.options) else {
+            return Ok(self.filled);
         };
         let filled = &mut self.filled;
-        let crops = match self.regions {
+        let mut crops = match self.regions {
             Regions::Crops(crops) => crops,
-            Regions::Whole => region::at_own_scale(&self.hole),
+            Regions::Whole => region::at_own_scale(&self.networks_hole),
         };
+        crops.append(&mut self.specks);
         let void = void(&filled.photo, &self.hole)?;
         filled.layers = detail::refine(&detail::Request {
             photo: &filled.photo,
@@ -218,6 +231,16 @@ impl<'a> Job<'a> {
             layer.paste(&mut filled.photo, strength)?;
         }
         Ok(self.filled)
+    }
+}
+
+/// The share of detail that a fill gets; none where the networks' own fill is wanted.
+fn strength(options: &FillOptions) -> Option<f32> {
+    match options.detail {
+        Detail::Off => None,
+        Detail::Auto if options.scale == Scale::Native => None,
+        Detail::Auto => Some(1.0),
+        Detail::Strength(strength) => Some(strength),
     }
 }
 

@@ -152,7 +152,8 @@ pub struct Filled {
     pub photo: Photo,
     /// Share of pixels that were filled, 0 to 1.
     pub hole_fraction: f64,
-    /// Regions that were filled one after the other; 0 where there was no hole.
+    /// Regions that the networks filled one after the other; 0 where there was no hole, or only
+    /// specks, which need no network.
     pub regions: usize,
     /// Network evaluations that the photograph took part in, all regions together. In a batch it
     /// sits through rounds of resampling that only others need.

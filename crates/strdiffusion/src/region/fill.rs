@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::plan::{Crop, InvalidOptions, RegionOptions, plan};
-use crate::blend::{Blend, blend, even};
+use crate::blend::{Blend, blend, continued, even};
 use crate::picture::{Filter, FloatImage, Mask, Photo, PictureError};
 
 /// An error of filling a photograph crop by crop.
@@ -81,6 +81,35 @@ impl Crop {
             even::spread(known, valid, &self.holes, [self.x, self.y], result);
         };
         self.paste_after(photo, mask, output, Blend::Membrane, spread)
+    }
+
+    /// Fills the crop's holes with the membrane through the known pixels around them, and marks
+    /// them as known in `mask`. For specks.
+    ///
+    /// # Errors
+    /// [`PictureError::SizeMismatch`] where photograph and mask differ in size.
+    pub(crate) fn paste_membrane(
+        &self,
+        photo: &mut Photo,
+        mask: &mut Mask,
+    ) -> Result<(), PictureError> {
+        const MARGIN: usize = 4;
+        mask.check_size(photo.width(), photo.height(), &photo.name())?;
+        let (x, y) = (self.x.saturating_sub(MARGIN), self.y.saturating_sub(MARGIN));
+        let width = (self.x + self.width + MARGIN).min(photo.width()) - x;
+        let height = (self.y + self.height + MARGIN).min(photo.height()) - y;
+        let valid = mask.crop(x, y, width, height);
+        let mut known = photo.crop_rgb_f32(x, y, width, height);
+        for (i, value) in known.data_mut().iter_mut().enumerate() {
+            // What is in the hole is not read.
+            *value *= f32::from(valid.keep()[i % (width * height)]);
+        }
+        let fill = super::mask_of(&self.holes, [x, y], [width, height]);
+        photo.paste_hole(x, y, &continued(&known, &valid), &fill)?;
+        for run in self.holes.iter().flat_map(super::Hole::runs) {
+            mask.set_known(run.y, run.start..run.end);
+        }
+        Ok(())
     }
 
     /// Pastes the output, at full resolution, after `change` has seen the known pixels and their
