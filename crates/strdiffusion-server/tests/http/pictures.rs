@@ -36,9 +36,9 @@ pub fn black_and_white(width: u32, height: u32, is_white: impl Fn(u32, u32) -> b
     png(image::GrayImage::from_fn(width, height, pixel))
 }
 
-/// A mask with a hole in the middle.
+/// A mask with a hole in the middle, too large for a speck even in the smallest picture of the tests.
 pub fn mask(width: u32, height: u32) -> Vec<u8> {
-    let inside = |v: u32, length: u32| (length / 3..2 * length / 3).contains(&v);
+    let inside = |v: u32, length: u32| (length / 4..3 * length / 4).contains(&v);
     black_and_white(width, height, |x, y| inside(x, width) && inside(y, height))
 }
 
