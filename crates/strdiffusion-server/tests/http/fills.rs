@@ -147,7 +147,7 @@ async fn done_jobs(server: &Checked) -> Vec<(Vec<u8>, Option<Vec<u8>>, String)> 
     for (image, hole) in [
         (
             photo(16, 16),
-            Some(black_and_white(16, 16, |x, y| x < 6 && y < 5)),
+            Some(black_and_white(16, 16, |x, y| x < 9 && y < 8)),
         ),
         (photo(70, 50), Some(mask(70, 50))),
         (large, None),
@@ -212,10 +212,10 @@ async fn a_candidate_reports_each_hole_that_got_detail() {
     assert_eq!(done["candidates"][0], told);
     let holes = told["detail"].as_array().unwrap();
     let pixels: u64 = holes.iter().map(|h| h["pixels"].as_u64().unwrap()).sum();
-    // The mask's hole: columns 23 to 45, rows 16 to 32.
-    assert_eq!(pixels, 23 * 17);
+    // The mask's hole: columns 17 to 51, rows 12 to 36.
+    assert_eq!(pixels, 35 * 25);
     for hole in holes {
-        assert!(hole["x"].as_u64().unwrap() >= 23 && hole["y"].as_u64().unwrap() >= 16);
+        assert!(hole["x"].as_u64().unwrap() >= 17 && hole["y"].as_u64().unwrap() >= 12);
         for key in ["confidence", "trust"] {
             assert!((0.0..=1.0).contains(&hole[key].as_f64().unwrap()), "{key}");
         }
