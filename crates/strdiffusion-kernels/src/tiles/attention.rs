@@ -8,6 +8,7 @@
 
 use std::arch::x86_64::*;
 use std::ops::Range;
+use std::sync::Mutex;
 
 use super::amx::Tiles;
 use super::lanes;
@@ -501,6 +502,9 @@ impl ContextPanels {
     }
 }
 
+/// What each part found of which picture.
+type ByParts<T> = Vec<Mutex<Vec<(usize, T)>>>;
+
 /// Sums of the parts of a picture's context.
 struct Partial {
     context: Vec<f32>,
@@ -529,8 +533,7 @@ pub(crate) fn context(s: &MapShape, w: &AttentionWeights, x: &[f32]) -> Context 
     if plan.all == 0 {
         return found;
     }
-    let partials: Vec<std::sync::Mutex<Vec<(usize, Partial)>>> =
-        (0..plan.parts).map(|_| Default::default()).collect();
+    let partials: ByParts<Partial> = (0..plan.parts).map(|_| Default::default()).collect();
     let from = Shared::of(x);
     with_weights(plan, |weights| {
         parallel_for(plan.parts, |part| {
@@ -793,8 +796,7 @@ pub(crate) fn backward(
     let size = plan.inner * DIM;
     let len = plan.gradient_len();
     // The gradient of each part's share of each picture's context.
-    let partials: Vec<std::sync::Mutex<Vec<(usize, Vec<f32>)>>> =
-        (0..plan.parts).map(|_| Default::default()).collect();
+    let partials: ByParts<Vec<f32>> = (0..plan.parts).map(|_| Default::default()).collect();
     workspace::with(Slot::Shared, plan.parts * len, |sums| {
         sums.fill(0.0);
         let all = Shared::of_mut(sums);

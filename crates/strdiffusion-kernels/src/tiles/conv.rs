@@ -226,7 +226,7 @@ impl Cut {
 /// Bytes from one strip to the next: an odd number of lines, so that the strips of a row do not
 /// all fall into one set of the first-level cache.
 fn strip_bytes(t: &Taps, input_rows: usize) -> usize {
-    (input_rows * row_terms(t) | 1) * 64
+    ((input_rows * row_terms(t)) | 1) * 64
 }
 
 /// Results that take more do not fit into a core's second-level cache beside the strips.
