@@ -2,14 +2,11 @@
 //! that results must match the definition as closely as in f32.
 
 mod common;
-use common::{Rng, each_isa, error, isa_lock, numeric_gradient, products};
+use common::{Rng, Row, each_isa, error, isa_lock, numeric_gradient, products, shape};
 use strdiffusion_kernels::*;
 
 /// As in f32: sums are f32.
 const BOUND: f64 = 2e-5;
-
-/// (batch, in, h, w, out, kernel, stride, padding)
-type Row = (usize, usize, usize, usize, usize, usize, usize, usize);
 
 const SHAPES: &[Row] = &[
     // every kernel of the networks, with long and short rows, one and several panels of channels
@@ -42,11 +39,6 @@ const SHAPES: &[Row] = &[
     (1, 4, 6, 6, 5, 3, 1, 0),
     (1, 2, 6, 5, 3, 2, 1, 1),
 ];
-
-fn shape(t: Row) -> Conv2dShape {
-    let (n, c, h, w, o, k, s, p) = t;
-    Conv2dShape::new([n, c, h, w], o, k, s, p)
-}
 
 /// Random bf16 numbers: the upper halves of f32.
 fn numbers(rng: &mut Rng, n: usize) -> Vec<f32> {

@@ -1,14 +1,11 @@
 //! Convolutions and their gradients against their definition in f64, on every instruction set.
 
 mod common;
-use common::{Rng, each_isa, error, isa_lock, products};
+use common::{Rng, Row, each_isa, error, isa_lock, products, shape};
 use strdiffusion_kernels::*;
 
 /// The promise of the crate, relative to the largest value of the result.
 const BOUND: f64 = 2e-5;
-
-/// (batch, in, h, w, out, kernel, stride, padding)
-type Row = (usize, usize, usize, usize, usize, usize, usize, usize);
 
 const SHAPES: &[Row] = &[
     // 3×3: whole and partial tiles, one position, more rows of tiles than a block, many pictures
@@ -47,11 +44,6 @@ const SHAPES: &[Row] = &[
     (1, 2, 6, 5, 3, 2, 1, 1),
     (1, 3, 11, 6, 2, 2, 4, 0),
 ];
-
-fn shape(t: Row) -> Conv2dShape {
-    let (n, c, h, w, o, k, s, p) = t;
-    Conv2dShape::new([n, c, h, w], o, k, s, p)
-}
 
 struct Case {
     s: Conv2dShape,

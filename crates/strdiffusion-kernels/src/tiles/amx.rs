@@ -108,16 +108,20 @@ pub(super) struct Sums {
     pub add: bool,
 }
 
-/// A product of panels: sums to tmm0 … tmm3, with the loads and multiplications of one step.
+/// A product of panels: sums to tmm0 … tmm3, which lie at the four addresses, with the loads and
+/// multiplications of one step.
 macro_rules! product {
-    ($sums:ident, $steps:ident, [$($step:literal),+ $(,)?], $($panel:tt)+) => {
+    (
+        [$sums0:literal, $sums1:literal, $sums2:literal, $sums3:literal], $add:expr, $steps:ident,
+        [$($step:expr),+ $(,)?], $($operand:tt)+
+    ) => {
         asm!(
             "test {add:e}, {add:e}",
             "jz 2f",
-            "tileloadd tmm0, [{sums}+{row}*1]",
-            "tileloadd tmm1, [{sums}+{row}*1+1024]",
-            "tileloadd tmm2, [{sums}+{row}*1+2048]",
-            "tileloadd tmm3, [{sums}+{row}*1+3072]",
+            concat!("tileloadd tmm0, ", $sums0),
+            concat!("tileloadd tmm1, ", $sums1),
+            concat!("tileloadd tmm2, ", $sums2),
+            concat!("tileloadd tmm3, ", $sums3),
             "jmp 3f",
             "2:",
             "tilezero tmm0",
@@ -129,18 +133,58 @@ macro_rules! product {
             $($step,)+
             "dec {steps}",
             "jnz 3b",
-            "tilestored [{sums}+{row}*1], tmm0",
-            "tilestored [{sums}+{row}*1+1024], tmm1",
-            "tilestored [{sums}+{row}*1+2048], tmm2",
-            "tilestored [{sums}+{row}*1+3072], tmm3",
-            $($panel)+,
+            concat!("tilestored ", $sums0, ", tmm0"),
+            concat!("tilestored ", $sums1, ", tmm1"),
+            concat!("tilestored ", $sums2, ", tmm2"),
+            concat!("tilestored ", $sums3, ", tmm3"),
+            $($operand)+,
             steps = inout(reg) $steps => _,
-            sums = in(reg) $sums.at,
-            add = in(reg) u32::from($sums.add),
+            add = in(reg) u32::from($add),
             row = in(reg) 64usize,
             out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
             out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
             options(nostack),
+        )
+    };
+}
+
+/// A product whose four tiles of sums lie one after the other.
+macro_rules! product_to_tiles {
+    ($sums:ident, $steps:ident, $step:tt, $($panel:tt)+) => {
+        product!(
+            [
+                "[{sums}+{row}*1]",
+                "[{sums}+{row}*1+1024]",
+                "[{sums}+{row}*1+2048]",
+                "[{sums}+{row}*1+3072]"
+            ],
+            $sums.add,
+            $steps,
+            $step,
+            sums = in(reg) $sums.at,
+            $($panel)+
+        )
+    };
+}
+
+/// A step of two panels times two; the first panels are loaded by `$load`.
+macro_rules! two_by_two_step {
+    ($load:literal) => {
+        concat!(
+            $load,
+            " tmm4, [{a0}+{row}*1]\n",
+            "tileloadd tmm6, [{b0}+{row}*1]\n",
+            "tdpbf16ps tmm0, tmm4, tmm6\n",
+            "tileloadd tmm7, [{b1}+{row}*1]\n",
+            "tdpbf16ps tmm1, tmm4, tmm7\n",
+            $load,
+            " tmm5, [{a1}+{row}*1]\n",
+            "tdpbf16ps tmm2, tmm5, tmm6\n",
+            "tdpbf16ps tmm3, tmm5, tmm7\n",
+            "add {a0}, 1024\n",
+            "add {a1}, 1024\n",
+            "add {b0}, 1024\n",
+            "add {b1}, 1024",
         )
     };
 }
@@ -158,24 +202,11 @@ pub(super) unsafe fn two_by_two(
 ) {
     // SAFETY: the caller's contract; the tiles are configured as long as `Tiles` lives.
     unsafe {
-        product!(
+        product_to_tiles!(
             sums,
             steps,
-            [
-                // What is read once need not stay in the first-level cache.
-                "tileloaddt1 tmm4, [{a0}+{row}*1]",
-                "tileloadd tmm6, [{b0}+{row}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b1}+{row}*1]",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloaddt1 tmm5, [{a1}+{row}*1]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 1024",
-                "add {a1}, 1024",
-                "add {b0}, 1024",
-                "add {b1}, 1024",
-            ],
+            // What is read once need not stay in the first-level cache.
+            [two_by_two_step!("tileloaddt1")],
             a0 = inout(reg) a[0] => _,
             a1 = inout(reg) a[1] => _,
             b0 = inout(reg) b[0] => _,
@@ -197,7 +228,7 @@ pub(super) unsafe fn one_by_four(
 ) {
     // SAFETY: as in `two_by_two`.
     unsafe {
-        product!(
+        product_to_tiles!(
             sums,
             steps,
             [
@@ -238,7 +269,7 @@ pub(super) unsafe fn four_by_one(
 ) {
     // SAFETY: as in `two_by_two`.
     unsafe {
-        product!(
+        product_to_tiles!(
             sums,
             steps,
             [
@@ -282,51 +313,23 @@ pub(super) unsafe fn two_by_two_into(
 ) {
     // SAFETY: as in `two_by_two`.
     unsafe {
-        asm!(
-            "test {add:e}, {add:e}",
-            "jz 2f",
-            "tileloadd tmm0, [{upper}+{stride}*1]",
-            "tileloadd tmm1, [{upper}+{stride}*1+64]",
-            "tileloadd tmm2, [{lower}+{stride}*1]",
-            "tileloadd tmm3, [{lower}+{stride}*1+64]",
-            "jmp 3f",
-            "2:",
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "3:",
-            "tileloadd tmm4, [{a0}+{row}*1]",
-            "tileloadd tmm6, [{b0}+{row}*1]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{b1}+{row}*1]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{a1}+{row}*1]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {a0}, 1024",
-            "add {a1}, 1024",
-            "add {b0}, 1024",
-            "add {b1}, 1024",
-            "dec {steps}",
-            "jnz 3b",
-            "tilestored [{upper}+{stride}*1], tmm0",
-            "tilestored [{upper}+{stride}*1+64], tmm1",
-            "tilestored [{lower}+{stride}*1], tmm2",
-            "tilestored [{lower}+{stride}*1+64], tmm3",
+        product!(
+            [
+                "[{upper}+{stride}*1]",
+                "[{upper}+{stride}*1+64]",
+                "[{lower}+{stride}*1]",
+                "[{lower}+{stride}*1+64]"
+            ],
+            add,
+            steps,
+            [two_by_two_step!("tileloadd")],
             a0 = inout(reg) a[0] => _,
             a1 = inout(reg) a[1] => _,
             b0 = inout(reg) b[0] => _,
             b1 = inout(reg) b[1] => _,
-            steps = inout(reg) steps => _,
             upper = in(reg) to,
             lower = in(reg) to.add(16 * stride),
-            stride = in(reg) 4 * stride,
-            add = in(reg) u32::from(add),
-            row = in(reg) 64usize,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
+            stride = in(reg) 4 * stride
         );
     }
 }

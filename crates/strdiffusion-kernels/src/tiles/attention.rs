@@ -146,6 +146,20 @@ impl Weights {
         }
         weights
     }
+
+    /// k and v of a block, `[k, then v][positions]`.
+    ///
+    /// # Safety
+    /// As everything here.
+    unsafe fn keys_and_values(&self, plan: &Plan, tiles: &Tiles, normed: Panels, to: Matrix) {
+        let left = Side {
+            panels: self.qkv,
+            panel: plan.inner / 16,
+            step: 0,
+        };
+        // SAFETY: the contract.
+        unsafe { multiply(tiles, left, normed.into(), plan.wide / 32, to, false) };
+    }
 }
 
 // SAFETY: only read once they are packed.
@@ -216,6 +230,20 @@ impl Normed {
                     _mm512_store_ps(self.scaled.row(c).add(at), _mm512_setzero_ps());
                 }
             }
+        }
+    }
+
+    /// Reads a block of x, normalises it by the gain before, and rounds it for products.
+    ///
+    /// # Safety
+    /// As [`read`].
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn take(&self, plan: &Plan, x: *const f32, valid: usize, pairs: Panels) {
+        // SAFETY: the contract.
+        unsafe {
+            read(plan, x, valid, self.unit);
+            self.normalise(plan, plan.w.pre_gain);
+            self.scaled.to_pairs(pairs);
         }
     }
 
@@ -611,15 +639,8 @@ unsafe fn context_of(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            read(plan, x.add(plan.at(block)), valid, normed.unit);
-            normed.normalise(plan, plan.w.pre_gain);
-            normed.scaled.to_pairs(normed_pairs);
-            let left = Side {
-                panels: weights.qkv,
-                panel: inner / 16,
-                step: 0,
-            };
-            multiply(&tiles, left, normed_pairs.into(), plan.wide / 32, kv, false);
+            normed.take(plan, x.add(plan.at(block)), valid, normed_pairs);
+            weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             let (k, v) = (kv.part(0, inner), kv.part(inner, inner));
             let (largest, total) = (partial.largest.as_mut_ptr(), partial.total.as_mut_ptr());
             exponentials(k, valid, largest, total, sums);
@@ -673,9 +694,7 @@ impl Drawn {
     ) {
         // SAFETY: the contract.
         unsafe {
-            read(plan, x, valid, self.normed.unit);
-            self.normed.normalise(plan, plan.w.pre_gain);
-            self.normed.scaled.to_pairs(self.normed_pairs);
+            self.normed.take(plan, x, valid, self.normed_pairs);
             let pairs = self.normed_pairs.into();
             multiply(
                 tiles,
@@ -1036,15 +1055,8 @@ unsafe fn context_back(
         for block in blocks {
             let [_, _, valid] = plan.block(block);
             let at = plan.at(block);
-            read(plan, x.add(at), valid, normed.unit);
-            normed.normalise(plan, plan.w.pre_gain);
-            normed.scaled.to_pairs(normed_pairs);
-            let left = Side {
-                panels: weights.qkv,
-                panel: inner / 16,
-                step: 0,
-            };
-            multiply(&tiles, left, normed_pairs.into(), wide / 32, kv, false);
+            normed.take(plan, x.add(at), valid, normed_pairs);
+            weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             for r in 0..inner {
                 let plane = picture * inner + r;
                 exponentials_of(k.row(r), valid, context.largest[plane]);

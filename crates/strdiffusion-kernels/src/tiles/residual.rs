@@ -6,7 +6,7 @@
 
 use std::arch::x86_64::*;
 
-use super::conv::{Place, Sink, conv_into, pack, packed_len};
+use super::conv::{Place, Sink, conv, conv_into, pack, packed_len};
 use super::lanes::{self, Bf16, Element};
 use super::weight_grad;
 use crate::conv::{forward_places, forward_taps};
@@ -30,12 +30,12 @@ pub(crate) struct Kept {
     second: Vec<Bf16>,
 }
 
-/// Sums of the first convolution: kept, and activated for the second.
+/// Sums of the first convolution: kept, where that is wanted, and activated for the second.
 struct ToHidden<'a> {
     scale: &'a [f32],
     shift: &'a [f32],
     channels: usize,
-    first: Shared<*mut Bf16>,
+    first: Option<Shared<*mut Bf16>>,
     hidden: Shared<*mut Bf16>,
 }
 
@@ -51,7 +51,9 @@ impl Sink for ToHidden<'_> {
             // SAFETY: both maps are as large as the convolution's output.
             unsafe {
                 let v = _mm512_load_ps(sums.add(r * 16));
-                Bf16::store(self.first.get().add(at), place.mask, v);
+                if let Some(first) = &self.first {
+                    Bf16::store(first.get().add(at), place.mask, v);
+                }
                 let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
                 Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
             }
@@ -102,39 +104,11 @@ impl Sink for ToBf16 {
     }
 }
 
-/// Sums plus another map, or nothing.
-struct ToSum {
-    other: Option<Shared<*const f32>>,
-    y: Shared<*mut f32>,
-}
-
-impl Sink for ToSum {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, place: Place, sums: *const f32) {
-        for r in 0..place.channels {
-            let at = place.at + r * place.plane;
-            // SAFETY: both maps are as large as the convolution's output.
-            unsafe {
-                let mut v = _mm512_load_ps(sums.add(r * 16));
-                if let Some(other) = &self.other {
-                    v = _mm512_add_ps(v, f32::load(other.get().add(at), place.mask));
-                }
-                f32::store(self.y.get().add(at), place.mask, v);
-            }
-        }
-    }
-}
-
-/// conv(x) with weights packed for this call.
-///
-/// # Safety
-/// As [`conv_into`].
-unsafe fn convolve<E: Element>(t: &Taps, places: &Places, w: &[f32], x: &[E], sink: &impl Sink) {
+/// Calls `f` with weights packed for this call.
+fn with_packed(t: &Taps, places: &Places, w: &[f32], f: impl FnOnce(&[f32])) {
     workspace::with(Slot::Weights, packed_len(t), |u| {
         pack(t, w, places, u);
-        // SAFETY: the contract.
-        unsafe { conv_into(t, x, u, sink) };
+        f(u);
     });
 }
 
@@ -150,33 +124,6 @@ fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
 }
 
-/// Activated sums of the first convolution, where nothing is kept.
-struct ToHiddenOnly<'a> {
-    scale: &'a [f32],
-    shift: &'a [f32],
-    channels: usize,
-    hidden: Shared<*mut Bf16>,
-}
-
-impl Sink for ToHiddenOnly<'_> {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, place: Place, sums: *const f32) {
-        let first = place.picture * self.channels + place.channel;
-        let scale = &self.scale[first..first + place.channels];
-        let shift = &self.shift[first..first + place.channels];
-        for (r, (scale, add)) in scale.iter().zip(shift).enumerate() {
-            let at = place.at + r * place.plane;
-            // SAFETY: the map is as large as the convolution's output.
-            unsafe {
-                let v = _mm512_load_ps(sums.add(r * 16));
-                let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
-                Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
-            }
-        }
-    }
-}
-
 /// y alone, with weights that are packed already.
 pub(crate) fn infer(
     shapes: &[Conv2dShape; 2],
@@ -188,10 +135,11 @@ pub(crate) fn infer(
 ) {
     let [one, two] = shapes;
     let mut hidden = unfilled(two.input_len());
-    let to_hidden = ToHiddenOnly {
+    let to_hidden = ToHidden {
         scale,
         shift,
         channels: one.out_channels,
+        first: None,
         hidden: Shared::of_mut(&mut hidden),
     };
     // SAFETY: the map has the output's length.
@@ -202,7 +150,7 @@ pub(crate) fn infer(
         ..Epilogue::default()
     };
     let epilogue = epilogue.raw(two.batch, two.out_channels, y.len());
-    super::conv::conv(&forward_taps(two), &hidden, packed[1], y, epilogue);
+    conv(&forward_taps(two), &hidden, packed[1], y, epilogue);
 }
 
 /// y, and what the backward pass needs.
@@ -214,29 +162,24 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
         scale: b.scale,
         shift: b.shift,
         channels: b.out_channels,
-        first: Shared::of_mut(&mut first),
+        first: Some(Shared::of_mut(&mut first)),
         hidden: Shared::of_mut(&mut hidden),
     };
-    // SAFETY: the maps have the outputs' lengths.
-    unsafe {
-        convolve(
-            &forward_taps(&one),
-            &forward_places(&one),
-            b.conv1,
-            x,
-            &to_hidden,
-        )
-    };
+    let taps = forward_taps(&one);
+    with_packed(&taps, &forward_places(&one), b.conv1, |u| {
+        // SAFETY: the maps have the outputs' lengths.
+        unsafe { conv_into(&taps, x, u, &to_hidden) };
+    });
     let to_output = ToOutput {
         second: Shared::of_mut(&mut second),
         skip: Shared::of(skip),
         y: Shared::of_mut(y),
     };
-    // SAFETY: as above.
-    unsafe {
-        let (taps, places) = (forward_taps(&two), forward_places(&two));
-        convolve(&taps, &places, b.conv2, &hidden, &to_output);
-    }
+    let taps = forward_taps(&two);
+    with_packed(&taps, &forward_places(&two), b.conv2, |u| {
+        // SAFETY: as above.
+        unsafe { conv_into(&taps, &hidden, u, &to_output) };
+    });
     Kept {
         first,
         hidden,
@@ -275,8 +218,10 @@ pub(crate) fn backward(
     let mut before = unfilled(len);
     let to = Shared::of_mut(&mut before);
     let (taps, places) = input_gradient_taps(&two);
-    // SAFETY: the map has the input's length.
-    unsafe { convolve(&taps, &places, b.conv2, &after, &ToBf16(to)) };
+    with_packed(&taps, &places, b.conv2, |u| {
+        // SAFETY: the map has the input's length.
+        unsafe { conv_into(&taps, &after, u, &ToBf16(to)) };
+    });
     let dscale = Shared::of_mut(grads.dscale);
     let dshift = Shared::of_mut(grads.dshift);
     parallel_for(planes, |plane| {
@@ -291,12 +236,14 @@ pub(crate) fn backward(
     });
     weight_grad(&one, x, &before, grads.dconv1);
     let (taps, places) = input_gradient_taps(&one);
-    let sink = ToSum {
-        other: add_dy.then(|| Shared::of(dy)),
-        y: Shared::of_mut(grads.dx),
+    let epilogue = Epilogue {
+        residual: add_dy.then_some(dy),
+        ..Epilogue::default()
     };
-    // SAFETY: dx has the input's length, and so has dy where it is added.
-    unsafe { convolve(&taps, &places, b.conv1, &before, &sink) };
+    let epilogue = epilogue.raw(one.batch, one.in_channels, grads.dx.len());
+    with_packed(&taps, &places, b.conv1, |u| {
+        conv(&taps, &before, u, grads.dx, epilogue);
+    });
 }
 
 /// to = dy · SiLU′(v).

@@ -298,15 +298,7 @@ unsafe fn turn<D: Element>(plan: &Plan, dy: *const D, panel: usize, chunk: &Chun
         unsafe {
             for i in 0..16 {
                 let to = lines.add(i * count * 64);
-                fill_lines(
-                    plan,
-                    &map,
-                    chunk,
-                    panel * 16 + i,
-                    chunk.rows.clone(),
-                    to,
-                    64,
-                );
+                fill_lines(plan, &map, chunk, panel * 16 + i, to, 64);
             }
             let to = to.add((panel * plan.steps() + chunk.steps.start) * TILE_FLOATS);
             for step in 0..count {
@@ -322,7 +314,7 @@ unsafe fn turn<D: Element>(plan: &Plan, dy: *const D, panel: usize, chunk: &Chun
     });
 }
 
-/// The places of one channel under the given output rows, as lines of 32 bf16, `step` bytes apart.
+/// The places of one channel under the chunk's rows, as lines of 32 bf16, `step` bytes apart.
 ///
 /// # Safety
 /// `to` has room and is aligned to 64 bytes; the map covers the chunk's pictures.
@@ -332,11 +324,10 @@ unsafe fn fill_lines<E: Element>(
     map: &Map<E>,
     chunk: &Chunk,
     channel: usize,
-    rows: Range<usize>,
     to: *mut u8,
     step: usize,
 ) {
-    let width = plan.out[1];
+    let (rows, width) = (chunk.rows.clone(), plan.out[1]);
     if plan.across > 0 {
         let mut to = to;
         for y in rows {
@@ -483,7 +474,7 @@ unsafe fn fill_sets<X: Element>(
                 // SAFETY: as above.
                 unsafe {
                     let to = to.add(set * set_bytes);
-                    fill_lines(plan, &map, chunk, channel, chunk.rows.clone(), to, TILE);
+                    fill_lines(plan, &map, chunk, channel, to, TILE);
                 }
             }
         }

@@ -59,6 +59,15 @@ pub fn error(got: &[f32], want: &[f64]) -> f64 {
     worst / max
 }
 
+/// (batch, in, h, w, out, kernel, stride, padding)
+pub type Row = (usize, usize, usize, usize, usize, usize, usize, usize);
+
+/// The shape that a row lists.
+pub fn shape(t: Row) -> Conv2dShape {
+    let (n, c, h, w, o, k, s, p) = t;
+    Conv2dShape::new([n, c, h, w], o, k, s, p)
+}
+
 /// Calls `f(output index, input index, weight index)` for each product of the convolution: its
 /// definition.
 pub fn products(s: &Conv2dShape, mut f: impl FnMut(usize, usize, usize)) {
