@@ -1,10 +1,11 @@
 //! From a form's bytes to a photograph, a mask and drawn edges that fit together.
 
 use bytes::Bytes;
+use strdiffusion::Detail;
 use strdiffusion::picture::{
     FloatImage, HolePolarity, Limit, Limits, Mask, OutputFormat, Photo, PictureError,
 };
-use strdiffusion::region::{RegionOptions, plan};
+use strdiffusion::region::{RegionOptions, plan, split_specks};
 use strdiffusion::structure::drawn_edges;
 
 use crate::error::{ApiError, Code};
@@ -91,9 +92,18 @@ impl Pictures {
     }
 
     /// Width and height of each region as a model of this resolution will see them. Jobs of the
-    /// same regions can share batches.
-    pub fn regions(&self, resolution: usize) -> Vec<(usize, usize)> {
+    /// same regions can share batches. Specks are no regions where detail fills them.
+    pub fn regions(&self, resolution: usize, detail: Detail) -> Vec<(usize, usize)> {
         let (width, height) = (self.photo.width(), self.photo.height());
+        let hole = match (detail, self.photo.unknown(&self.mask)) {
+            (Detail::Auto | Detail::Strength(_), Ok(unknown)) => {
+                split_specks(&self.mask, &unknown).1
+            }
+            _ => self.mask.clone(),
+        };
+        if hole.is_empty() {
+            return vec![];
+        }
         if width.max(height) <= resolution {
             return vec![(width, height)];
         }
@@ -101,7 +111,7 @@ impl Pictures {
             model_side: resolution.max(16),
             ..RegionOptions::default()
         };
-        let crops = plan(&self.mask, &options).unwrap_or_default();
+        let crops = plan(&hole, &options).unwrap_or_default();
         crops
             .iter()
             .map(|crop| (crop.model_width, crop.model_height))

@@ -49,7 +49,7 @@ pub(crate) async fn submit(
         // Until the work is done, whether or not anyone still waits for it.
         let _held = permit;
         let pictures = Pictures::decode(&form, &limits)?;
-        let regions = pictures.regions(resolution);
+        let regions = pictures.regions(resolution, detail);
         Ok::<_, ApiError>((pictures, regions))
     });
     let decoded = decoded.await.map_err(|_| ApiError::internal());

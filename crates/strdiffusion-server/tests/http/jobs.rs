@@ -4,7 +4,7 @@ use serde_json::Value;
 use strdiffusion_server::ServerLimits;
 
 use crate::checked::{Parts, refusal};
-use crate::pictures::{decode, mask, photo};
+use crate::pictures::{black_and_white, decode, mask, photo};
 use crate::running::{config, start, start_gated, start_with};
 use crate::stages::{Gate, PANIC_SEED, T};
 
@@ -74,6 +74,32 @@ async fn a_job_tells_its_life() {
     refusal(server.get(&format!("{job}/candidates/2")).await, 404).await;
     assert_eq!(server.delete(&job).await.status(), 200);
     refusal(server.get(&job).await, 404).await;
+}
+
+/// A speck far from the hole would be a region of its own, but no network fills it.
+#[tokio::test]
+async fn the_total_of_steps_leaves_specks_out() {
+    let server = start().await;
+    let hole = |x: u32, y: u32| (5..25).contains(&x) && (5..25).contains(&y);
+    let speck = |x: u32, y: u32| (132..135).contains(&x) && (72..75).contains(&y);
+    let image = photo(150, 90);
+    for (detail, regions) in [("auto", 1), ("off", 2)] {
+        let mask = black_and_white(150, 90, |x, y| hole(x, y) || speck(x, y));
+        let settings = format!(r#"{{"detail": "{detail}"}}"#);
+        let job = server.submit(&parts(&image, &mask, &settings)).await;
+        let events = server.events(&job).await.rest().await;
+        let steps: Vec<&Value> = (events.iter())
+            .filter(|(name, _)| name == "step")
+            .map(|(_, data)| data)
+            .collect();
+        assert_eq!(steps.len(), regions * T, "{detail}");
+        assert!(steps.iter().all(|step| step["total"] == regions * T));
+    }
+    let mask = black_and_white(150, 90, speck);
+    let job = server.submit(&parts(&image, &mask, "{}")).await;
+    let events = server.events(&job).await.rest().await;
+    assert!(events.iter().all(|(name, _)| name != "step"));
+    assert_eq!(events.last().unwrap().0, "done");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::plan::{Crop, InvalidOptions, RegionOptions, plan};
 use crate::blend::{Blend, blend, continued, even};
+use crate::conditions::hide_hole;
 use crate::picture::{Filter, FloatImage, Mask, Photo, PictureError};
 
 /// An error of filling a photograph crop by crop.
@@ -37,17 +38,9 @@ impl Crop {
         mask.check_size(photo.width(), photo.height(), &photo.name())?;
         let known = photo.crop_rgb_f32(self.x, self.y, self.width, self.height);
         let valid = mask.crop(self.x, self.y, self.width, self.height);
-        let mut picture = known.resize_known(&valid, self.model_width, self.model_height)?;
+        let picture = known.resize_known(&valid, self.model_width, self.model_height)?;
         let small = valid.fit_covering(self.model_width, self.model_height)?;
-        let size = self.model_width * self.model_height;
-        for plane in picture.data_mut().chunks_mut(size) {
-            for (v, &keep) in plane.iter_mut().zip(small.keep()) {
-                if keep == 0 {
-                    *v = 0.0;
-                }
-            }
-        }
-        Ok((picture, small))
+        Ok((hide_hole(&picture, &small), small))
     }
 
     /// Sets the model's output for this crop into the photograph, at full resolution and without
@@ -99,16 +92,11 @@ impl Crop {
         let width = (self.x + self.width + MARGIN).min(photo.width()) - x;
         let height = (self.y + self.height + MARGIN).min(photo.height()) - y;
         let valid = mask.crop(x, y, width, height);
-        let mut known = photo.crop_rgb_f32(x, y, width, height);
-        for (i, value) in known.data_mut().iter_mut().enumerate() {
-            // What is in the hole is not read.
-            *value *= f32::from(valid.keep()[i % (width * height)]);
-        }
+        // What is in the hole is not read.
+        let known = hide_hole(&photo.crop_rgb_f32(x, y, width, height), &valid);
         let fill = super::mask_of(&self.holes, [x, y], [width, height]);
         photo.paste_hole(x, y, &continued(&known, &valid), &fill)?;
-        for run in self.holes.iter().flat_map(super::Hole::runs) {
-            mask.set_known(run.y, run.start..run.end);
-        }
+        self.holes.iter().for_each(|hole| hole.close(mask));
         Ok(())
     }
 
@@ -142,9 +130,7 @@ impl Crop {
         change(&known, &valid, &mut result);
         blend(&known, &valid, &fill, &mut result, how)?;
         photo.paste_hole(self.x, self.y, &result, &fill)?;
-        for run in self.holes.iter().flat_map(super::Hole::runs) {
-            mask.set_known(run.y, run.start..run.end);
-        }
+        self.holes.iter().for_each(|hole| hole.close(mask));
         Ok(())
     }
 }

@@ -53,6 +53,13 @@ impl Hole {
         }
     }
 
+    /// Marks the hole's pixels as known.
+    pub(super) fn close(&self, mask: &mut Mask) {
+        for run in &self.runs {
+            mask.set_known(run.y, run.start..run.end);
+        }
+    }
+
     /// Mean width of the hole across its long direction, in pixels: for a stroke its width, for a
     /// compact shape about half its extent.
     pub(crate) fn thickness(&self) -> f64 {

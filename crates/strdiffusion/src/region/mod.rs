@@ -15,4 +15,4 @@ pub use fill::{FillError, fill_regions};
 pub(crate) use holes::{Bounds, mask_of};
 pub use holes::{Hole, Run, find_holes};
 pub use plan::{Crop, InvalidOptions, RegionOptions, at_own_scale, plan};
-pub(crate) use specks::split_specks;
+pub use specks::split_specks;

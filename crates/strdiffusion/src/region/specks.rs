@@ -19,18 +19,17 @@ impl Hole {
     }
 }
 
-/// The specks of a mask in crops at their own scale, and the mask without them. `unknown` marks as
-/// holes all pixels without a colour; a speck in the midst of those is none.
-pub(crate) fn split_specks(mask: &Mask, unknown: &Mask) -> (Vec<Crop>, Mask) {
+/// The specks of a mask in crops at their own scale, and the mask without them: what networks fill
+/// where detail is wanted. `unknown` marks as holes all pixels without a colour (see
+/// [`Photo::unknown`](crate::picture::Photo::unknown)); a speck in the midst of those is none.
+pub fn split_specks(mask: &Mask, unknown: &Mask) -> (Vec<Crop>, Mask) {
     let mut cells = std::collections::BTreeMap::<(usize, usize), Vec<Hole>>::new();
     let mut rest = mask.clone();
     for hole in find_holes(mask) {
         if !hole.is_speck() || !touches_known(&hole, unknown) {
             continue;
         }
-        for run in hole.runs() {
-            rest.set_known(run.y, run.start..run.end);
-        }
+        hole.close(&mut rest);
         let bounds = hole.bounds();
         let cell = (bounds.top / CELL, bounds.left / CELL);
         cells.entry(cell).or_default().push(hole);
