@@ -28,27 +28,23 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<String, Duration>> {
 }
 
 /// Counts the time until it is dropped.
-pub(super) struct Timer(&'static str, Instant);
+pub(super) struct Timer(String, Instant);
 
 /// Starts to count, if anybody asks.
-pub(super) fn timer(kind: &'static str) -> Option<Timer> {
+pub(super) fn timer(kind: impl FnOnce() -> String) -> Option<Timer> {
     ON.load(Ordering::Relaxed)
-        .then(|| Timer(kind, Instant::now()))
+        .then(|| Timer(kind(), Instant::now()))
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        *lock().entry(self.0.into()).or_default() += self.1.elapsed();
+        let spent = self.1.elapsed();
+        *lock().entry(std::mem::take(&mut self.0)).or_default() += spent;
     }
 }
 
 /// Runs `f`; its time counts as `kind`'s.
 pub fn timed<R>(kind: impl FnOnce() -> String, f: impl FnOnce() -> R) -> R {
-    if !ON.load(Ordering::Relaxed) {
-        return f();
-    }
-    let start = Instant::now();
-    let result = f();
-    *lock().entry(kind()).or_default() += start.elapsed();
-    result
+    let _timer = timer(kind);
+    f()
 }

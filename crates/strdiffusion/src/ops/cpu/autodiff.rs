@@ -67,7 +67,7 @@ impl<B: CpuGradients> Backward<B, 2> for ConvBackward {
     type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("convolution, gradient");
+        let _timer = timer(|| "convolution, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
@@ -89,7 +89,7 @@ impl<B: CpuGradients> Backward<B, 3> for ConvBiasBackward {
     type State = ([NodeId; 2], Window);
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("convolution, gradient");
+        let _timer = timer(|| "convolution, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, window) = ops.state;
         let [x, w] = inputs::<B, 2>(nodes, ck);
@@ -114,7 +114,7 @@ impl<B: CpuGradients> Backward<B, 5> for ResidualBlockBackward {
     type State = ([NodeId; 5], Arc<ResidualKept>);
 
     fn backward(self, ops: Ops<Self::State, 5>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("residual block, gradient");
+        let _timer = timer(|| "residual block, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, kept) = ops.state;
         let gradients = B::residual_block_grads(inputs::<B, 5>(nodes, ck), &kept, dy, true);
@@ -129,7 +129,7 @@ impl<B: CpuGradients> Backward<B, 6> for ResidualBlockSkippedBackward {
     type State = ([NodeId; 5], Arc<ResidualKept>);
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("residual block, gradient");
+        let _timer = timer(|| "residual block, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, kept) = ops.state;
         let inputs = inputs::<B, 5>(nodes, ck);
@@ -147,7 +147,7 @@ impl<B: CpuGradients> Backward<B, 6> for AttentionBlockBackward {
     type State = ([NodeId; 6], (usize, Arc<AttentionKept>));
 
     fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("attention block, gradient");
+        let _timer = timer(|| "attention block, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, (heads, kept)) = ops.state;
         let gradients = B::attention_block_grads(inputs::<B, 6>(nodes, ck), heads, &kept, dy);
@@ -162,7 +162,7 @@ impl<B: CpuGradients> Backward<B, 3> for ModulateSiluBackward {
     type State = ([NodeId; 3], ());
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("scale, shift, SiLU, gradient");
+        let _timer = timer(|| "scale, shift, SiLU, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let [x, scale, shift] = inputs::<B, 3>(ops.state.0, ck);
         hand_out::<B, 3>(
@@ -180,7 +180,7 @@ impl<B: CpuGradients> Backward<B, 1> for SiluBackward {
     type State = ([NodeId; 1], ());
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("SiLU, gradient");
+        let _timer = timer(|| "SiLU, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let [x] = inputs::<B, 1>(ops.state.0, ck);
         hand_out::<B, 1>(
@@ -198,7 +198,7 @@ impl<B: CpuGradients> Backward<B, 2> for ChannelNormBackward {
     type State = ([NodeId; 2], ());
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("channel norm, gradient");
+        let _timer = timer(|| "channel norm, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let [x, gain] = inputs::<B, 2>(ops.state.0, ck);
         hand_out::<B, 2>(
@@ -216,7 +216,7 @@ impl<B: CpuGradients> Backward<B, 3> for SpadeActivationBackward {
     type State = ([NodeId; 3], ());
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("guide norm, gradient");
+        let _timer = timer(|| "guide norm, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let [x, gamma, beta] = inputs::<B, 3>(ops.state.0, ck);
         hand_out::<B, 3>(
@@ -234,7 +234,7 @@ impl<B: CpuGradients> Backward<B, 1> for LinearAttentionBackward {
     type State = ([NodeId; 1], (FloatTensor<B>, usize));
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, ck: &mut Checkpointer) {
-        let _timer = timer("linear attention, gradient");
+        let _timer = timer(|| "linear attention, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, (state, heads)) = ops.state;
         let [qkv] = inputs::<B, 1>(nodes, ck);
@@ -250,7 +250,7 @@ impl<B: CpuGradients> Backward<B, 2> for JoinBackward {
     type State = usize;
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let _timer = timer("joining, gradient");
+        let _timer = timer(|| "joining, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let gradients = B::join_grads(dy, ops.state);
         hand_out::<B, 2>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
@@ -264,7 +264,7 @@ impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
     type State = ();
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
-        let _timer = timer("doubling, gradient");
+        let _timer = timer(|| "doubling, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         hand_out::<B, 1>(
             ops.parents.map(|p| p.map(|p| p.id)),

@@ -193,8 +193,8 @@ impl CpuOps for Flex {
         conv2: FlexTensor,
         skip: FlexTensor,
     ) -> FlexTensor {
+        let [x, scale, shift, skip] = [x, scale, shift, skip].map(in_order);
         if super::has_residual_blocks() {
-            let [x, scale, shift, skip] = [x, scale, shift, skip].map(in_order);
             let one = conv_shape(&x, &conv1, 1, 1);
             let two = Conv2dShape {
                 in_channels: one.out_channels,
@@ -209,8 +209,6 @@ impl CpuOps for Flex {
                     kernels::residual_block_bf16([conv1, conv2], size, modulation, x, skip, y);
                 });
             }
-            let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
-            return Self::conv_silu_add(hidden, conv2, skip);
         }
         let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
         Self::conv_silu_add(hidden, conv2, skip)
