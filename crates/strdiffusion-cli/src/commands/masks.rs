@@ -5,14 +5,22 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use strdiffusion::masks::write_masks;
+use strdiffusion::masks::{MaskGenerator, ShapeKind, write_masks};
 
-/// Write random masks: strokes, ellipses and rectangles, white = hole
+/// Write random masks, white = hole
 #[derive(Args)]
 pub struct Masks {
     /// Share of the picture that is hole, from-to
     #[arg(long, default_value = "0.1-0.5", value_parser = parse_ratio)]
     ratio: RangeInclusive<f64>,
+    /// Shapes to draw, with commas: stroke, ellipse, rectangle, object, scratch, text
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "stroke,ellipse,rectangle",
+        value_parser = parse_kind
+    )]
+    shapes: Vec<ShapeKind>,
     /// Number of masks
     #[arg(long, default_value_t = 100)]
     count: usize,
@@ -30,7 +38,11 @@ pub struct Masks {
 impl Masks {
     pub fn run(self) -> Result<()> {
         let size = (self.size, self.size);
-        let written = write_masks(self.count, size, self.seed, self.ratio, &self.out)
+        let generator = MaskGenerator {
+            ratio: self.ratio,
+            kinds: self.shapes,
+        };
+        let written = write_masks(self.count, size, self.seed, &generator, &self.out)
             .map_err(strdiffusion::Error::from)?;
         println!("{} masks written to {}", written.len(), self.out.display());
         Ok(())
@@ -50,4 +62,12 @@ pub fn parse_ratio(text: &str) -> Result<RangeInclusive<f64>, String> {
     } else {
         Err(wrong())
     }
+}
+
+fn parse_kind(text: &str) -> Result<ShapeKind, String> {
+    let known = ShapeKind::ALL.into_iter().find(|kind| kind.name() == text);
+    known.ok_or_else(|| {
+        let names = ShapeKind::ALL.map(ShapeKind::name).join(", ");
+        format!("{text:?} is no shape; there are {names}")
+    })
 }

@@ -1,4 +1,5 @@
-//! Generated masks: free-form strokes, ellipses and rectangles, with a chosen share of hole.
+//! Generated masks: what people remove (strokes of a brush, objects, scratches, text) and plain
+//! shapes, with a chosen share of hole.
 //!
 //! Free-form strokes follow the habit of the field since Yu et al., "Free-Form Image Inpainting
 //! with Gated Convolution", ICCV 2019: a thick round brush walks from corner to corner of a random
@@ -17,7 +18,7 @@ use thiserror::Error;
 use serde::{Deserialize, Serialize};
 
 use crate::picture::{Mask, PictureError};
-use shape::{ellipse, rectangle, stroke};
+use shape::{ellipse, object, rectangle, scratch, stroke, text};
 
 pub use write::write_masks;
 
@@ -61,7 +62,7 @@ pub enum MaskError {
         height: usize,
     },
     /// No kind of shape was chosen.
-    #[error("no kind of shape was chosen; take strokes, ellipses or rectangles")]
+    #[error("no kind of shape was chosen; take for example strokes, ellipses and rectangles")]
     NoKind,
     /// A mask could not be written.
     #[error(transparent)]
@@ -78,6 +79,36 @@ pub enum ShapeKind {
     Ellipse,
     /// A filled upright rectangle.
     Rectangle,
+    /// A filled silhouette with a smooth, uneven outline, such as one paints over a thing.
+    Object,
+    /// A thin, slightly bent line across much of the picture.
+    Scratch,
+    /// A line of writing: small marks in rows of words.
+    Text,
+}
+
+impl ShapeKind {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [
+        Self::Stroke,
+        Self::Ellipse,
+        Self::Rectangle,
+        Self::Object,
+        Self::Scratch,
+        Self::Text,
+    ];
+
+    /// Name in configs and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stroke => "stroke",
+            Self::Ellipse => "ellipse",
+            Self::Rectangle => "rectangle",
+            Self::Object => "object",
+            Self::Scratch => "scratch",
+            Self::Text => "text",
+        }
+    }
 }
 
 /// Draws random masks whose hole's share lies in a range, at any size from [`MIN_SIDE`] up.
@@ -99,7 +130,7 @@ impl Default for MaskGenerator {
 }
 
 impl MaskGenerator {
-    /// All kinds of shapes, with this range of the hole's share.
+    /// Strokes, ellipses and rectangles, with this range of the hole's share.
     ///
     /// # Errors
     /// [`MaskError::Ratio`] where the range does not lie within 0 to 1.
@@ -142,6 +173,9 @@ impl MaskGenerator {
                 ShapeKind::Stroke => stroke(&mut canvas, rng),
                 ShapeKind::Ellipse => ellipse(&mut canvas, rng),
                 ShapeKind::Rectangle => rectangle(&mut canvas, rng),
+                ShapeKind::Object => object(&mut canvas, rng),
+                ShapeKind::Scratch => scratch(&mut canvas, rng),
+                ShapeKind::Text => text(&mut canvas, rng),
             }
         }
         canvas.grow();

@@ -96,13 +96,98 @@ pub(super) fn stroke(canvas: &mut Canvas, rng: &mut impl Rng) {
         let step = (radius / 2.0).max(0.5);
         let stamps = (length / step).ceil() as usize;
         for _ in 0..stamps {
-            dig_inside_out(canvas, (x, y), radius, |dx, dy| dx.hypot(dy) / radius);
+            stamp(canvas, (x, y), radius);
             if canvas.is_done() {
                 return;
             }
             // The pen slides along the border instead of leaving the canvas.
             x = (x + step * cos).clamp(0.0, canvas.width as f64 - 1.0);
             y = (y + step * sin).clamp(0.0, canvas.height as f64 - 1.0);
+        }
+    }
+}
+
+/// The mark of a round brush.
+fn stamp(canvas: &mut Canvas, centre: (f64, f64), radius: f64) {
+    dig_inside_out(canvas, centre, radius, |dx, dy| dx.hypot(dy) / radius);
+}
+
+/// A silhouette: an ellipse's radius, made uneven by a few low harmonics of the angle.
+pub(super) fn object(canvas: &mut Canvas, rng: &mut impl Rng) {
+    let centre = anywhere(canvas, rng);
+    let a = extent(canvas, rng, 0.08..0.35).max(1.0);
+    let b = (a * rng.random_range(0.4..1.0)).max(1.0);
+    let (sin, cos) = rng.random_range(0.0..PI).sin_cos();
+    let waves: [(f64, f64); 4] = std::array::from_fn(|i| {
+        let height = rng.random_range(0.0..0.3) / (i + 1) as f64;
+        (height, rng.random_range(0.0..TAU))
+    });
+    let unevenness = |angle: f64| {
+        let wave = |(i, &(height, phase)): (usize, &(f64, f64))| {
+            height * ((i + 2) as f64 * angle + phase).sin()
+        };
+        1.0 + waves.iter().enumerate().map(wave).sum::<f64>()
+    };
+    // The harmonics' heights add up to at most 0.625.
+    dig_inside_out(canvas, centre, 1.625 * a, |dx, dy| {
+        let (u, v) = ((dx * cos + dy * sin) / a, (dy * cos - dx * sin) / b);
+        u.hypot(v) / unevenness(v.atan2(u))
+    });
+}
+
+/// A thin line that bends slightly and ends where it leaves the canvas.
+pub(super) fn scratch(canvas: &mut Canvas, rng: &mut impl Rng) {
+    let side = canvas.width.min(canvas.height) as f64;
+    let (mut x, mut y) = anywhere(canvas, rng);
+    let radius = (side * rng.random_range(0.003..0.014)).max(0.5);
+    let length = side * rng.random_range(0.3..1.5);
+    let step = (radius / 2.0).max(0.5);
+    let mut heading = rng.random_range(0.0..TAU);
+    let bend = rng.random_range(-0.5..0.5) / side;
+    for _ in 0..(length / step).ceil() as usize {
+        let inside = x >= 0.0 && y >= 0.0 && x < canvas.width as f64 && y < canvas.height as f64;
+        if canvas.is_done() || !inside {
+            return;
+        }
+        stamp(canvas, (x, y), radius);
+        x += step * heading.cos();
+        y += step * heading.sin();
+        heading += step * (bend + rng.random_range(-1.0..1.0) / side);
+    }
+}
+
+/// A line of writing: in each letter's box a few short legs of a thin pen, with gaps for words.
+pub(super) fn text(canvas: &mut Canvas, rng: &mut impl Rng) {
+    let side = canvas.width.min(canvas.height) as f64;
+    let (left, top) = anywhere(canvas, rng);
+    let letter_height = (side * rng.random_range(0.05..0.16)).max(3.0);
+    let letter_width = letter_height * rng.random_range(0.4..0.8);
+    let radius = (letter_height * rng.random_range(0.05..0.1)).max(0.5);
+    for letter in 0..rng.random_range(4..=20) {
+        let x = left + f64::from(letter) * 1.3 * letter_width;
+        if x >= canvas.width as f64 {
+            return;
+        }
+        if rng.random_bool(0.15) {
+            continue;
+        }
+        let corners: [(f64, f64); 5] = std::array::from_fn(|_| {
+            let mut place = |size: f64| size * f64::from(rng.random_range(0..=2)) / 2.0;
+            (x + place(letter_width), top + place(letter_height))
+        });
+        let legs = rng.random_range(2..=4);
+        for ends in corners[..=legs].windows(2) {
+            let (pen, to) = (ends[0], ends[1]);
+            let length = (to.0 - pen.0).hypot(to.1 - pen.1);
+            let stamps = (2.0 * length / radius).ceil().max(1.0);
+            for i in 0..=stamps as usize {
+                if canvas.is_done() {
+                    return;
+                }
+                let share = i as f64 / stamps;
+                let along = |from: f64, to: f64| from + share * (to - from);
+                stamp(canvas, (along(pen.0, to.0), along(pen.1, to.1)), radius);
+            }
         }
     }
 }

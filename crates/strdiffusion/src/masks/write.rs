@@ -1,7 +1,6 @@
 //! Folders of generated masks.
 
 use std::fs;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use rand::SeedableRng;
@@ -10,11 +9,11 @@ use rand_chacha::ChaCha8Rng;
 use super::{MaskError, MaskGenerator};
 use crate::picture::PictureError;
 
-/// Writes `count` masks of `width`×`height` pixels with the hole's share in `ratio` to `folder`,
-/// as 8-bit grayscale PNG, white = hole: `mask_00000.png`, `mask_00001.png` and so on. Returns
-/// their paths. The folder is made if it is missing.
+/// Writes `count` masks of `width`×`height` pixels to `folder`, as 8-bit grayscale PNG, white =
+/// hole: `mask_00000.png`, `mask_00001.png` and so on. Returns their paths. The folder is made if
+/// it is missing.
 ///
-/// Mask *i* depends on `seed`, the size, the range and *i* alone, not on `count`.
+/// Mask *i* depends on the generator, the size, `seed` and *i* alone, not on `count`.
 ///
 /// # Errors
 /// Those of [`MaskGenerator::generate`], before anything is written;
@@ -24,10 +23,9 @@ pub fn write_masks(
     count: usize,
     (width, height): (usize, usize),
     seed: u64,
-    ratio: RangeInclusive<f64>,
+    generator: &MaskGenerator,
     folder: &Path,
 ) -> Result<Vec<PathBuf>, MaskError> {
-    let generator = MaskGenerator::with_ratio(ratio)?;
     generator.hole_pixels(width, height)?;
     fs::create_dir_all(folder).map_err(|e| PictureError::from_write(folder, e))?;
     let paths: Vec<PathBuf> = (0..count)
