@@ -504,6 +504,24 @@ fn sampled_structures_guide_a_share_that_grows() {
 }
 
 #[test]
+fn an_unguided_share_learns_without_the_truth() {
+    let bench = Bench::new();
+    let trained = |name: &str, share: f64| {
+        let mut config = beyond_the_paper();
+        config.guidance.sampled_share = 0.0;
+        config.guidance.unguided_share = share;
+        bench.train(name, config, Stage::Texture, 2);
+        bench.checkpoint(name, Stage::Texture).network
+    };
+    assert!(trained("guided", 0.0) != trained("unguided", 1.0));
+
+    let mut config = beyond_the_paper(); // 0.8 of the pictures are sampled
+    config.guidance.unguided_share = 0.3;
+    let error = config.validate().unwrap_err().to_string();
+    assert!(error.contains("unguided_share"), "{error}");
+}
+
+#[test]
 fn sampled_structures_need_a_structure_network() {
     let bench = Bench::new();
     let mut trainer = bench.trainer("untrained", beyond_the_paper(), 1);

@@ -176,8 +176,9 @@ pub struct EdgeTraining {
     pub hint_ratio: [f64; 2],
 }
 
-/// Structures that guide the texture in training: the truth's, and more and more of those that the
-/// structure network makes of its noised state, which the texture meets when it is used.
+/// Structures that guide the texture in training: the truth's, more and more of those that the
+/// structure network makes of its noised state, which the texture meets when it is used, and now
+/// and then none.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuidanceTraining {
@@ -186,6 +187,10 @@ pub struct GuidanceTraining {
     pub sampled_share: f64,
     /// The share grows evenly from 0 over so many steps; 0 = it is full from the start.
     pub growth_steps: usize,
+    /// Share of pictures that are guided by the grayscale of μ alone, which says nothing that the
+    /// texture network does not know: so it learns to do without, and what the structure brings
+    /// can be measured on one network.
+    pub unguided_share: f64,
 }
 
 impl GuidanceTraining {
@@ -606,10 +611,20 @@ impl TrainConfig {
                 self.guidance.sampled_share
             ));
         }
-        if self.guidance.sampled_share > 0.0 && !self.networks.guided {
+        let guidance = &self.guidance;
+        let most = 1.0 - guidance.sampled_share;
+        if !(0.0..=most).contains(&guidance.unguided_share) {
+            return complain(format!(
+                "guidance.unguided_share is {}: it must be 0 to {most}, what \
+                 guidance.sampled_share leaves",
+                guidance.unguided_share
+            ));
+        }
+        let shares = [guidance.sampled_share, guidance.unguided_share];
+        if shares != [0.0; 2] && !self.networks.guided {
             return complain(
-                "guidance.sampled_share is above 0, but networks.guided is false: no structure \
-                 guides the texture"
+                "guidance.sampled_share or unguided_share is above 0, but networks.guided is \
+                 false: no structure guides the texture"
                     .into(),
             );
         }

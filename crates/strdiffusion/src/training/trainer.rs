@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
+use crate::sampler::luma;
 use crate::weights::{self, Storage};
 
 /// One network's training.
@@ -562,9 +563,27 @@ struct TextureTask<'a> {
 }
 
 impl TextureTask<'_> {
-    /// The clean structure that guides each picture: the truth, or the structure network's estimate.
-    fn structures(&self, objective: &Objective, batch: &DeviceBatch, step: usize) -> Tensor<4> {
+    /// The truth's structure, or the grayscale of μ for the pictures that go unguided.
+    fn truth_or_none(&self, batch: &DeviceBatch) -> Tensor<4> {
         let truth = batch.batch.gray.clone();
+        let guided_until = 1.0 - self.guidance.unguided_share;
+        let unguided = |picture: usize| batch.guidance_draws[picture] >= guided_until;
+        let pictures = 0..batch.guidance_draws.len();
+        if !pictures.clone().any(unguided) {
+            return truth;
+        }
+        let known = luma(batch.batch.mu.clone());
+        let each = pictures.map(|picture| {
+            let structures = if unguided(picture) { &known } else { &truth };
+            structures.clone().narrow(0, picture, 1)
+        });
+        Tensor::cat(each.collect(), 0)
+    }
+
+    /// The clean structure that guides each picture: the truth, the structure network's estimate, or
+    /// nothing that the texture network does not know.
+    fn structures(&self, objective: &Objective, batch: &DeviceBatch, step: usize) -> Tensor<4> {
+        let truth = self.truth_or_none(batch);
         let share = self.guidance.share(step);
         let drawn: Vec<usize> = (0..batch.guidance_draws.len())
             .filter(|&picture| batch.guidance_draws[picture] < share)
