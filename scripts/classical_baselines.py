@@ -2,7 +2,7 @@
 """Fill holes with the classical methods, for comparison by `strdiffusion eval --results`.
 
 Methods: OpenCV's Telea (2004) and Navier-Stokes (Bertalmio et al. 2001), scikit-image's biharmonic
-(Chui and Mhaskar 2010); by name also PatchMatch (Barnes et al. 2009) as the packages pypatchmatch and
+(Chui and Mhaskar 2010); by name also the harmonic membrane, and PatchMatch (Barnes et al. 2009) as the packages pypatchmatch and
 patchmatch-cython have it. Each writes OUT/METHOD/ID.png and OUT/METHOD/timings.csv.
 
 With --pairs, the pairs.csv that an evaluation has written decides which picture meets which mask.
@@ -55,6 +55,36 @@ def biharmonic(image, hole):
     return np.clip(np.rint(filled * 255), 0, 255).astype(np.uint8)
 
 
+def membrane(image, hole):
+    """Harmonic in the hole: each pixel is the mean of its four neighbours, as far as there are any."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.linalg import splu
+
+    unknown = hole > 0
+    number = np.full(hole.shape, -1)
+    number[unknown] = np.arange(unknown.sum())
+    rows, columns = [], []
+    degree = np.zeros(unknown.sum())
+    border = np.zeros((unknown.sum(), 3))
+    for axis, step in [(0, 1), (0, -1), (1, 1), (1, -1)]:
+        there = np.roll(np.indices(hole.shape)[axis], -step, axis) == np.indices(hole.shape)[axis] + step
+        neighbour = np.roll(number, -step, axis)
+        colour = np.roll(image, -step, axis)
+        inside, known = unknown & there & (neighbour >= 0), unknown & there & (neighbour < 0)
+        degree[number[unknown & there]] += 1
+        rows.append(number[inside])
+        columns.append(neighbour[inside])
+        border[number[known]] += colour[known]
+    rows, columns = np.concatenate(rows), np.concatenate(columns)
+    everyone = np.arange(len(degree))
+    values = np.concatenate([-np.ones(len(rows)), degree])
+    entries = np.concatenate([rows, everyone]), np.concatenate([columns, everyone])
+    laplacian = coo_matrix((values, entries)).tocsc()
+    filled = image.copy()
+    filled[unknown] = np.clip(np.rint(splu(laplacian).solve(border)), 0, 255)
+    return filled
+
+
 def pypatchmatch(image, hole):
     import patchmatch
 
@@ -75,6 +105,7 @@ METHODS = {
     "telea": telea,
     "navier-stokes": navier_stokes,
     "biharmonic": biharmonic,
+    "membrane": membrane,
     "pypatchmatch": pypatchmatch,
     "patchmatch-cython": patchmatch_cython,
 }

@@ -2,19 +2,27 @@
 """A model side by side with the classical methods: one table and one picture.
 
 The same photographs, masks and pixels for all: `strdiffusion eval` pairs and scores, and
-classical_baselines.py runs OpenCV's Telea and Navier-Stokes and scikit-image's biharmonic.
+classical_baselines.py runs OpenCV's Telea and Navier-Stokes, scikit-image's biharmonic, a harmonic
+membrane and PatchMatch as pypatchmatch has it (patchmatch-cython 0.2.1 refuses holes as large as some
+of these: scaled down they leave it no source).
 
     python scripts/compare_with_classical.py --images DIR --masks DIR --model models/default --out DIR
+    python scripts/compare_with_classical.py --images DIR --masks DIR --out DIR \\
+        --variant "one step=--steps 1" --variant "ten steps=--steps 10"
+
+The network alone is what is compared; for the detail stage see compare_detail.py.
 
 Only pairs whose hole covers more than 10 % and at most 50 % of the picture count. Prints a Markdown
 table of means over pictures, and writes OUT/table.md and OUT/grid.png (input, each method, truth).
 
-Needs: numpy, pillow, opencv-python-headless, scikit-image; a built `strdiffusion`.
+Needs: numpy, pillow, opencv-python-headless, scikit-image, pypatchmatch; a built
+`strdiffusion`.
 """
 
 import argparse
 import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -24,11 +32,21 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 METHODS = {
+    "membrane": "harmonic membrane",
     "telea": "Telea (OpenCV)",
     "navier-stokes": "Navier-Stokes (OpenCV)",
     "biharmonic": "biharmonic (scikit-image)",
+    "pypatchmatch": "PatchMatch (pypatchmatch)",
 }
-OURS = "strdiffusion"
+# Column of results.csv, heading, decimals.
+SCORES = [
+    ("psnr_hole", "PSNR (dB)", 2),
+    ("ssim_hole", "SSIM", 4),
+    ("swd", "SWD", 2),
+    ("gradient_energy", "gradient energy", 2),
+    ("gradient_spread", "gradient spread", 2),
+    ("seconds", "s a picture", 3),
+]
 
 
 def run(*command):
@@ -45,7 +63,7 @@ def rows_of(report):
 
 
 def mean(rows, column):
-    values = [float(row[column]) for row in rows.values()]
+    values = [float(row[column]) for row in rows.values() if row[column]]
     return sum(values) / len(values)
 
 
@@ -82,8 +100,19 @@ def main():
     parser.add_argument("--size", type=int, help="side in pixels [default: the model's own]")
     parser.add_argument("--program", default=HERE.parent / "target" / "release" / "strdiffusion")
     parser.add_argument("--rows", type=int, default=8, help="rows of the picture")
-    parser.add_argument("--option", action="append", default=[], help="for eval, as --option=--steps=2")
+    parser.add_argument(
+        "--variant",
+        action="append",
+        metavar="NAME=OPTIONS",
+        help="a row of the model with options of `strdiffusion eval` [default: its own settings]",
+    )
+    parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated")
     args = parser.parse_args()
+    methods = args.methods.split(",") if args.methods else []
+    unknown = [name for name in methods if name not in METHODS]
+    if unknown:
+        sys.exit(f"unknown method {unknown[0]}; choose from {', '.join(METHODS)}")
+    variants = dict(variant.partition("=")[::2] for variant in args.variant or ["strdiffusion="])
 
     with open(args.model / "config.json", encoding="utf-8") as file:
         size = args.size or json.load(file)["training_resolution"]
@@ -92,33 +121,34 @@ def main():
     inputs = args.out / "inputs"
     run(args.program, "eval", *common, "--report", inputs, "--pairs-only")
     baselines = args.out / "baselines"
-    run(sys.executable, HERE / "classical_baselines.py", "--pairs", inputs / "pairs.csv", "--out", baselines)
+    if methods:
+        what = ["--pairs", inputs / "pairs.csv", "--out", baselines, "--methods", ",".join(methods)]
+        run(sys.executable, HERE / "classical_baselines.py", *what)
 
     scores, folders = {}, []
-    for method in [*METHODS, OURS]:
-        report = args.out / "reports" / method
+    for name in [*methods, *variants]:
+        report = args.out / "reports" / name.replace("/", "-")
+        finished = baselines / name if name in methods else report / "results"
         what = (
-            ["--model", args.model, *args.option]
-            if method == OURS
-            else ["--results", baselines / method]
+            ["--results", finished]
+            if name in methods
+            else ["--model", args.model, *shlex.split(variants[name])]
         )
-        run(args.program, "eval", *common, "--report", report, "--metrics", "psnr,ssim", *what)
-        scores[method] = rows_of(report)
-        folders.append(report / "results" if method == OURS else baselines / method)
+        metrics = ["--metrics", "psnr,ssim,swd,gradient"]
+        run(args.program, "eval", *common, "--report", report, *metrics, *what)
+        scores[METHODS.get(name, name)] = rows_of(report)
+        folders.append(finished)
 
-    pairs = sorted(scores[OURS])
+    pairs = sorted(next(iter(scores.values())))
     lines = [
-        f"{len(pairs)} pictures of {size}×{size}, holes of 10–50 %, means over pictures",
+        f"{len(pairs)} pictures of {size}×{size}, holes of 10–50 %, means over pictures, in the hole",
         "",
-        "| method | PSNR in the hole (dB) | SSIM in the hole | s a picture |",
-        "| --- | --- | --- | --- |",
+        "| method | " + " | ".join(heading for _, heading, _ in SCORES) + " |",
+        "| --- " * (len(SCORES) + 1) + "|",
     ]
-    for method, rows in scores.items():
-        name = METHODS.get(method, OURS)
-        lines.append(
-            f"| {name} | {mean(rows, 'psnr_hole'):.2f} | {mean(rows, 'ssim_hole'):.4f} "
-            f"| {mean(rows, 'seconds'):.3f} |"
-        )
+    for name, rows in scores.items():
+        cells = [f"{mean(rows, column):.{decimals}f}" for column, _, decimals in SCORES]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     table = "\n".join(lines) + "\n"
     (args.out / "table.md").write_text(table, encoding="utf-8")
     print(table, end="")
