@@ -2,6 +2,9 @@
 
 use clap::{Args, ValueEnum};
 use strdiffusion::networks::Precision;
+use strdiffusion::{Device, ops};
+
+use crate::terminal::note;
 
 /// How networks compute.
 #[derive(Args, Debug, Clone, Copy, Default)]
@@ -24,13 +27,22 @@ enum Half {
 }
 
 impl Arithmetic {
-    /// The networks' numbers; chooses the convolutions for the whole program.
-    pub fn choose(self) -> Precision {
-        strdiffusion::ops::set_precise(self.precise);
-        match self.half {
+    /// The networks' numbers on a device; chooses the convolutions for the whole program.
+    pub fn choose(self, device: &Device) -> Precision {
+        ops::set_precise(self.precise);
+        let precision = match self.half {
             None => Precision::F32,
             Some(Half::F16) => Precision::F16,
             Some(Half::Bf16) => Precision::Bf16,
-        }
+        };
+        note_if_wider(precision, device);
+        precision
+    }
+}
+
+/// Says so where bf16 was asked for and the device computes in 32 bit.
+pub fn note_if_wider(precision: Precision, device: &Device) {
+    if precision == Precision::Bf16 && ops::is_cpu(device) && !ops::has_bf16() {
+        note("this processor has no AMX, so bf16 is computed in 32 bit");
     }
 }

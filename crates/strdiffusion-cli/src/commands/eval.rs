@@ -306,7 +306,8 @@ impl Eval {
             return Ok(None);
         }
         let folder = default_model::choose(self.model.clone())?;
-        let model = Model::load(&folder, device)?.with_precision(self.arithmetic.choose());
+        let model = Model::load(&folder, device)?;
+        let model = model.with_precision(self.arithmetic.choose(device));
         Ok(Some((folder, model)))
     }
 

@@ -16,6 +16,7 @@ use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
 use strdiffusion::weights::write_atomically;
 
+use crate::arithmetic::note_if_wider;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
 use crate::training_display::Display;
@@ -108,7 +109,9 @@ impl Train {
         };
         let mut devices: Vec<Device> = vec![];
         for name in &self.device {
-            devices.push(name.open()?);
+            let device = name.open()?;
+            note_if_wider(config.run.precision, &device);
+            devices.push(device);
         }
         let interrupt = Interrupt::listen()?;
         let changed = photographs::remember(&self.out, &photos)?;

@@ -98,8 +98,8 @@ impl Bench {
         if self.low_memory {
             ops::set_weight_cache_bytes(0);
         }
-        let precision = self.arithmetic.choose();
         let (name, device) = self.device.resolve()?;
+        let precision = self.arithmetic.choose(&device);
         // Where only single networks are wanted, the others shall not take up memory.
         let model = match &self.model {
             Some(folder) => Some(Model::load(folder, &device)?.with_precision(precision)),

@@ -16,6 +16,7 @@ pub struct Step {
     optimizer: ModuleOptimizer,
     state: Tensor<4>,
     guide: Tensor<4>,
+    context: Option<Tensor<4>>,
     times: Vec<f32>,
     precision: Precision,
 }
@@ -33,11 +34,16 @@ impl Step {
         let mut tensors = input.named().map(|(_, tensor)| tensor.clone());
         let mut next = || tensors.next().expect("three tensors");
         let (state, _, guide) = (next(), next(), next());
+        let context = match config.context_channels {
+            0 => None,
+            channels => Some(guide.clone().repeat_dim(1, channels)),
+        };
         let mut step = Self {
             network: Some(config.init(0, &device)?),
             optimizer: Adam::generator().init(),
             state,
             guide,
+            context,
             times: vec![TIME; batch],
             precision,
         };
@@ -52,7 +58,7 @@ impl Step {
         let output = self.precision.of(&network).forward(
             self.state.clone().cast(dtype),
             self.state.clone().cast(dtype),
-            None,
+            self.context.clone().map(|context| context.cast(dtype)),
             &self.times,
             Some(self.guide.clone().cast(dtype)),
             GuideAlignment::Padded,

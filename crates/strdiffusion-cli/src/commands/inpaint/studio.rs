@@ -38,7 +38,8 @@ impl Studio {
         let folder = default_model::choose(args.model.clone())?;
         let (device, opened) = args.device.resolve()?;
         let model = Model::load(&folder, &opened)?;
-        let mut inpainter = Inpainter::from_model(model.with_precision(args.arithmetic.choose()));
+        let precision = args.arithmetic.choose(&opened);
+        let mut inpainter = Inpainter::from_model(model.with_precision(precision));
         if let Some(limit) = args.batch {
             inpainter = inpainter.with_batch_limit(limit.get());
         }
