@@ -85,7 +85,8 @@ pub fn conv2d_input_grad(
     }
 }
 
-/// The input gradient of a convolution with stride 1, as a convolution of dy.
+/// The input gradient of a convolution with stride 1, as a convolution of dy. Only tiles ask for it.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn input_gradient_taps(s: &Conv2dShape) -> (Taps, Places) {
     assert_eq!(s.stride, 1);
     residue_taps(s, [0, 0])

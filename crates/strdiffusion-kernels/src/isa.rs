@@ -249,3 +249,14 @@ pub(crate) fn kernels_of(isa: Isa) -> &'static Kernels {
         _ => &portable::TABLE,
     }
 }
+
+#[cfg(all(test, target_arch = "aarch64"))]
+mod tests {
+    use super::*;
+
+    /// Every test runs with what is found: without NEON all would pass on ordinary code alone.
+    #[test]
+    fn neon_is_found() {
+        assert_eq!(Isa::available(), [Isa::Neon, Isa::Portable]);
+    }
+}

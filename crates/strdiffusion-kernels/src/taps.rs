@@ -49,7 +49,8 @@ impl Taps {
         self.inputs * self.taps[0] * self.taps[1]
     }
 
-    /// Floats of the output.
+    /// Floats of the output. Only tiles ask for it.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn output_len(&self) -> usize {
         self.batch * self.outputs * self.out[0] * self.out[1]
     }
