@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use strdiffusion::picture::{Photo, check_output};
-use strdiffusion::sampler::Event;
+use strdiffusion::sampling::Event;
 use strdiffusion::{Progress, Result};
 
 /// A folder of pictures `texture_tNNNN.png` and `structure_tNNNN.png`, NNNN the timestep of the

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use indicatif::{HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::{Value, json};
 use strdiffusion::Progress;
-use strdiffusion::sampler::{Event, Phase};
+use strdiffusion::sampling::{Event, Phase};
 
 use crate::terminal;
 

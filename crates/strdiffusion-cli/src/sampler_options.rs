@@ -2,9 +2,7 @@
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use strdiffusion::fast::FastSampler;
-use strdiffusion::sampler::{PaperSampler, Switches};
-use strdiffusion::sampling::{Sampler, SamplerName};
+use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName, Switches};
 
 use crate::failure::user_error;
 

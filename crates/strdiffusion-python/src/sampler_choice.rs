@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use strdiffusion::fast::FastSampler;
-use strdiffusion::sampler::PaperSampler;
-use strdiffusion::sampling::{Sampler, SamplerName};
+use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName};
 
 use crate::failure::exception;
 

@@ -3,9 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use strdiffusion::Detail;
-use strdiffusion::fast::FastSampler;
-use strdiffusion::sampler::PaperSampler;
-use strdiffusion::sampling::{Sampler, SamplerName};
+use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName};
 
 use crate::error::{ApiError, Code};
 use crate::models::ModelCard;

@@ -1,7 +1,7 @@
 //! Noise that any language can draw again.
 
 use strdiffusion::Result;
-use strdiffusion::noise::NoiseSource;
+use strdiffusion::sampling::NoiseSource;
 
 /// Numbers of mean 0 and variance 1, each of four uniform ones, by Knuth's 64-bit linear
 /// congruential generator: what `scripts/recorded_numbers.py` draws too. One stream for all

@@ -3,7 +3,7 @@
 use strdiffusion::Device;
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
-use strdiffusion::sampler::{PaperSampler, Resampling};
+use strdiffusion::sampling::{PaperSampler, Resampling};
 use strdiffusion::sde::SdeConfig;
 
 /// T of the tiny model.

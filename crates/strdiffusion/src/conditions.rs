@@ -1,110 +1,29 @@
 //! From photographs and masks to what the networks are conditioned on.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
-use crate::blend;
+use crate::conditioning::{Conditioning, StructureProcess};
 use crate::error::{Error, Result};
 use crate::model::{EdgeConfig, ModelConfig};
 use crate::picture::{FloatImage, Mask};
-use crate::sampler::{Conditions, luma};
-use crate::structure::{EdgeSource, edge_map, rgb_to_gray};
+use crate::structure::{EdgeSource, batch_luma, edge_map, rgb_to_gray};
 
-/// What the networks are told of the hole and its surroundings.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Conditioning {
-    /// The paper's: the texture reverts to μ = image · m, zero in the hole, and a network reads
-    /// x_t − μ and μ.
-    #[default]
-    Paper,
-    /// In the hole μ goes on as the membrane (the harmonic function) through the known pixels, so
-    /// that the process starts from a smooth fill. Both networks also read the mask, and the
-    /// structure network the grayscale of μ: at t = T, where the paper's knows nothing but edges,
-    /// it knows how bright the surroundings are.
-    Membrane,
-    /// As [`Membrane`](Self::Membrane), and the texture network also reads what the structure
-    /// reverts to. Edges, those that a person draws included, reach it at full resolution and in
-    /// the first step, where the structure that guides it is still noise.
-    MembraneEdges,
-}
-
-impl Conditioning {
-    /// Whether the texture network reads all that it reads under `other`, and more.
-    pub fn extends(self, other: Self) -> bool {
-        self == Self::MembraneEdges && other == Self::Membrane
-    }
-
-    /// Channels that the texture network reads beside y_t and μ.
-    pub fn texture_channels(self) -> usize {
-        match self {
-            Self::Paper => 0,
-            Self::Membrane => 1,
-            Self::MembraneEdges => 2,
-        }
-    }
-
-    /// Channels that the structure network reads beside x_t and μ.
-    pub fn structure_channels(self) -> usize {
-        match self {
-            Self::Paper => 0,
-            Self::Membrane | Self::MembraneEdges => 2,
-        }
-    }
-
-    /// What the texture of a picture reverts to; `known` is zero in the hole.
-    pub fn texture_mu(self, known: &FloatImage, mask: &Mask) -> FloatImage {
-        match self {
-            Self::Paper => known.clone(),
-            Self::Membrane | Self::MembraneEdges => blend::continued(known, mask),
-        }
-    }
-
-    /// What the texture network reads beside y_t and μ, for a mask and the structure's μ, both
-    /// `[b, 1, h, w]`.
-    pub fn texture_context(self, mask: &Tensor<4>, structure_mu: &Tensor<4>) -> Option<Tensor<4>> {
-        match self {
-            Self::Paper => None,
-            Self::Membrane => Some(mask.clone()),
-            Self::MembraneEdges => Some(Tensor::cat(vec![mask.clone(), structure_mu.clone()], 1)),
-        }
-    }
-
-    /// What the structure network reads beside x_t and μ, for a mask `[b, 1, h, w]` and the
-    /// texture's μ `[b, 3, h, w]`.
-    pub fn structure_context(self, mask: &Tensor<4>, texture_mu: &Tensor<4>) -> Option<Tensor<4>> {
-        match self {
-            Self::Paper => None,
-            Self::Membrane | Self::MembraneEdges => {
-                Some(Tensor::cat(vec![mask.clone(), luma(texture_mu.clone())], 1))
-            }
-        }
-    }
-}
-
-/// From what to what the structure gets sparser, t = 0 to t = T.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StructureProcess {
-    /// The paper's: from grayscale to edges.
-    #[default]
-    GrayToEdges,
-    /// From grayscale to the known grayscale: no sparser. For experiments.
-    GrayToGray,
-    /// From edges to the known edges: sparse all along. For experiments.
-    EdgesToEdges,
-}
-
-/// Which state of the structure guides the texture at timestep t.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Guide {
-    /// The paper's: x_{t−1}, one step ahead of the texture. Near t = T it is all but noise.
-    #[default]
-    StepAhead,
-    /// The estimate x̂_0 of its clean end, which says what the structure network knows even in the
-    /// first of few steps.
-    Clean,
+/// What the networks are conditioned on, for a batch of pictures of one size.
+#[derive(Debug, Clone)]
+pub struct Conditions {
+    /// Mask m, `[b, 1, h, w]`: 1 = known, 0 = hole.
+    pub mask: Tensor<4>,
+    /// The texture's μ, `[b, 3, h, w]` in [0, 1]: the known pixels; in the hole zero or what the
+    /// model's [`Conditioning`](crate::conditioning::Conditioning) says.
+    pub texture: Tensor<4>,
+    /// Known structure, gray · m, `[b, 1, h, w]`.
+    pub gray: Tensor<4>,
+    /// Edges · m (or edges drawn into the hole), `[b, 1, h, w]` in [0, 1]: the structure's μ.
+    pub edges: Tensor<4>,
+    /// What else the texture network reads, `[b, _, h, w]`.
+    pub texture_context: Option<Tensor<4>>,
+    /// What else the structure network reads, `[b, _, h, w]`.
+    pub structure_context: Option<Tensor<4>>,
 }
 
 /// One picture to be filled.
@@ -167,17 +86,29 @@ impl Conditions {
         let (gray, edges) = (tensor(gray, 1), tensor(edges, 1));
         let (gray, edges) = match model.structure_process {
             StructureProcess::GrayToEdges => (gray, edges),
-            StructureProcess::GrayToGray => (gray, luma(texture.clone())),
+            StructureProcess::GrayToGray => (gray, batch_luma(texture.clone())),
             StructureProcess::EdgesToEdges => (edges.clone() * mask.clone(), edges),
         };
-        Ok(Self {
+        Ok(Self::of(conditioning, mask, texture, gray, edges))
+    }
+
+    /// Mask, the texture's μ, known structure and the structure's μ, with what else the networks
+    /// read of them.
+    pub(crate) fn of(
+        conditioning: Conditioning,
+        mask: Tensor<4>,
+        texture: Tensor<4>,
+        gray: Tensor<4>,
+        edges: Tensor<4>,
+    ) -> Self {
+        Self {
             structure_context: conditioning.structure_context(&mask, &texture),
             texture_context: conditioning.texture_context(&mask, &edges),
             mask,
             texture,
             gray,
             edges,
-        })
+        }
     }
 }
 
@@ -224,6 +155,11 @@ fn task_planes(
     let gray = gray.to_float_image().into_vec();
     let mu = conditioning.texture_mu(&known, &task.mask);
     Ok([keep, mu.into_vec(), gray, edge_values])
+}
+
+/// m · known + (1 − m) · x.
+pub(crate) fn paste(x: Tensor<4>, known: Tensor<4>, mask: &Tensor<4>) -> Tensor<4> {
+    known * mask.clone() + x * (1.0 - mask.clone())
 }
 
 /// image · m.

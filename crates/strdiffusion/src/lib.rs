@@ -8,32 +8,27 @@
 //! Images are f32 in [0, 1], RGB, NCHW. **Masks: 1 = known, 0 = hole.**
 
 pub mod blend;
-mod choose;
+pub mod conditioning;
 pub mod conditions;
 pub mod detail;
 pub mod device;
 pub mod error;
 pub mod evaluation;
 pub mod experiment;
-pub mod fast;
+pub mod files;
 pub mod import;
 pub mod inpaint;
 pub mod masks;
 pub mod metrics;
 pub mod model;
 pub mod networks;
-pub mod noise;
 pub mod objectives;
 pub mod ops;
-pub mod perceptual;
 pub mod picture;
 mod pytorch_math;
-pub mod reference;
 pub mod region;
-pub mod sampler;
 pub mod sampling;
 pub mod sde;
-pub mod solvers;
 pub mod structure;
 pub mod training;
 pub mod weights;

@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::{Conditioning, Guide, StructureProcess};
+use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
 use crate::import;
 use crate::networks::{
@@ -304,7 +304,7 @@ impl Model {
         let new = staging.path().join("new");
         std::fs::create_dir(&new).map_err(|error| Error::io(&new, error))?;
         let json = serde_json::to_vec_pretty(&self.config).expect("a config is plain data");
-        weights::write_atomically(&new.join(CONFIG), &json)?;
+        files::write_atomically(&new.join(CONFIG), &json)?;
         for (name, tensors) in [
             (TEXTURE, weights::collect(&self.texture)),
             (STRUCTURE, weights::collect(&self.structure)),

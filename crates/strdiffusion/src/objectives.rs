@@ -11,9 +11,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::softplus;
 use serde::{Deserialize, Serialize};
 
-use crate::conditions::{Conditioning, Guide};
+use crate::conditioning::{Conditioning, Guide};
 use crate::networks::{ConditionalUNet, Discriminator, GuideAlignment};
-use crate::sde::{Prediction, Sde};
+use crate::sde::{At, Prediction, Sde};
 
 /// What a training step reads, for a batch of one size.
 #[derive(Debug, Clone)]
@@ -129,7 +129,7 @@ impl Objective<'_> {
     ) -> Noised {
         let state = self.sde.marginal(x0.clone(), mu.clone(), times, noise);
         Noised {
-            optimum: self.sde.optimum_step(state.clone(), x0, mu, times),
+            optimum: self.sde.optimum_step(&At::new(&state, &mu, times), x0),
             state,
         }
     }
@@ -179,10 +179,8 @@ impl Objective<'_> {
             None,
             GuideAlignment::Padded,
         );
-        let (prediction, mu) = (self.prediction, mu.clone());
-        let estimate = self
-            .sde
-            .clean_from_output(output, prediction, state, mu, times);
+        let at = At::new(&state, mu, times);
+        let estimate = self.sde.clean_from_output(&at, output, self.prediction);
         gray.clone() * mask.clone() + estimate * (1.0 - mask.clone())
     }
 
@@ -218,7 +216,8 @@ impl Objective<'_> {
                 let state = self
                     .sde
                     .marginal(truth, edges.clone(), times, structure_noise);
-                self.sde.optimum_step(state, structure, edges, times)
+                self.sde
+                    .optimum_step(&At::new(&state, &edges, times), structure)
             }
         });
         let noised = self.noised(batch.image.clone(), mu.clone(), times, noise);
@@ -259,7 +258,8 @@ impl Objective<'_> {
         match self.prediction {
             Prediction::Noise => {
                 let score = self.sde.score_from_noise(output, times);
-                self.sde.reverse_sde_mean(state, mu, score, times) - optimum
+                let at = At::new(&state, &mu, times);
+                self.sde.reverse_sde_mean(&at, score) - optimum
             }
             // The same process asked for its clean end. Weighing t as the noise form does would
             // all but ignore t near T, where the picture is decided.

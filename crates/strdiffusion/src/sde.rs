@@ -69,6 +69,33 @@ impl<'a> From<&'a [usize]> for Times<'a> {
     }
 }
 
+/// A state of the process: x_t, the μ that it reverts to, and t.
+#[derive(Debug, Clone)]
+pub struct At<'a> {
+    /// x_t, `[b, c, h, w]`.
+    pub x: Tensor<4>,
+    /// μ, of its shape.
+    pub mu: Tensor<4>,
+    /// t.
+    pub t: Times<'a>,
+}
+
+impl<'a> At<'a> {
+    /// The state `x` that reverts to `mu`, at `t`.
+    pub fn new(x: &Tensor<4>, mu: &Tensor<4>, t: impl Into<Times<'a>>) -> Self {
+        Self {
+            x: x.clone(),
+            mu: mu.clone(),
+            t: t.into(),
+        }
+    }
+
+    /// x_t − μ.
+    fn difference(&self) -> Tensor<4> {
+        self.x.clone() - self.mu.clone()
+    }
+}
+
 /// Everything that defines an [`Sde`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -345,35 +372,22 @@ impl Sde {
     }
 
     /// Noise of a state whose clean end is known: (x_t − marginal mean) / σ̄_t.
-    pub fn noise_from_clean<'a>(
-        &self,
-        x: Tensor<4>,
-        x0: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        self.weigh(x - self.marginal_mean(x0, mu, t), t, |t| {
-            1.0 / self.sigma_bar(t)
-        })
+    pub fn noise_from_clean(&self, at: &At, x0: Tensor<4>) -> Tensor<4> {
+        let mean = self.marginal_mean(x0, at.mu.clone(), at.t);
+        self.weigh(at.x.clone() - mean, at.t, |t| 1.0 / self.sigma_bar(t))
     }
 
     /// Clean end of a state whose noise is known: x̂_0 = (x_t − μ − σ̄_t ε̂)/α_t + μ.
-    pub fn clean_from_noise<'a>(
-        &self,
-        x: Tensor<4>,
-        noise: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        let noise = self.weigh(noise, t, |t| self.sigma_bar(t));
-        self.weigh(x - mu.clone() - noise, t, |t| 1.0 / self.alpha(t)) + mu
+    pub fn clean_from_noise(&self, at: &At, noise: Tensor<4>) -> Tensor<4> {
+        let noise = self.weigh(noise, at.t, |t| self.sigma_bar(t));
+        self.weigh(at.difference() - noise, at.t, |t| 1.0 / self.alpha(t)) + at.mu.clone()
     }
 
     /// Drift of one forward step: θ_t (μ − x) Δ.
-    pub fn drift<'a>(&self, x: Tensor<4>, mu: Tensor<4>, t: impl Into<Times<'a>>) -> Tensor<4> {
-        self.weigh(mu - x, t.into(), |t| self.theta(t) * self.dt)
+    pub fn drift(&self, at: &At) -> Tensor<4> {
+        self.weigh(at.mu.clone() - at.x.clone(), at.t, |t| {
+            self.theta(t) * self.dt
+        })
     }
 
     /// Dispersion of one step: σ_t √Δ z.
@@ -382,84 +396,38 @@ impl Sde {
     }
 
     /// Forward step: x + θ_t (μ − x) Δ + σ_t √Δ z.
-    pub fn forward_step<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-        z: Tensor<4>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        x.clone() + self.drift(x, mu, t) + self.dispersion(z, t)
+    pub fn forward_step(&self, at: &At, z: Tensor<4>) -> Tensor<4> {
+        at.x.clone() + self.drift(at) + self.dispersion(z, at.t)
     }
 
     /// Drift of the reverse SDE: [θ_t (μ − x) − σ_t² s] Δ.
-    pub fn reverse_sde_drift<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        self.reverse_drift(x, mu, score, t.into(), 1.0)
+    pub fn reverse_sde_drift(&self, at: &At, score: Tensor<4>) -> Tensor<4> {
+        self.reverse_drift(at, score, 1.0)
     }
 
     /// Drift of the reverse ODE: [θ_t (μ − x) − ½ σ_t² s] Δ.
-    pub fn reverse_ode_drift<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        self.reverse_drift(x, mu, score, t.into(), 0.5)
+    pub fn reverse_ode_drift(&self, at: &At, score: Tensor<4>) -> Tensor<4> {
+        self.reverse_drift(at, score, 0.5)
     }
 
-    fn reverse_drift(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: Times,
-        share: f64,
-    ) -> Tensor<4> {
-        let pull = self.weigh(mu - x, t, |t| self.theta(t) * self.dt);
-        pull - self.weigh(score, t, |t| share * self.sigma(t).powi(2) * self.dt)
+    fn reverse_drift(&self, at: &At, score: Tensor<4>, share: f64) -> Tensor<4> {
+        let push = |t: usize| share * self.sigma(t).powi(2) * self.dt;
+        self.drift(at) - self.weigh(score, at.t, push)
     }
 
     /// Mean of the reverse SDE step: x_t minus its drift.
-    pub fn reverse_sde_mean<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        x.clone() - self.reverse_sde_drift(x, mu, score, t)
+    pub fn reverse_sde_mean(&self, at: &At, score: Tensor<4>) -> Tensor<4> {
+        at.x.clone() - self.reverse_sde_drift(at, score)
     }
 
     /// Reverse SDE step: its mean − σ_t √Δ z.
-    pub fn reverse_sde_step<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: impl Into<Times<'a>>,
-        z: Tensor<4>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        self.reverse_sde_mean(x, mu, score, t) - self.dispersion(z, t)
+    pub fn reverse_sde_step(&self, at: &At, score: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+        self.reverse_sde_mean(at, score) - self.dispersion(z, at.t)
     }
 
     /// Reverse ODE step: deterministic.
-    pub fn reverse_ode_step<'a>(
-        &self,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        score: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        x.clone() - self.reverse_ode_drift(x, mu, score, t)
+    pub fn reverse_ode_step(&self, at: &At, score: Tensor<4>) -> Tensor<4> {
+        at.x.clone() - self.reverse_ode_drift(at, score)
     }
 
     /// Weights of (x_t − μ) and (x_0 − μ) in the optimum reverse state at t − 1:
@@ -481,31 +449,16 @@ impl Sde {
     }
 
     /// Optimum reverse state: the mean of x_{t−1} given x_t and x_0.
-    pub fn optimum_step<'a>(
-        &self,
-        x: Tensor<4>,
-        x0: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        let of_state = self.weigh(x - mu.clone(), t, |t| self.optimum_weights(t)[0]);
-        let of_clean = self.weigh(x0 - mu.clone(), t, |t| self.optimum_weights(t)[1]);
-        of_state + of_clean + mu
+    pub fn optimum_step(&self, at: &At, x0: Tensor<4>) -> Tensor<4> {
+        let of_state = self.weigh(at.difference(), at.t, |t| self.optimum_weights(t)[0]);
+        let of_clean = self.weigh(x0 - at.mu.clone(), at.t, |t| self.optimum_weights(t)[1]);
+        of_state + of_clean + at.mu.clone()
     }
 
     /// Posterior step: the optimum reverse state for x̂_0, plus
     /// λ √((1 − A²)(1 − C²)/(1 − B²)) z.
-    pub fn posterior_step<'a>(
-        &self,
-        x: Tensor<4>,
-        x0: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
-        z: Tensor<4>,
-    ) -> Tensor<4> {
-        let t = t.into();
-        self.optimum_step(x, x0, mu, t) + self.weigh(z, t, |t| self.posterior_sigma(t))
+    pub fn posterior_step(&self, at: &At, x0: Tensor<4>, z: Tensor<4>) -> Tensor<4> {
+        self.optimum_step(at, x0) + self.weigh(z, at.t, |t| self.posterior_sigma(t))
     }
 
     /// Standard deviation of the posterior step.
@@ -516,32 +469,28 @@ impl Sde {
     }
 
     /// The noise that a network's output stands for, at state x_t.
-    pub fn noise_from_output<'a>(
+    pub fn noise_from_output(
         &self,
+        at: &At,
         output: Tensor<4>,
         prediction: Prediction,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         match prediction {
             Prediction::Noise => output,
-            Prediction::CleanDifference => self.noise_from_clean(x, output + mu.clone(), mu, t),
+            Prediction::CleanDifference => self.noise_from_clean(at, output + at.mu.clone()),
         }
     }
 
     /// The clean end x̂_0 that a network's output stands for, at state x_t.
-    pub fn clean_from_output<'a>(
+    pub fn clean_from_output(
         &self,
+        at: &At,
         output: Tensor<4>,
         prediction: Prediction,
-        x: Tensor<4>,
-        mu: Tensor<4>,
-        t: impl Into<Times<'a>>,
     ) -> Tensor<4> {
         match prediction {
-            Prediction::Noise => self.clean_from_noise(x, output, mu, t),
-            Prediction::CleanDifference => output + mu,
+            Prediction::Noise => self.clean_from_noise(at, output),
+            Prediction::CleanDifference => output + at.mu.clone(),
         }
     }
 }

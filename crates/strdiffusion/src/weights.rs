@@ -1,7 +1,6 @@
 //! Weights by name: out of a network, into a network, and as `.safetensors` files.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
@@ -10,6 +9,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 
 /// Numbers of one tensor, in the host's memory.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,28 +243,4 @@ pub fn write_safetensors(path: &Path, tensors: &TensorMap, storage: Storage) -> 
     let file = safetensors::serialize(views, None)
         .map_err(|error| Error::model(path, error.to_string()))?;
     write_atomically(path, &file)
-}
-
-/// Writes a file so that it is either there as a whole or not at all.
-///
-/// # Errors
-/// If the folder cannot be written to, or the disk is full.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let fail = |error| Error::io(path, error);
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    // A power cut between the rename and the data would otherwise leave an empty file.
-    file.as_file().sync_all().map_err(fail)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let readable = std::fs::Permissions::from_mode(0o644);
-        file.as_file().set_permissions(readable).map_err(fail)?;
-    }
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
 }

@@ -3,10 +3,10 @@
 
 use burn::tensor::{DType, Tensor, TensorData};
 use strdiffusion::Device;
-use strdiffusion::conditions::Conditioning;
+use strdiffusion::conditioning::Conditioning;
 use strdiffusion::model::Model;
 use strdiffusion::networks::{GuideAlignment, Precision};
-use strdiffusion::noise::{NoiseSource, SeededNoise};
+use strdiffusion::sampling::{NoiseSource, SeededNoise};
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::weights::host_values;
 

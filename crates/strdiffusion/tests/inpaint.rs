@@ -3,9 +3,8 @@
 use std::ops::ControlFlow;
 
 use strdiffusion::detail::Detail;
-use strdiffusion::fast::{FastSampler, Solver};
 use strdiffusion::picture::{FloatImage, Mask, Photo};
-use strdiffusion::sampler::Event;
+use strdiffusion::sampling::{Event, FastSampler, Solver};
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Inpainter, Scale};
 use strdiffusion_testing::{TINY_STEPS, tiny_model};
 

@@ -4,7 +4,7 @@
 
 use burn::tensor::Tensor;
 use strdiffusion::Device;
-use strdiffusion::conditions::{Conditioning, Guide};
+use strdiffusion::conditioning::{Conditioning, Guide};
 use strdiffusion::import;
 use strdiffusion::networks::{ConditionalUNet, Discriminator};
 use strdiffusion::objectives::{Batch, Distance, MaskedLoss, Objective};

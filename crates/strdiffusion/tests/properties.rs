@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use strdiffusion::Device;
 use strdiffusion::picture::{HolePolarity, Limits, Mask, OutputFormat, Photo};
 use strdiffusion::region::{Hole, RegionOptions, plan};
+use strdiffusion::sampling::solvers::Gap;
+use strdiffusion::sampling::{Grid, solvers};
 use strdiffusion::sde::{Arithmetic, Schedule, Sde, SdeConfig};
-use strdiffusion::solvers::{self, Gap, Grid};
 use strdiffusion::weights::host_values;
 use strdiffusion_testing::FormulaNoise;
 

@@ -2,8 +2,8 @@
 //! formula, recorded with opencv-python 5.0.0 and Pillow 13.0.0.
 
 use image::{DynamicImage, GrayImage, Luma};
+use strdiffusion::picture::published::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 use strdiffusion::picture::{FloatImage, Photo};
-use strdiffusion::reference::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 
 fn pattern() -> Photo {
     let gray = GrayImage::from_fn(12, 9, |x, y| Luma([((x * 37 + y * 53) % 256) as u8]));

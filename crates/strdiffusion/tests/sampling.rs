@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use serde_json::Value;
 use strdiffusion::Device;
+use strdiffusion::conditions::Conditions;
 use strdiffusion::model::{Checkpoints, ImportSettings, Model};
-use strdiffusion::sampler::{Conditions, Event};
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{self, Event, Sampler};
 use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
 use strdiffusion_testing::{FormulaNoise, Recording, recorded, settings_of};
@@ -60,25 +60,24 @@ fn replay(run: &str) {
     };
     let mut noise = FormulaNoise::new(settings["seed"].as_u64().unwrap());
     let (mut scores, mut verdicts) = (vec![], vec![]);
-    let sampled = sampler
-        .sample(&model, &conditions, &mut noise, &mut |event| {
-            match event {
-                Event::Scored {
-                    t,
-                    round,
-                    scores: values,
-                } => scores.push((*t, *round, f64::from(values[0]))),
-                Event::Resampled {
-                    t, round, verdict, ..
-                } => {
-                    let verdict = serde_json::to_value(verdict).unwrap();
-                    verdicts.push(serde_json::json!([t, round, verdict]));
-                }
-                _ => {}
+    let sampled = sampling::sample(&model, &conditions, &sampler, &mut noise, &mut |event| {
+        match event {
+            Event::Scored {
+                t,
+                round,
+                scores: values,
+            } => scores.push((*t, *round, f64::from(values[0]))),
+            Event::Resampled {
+                t, round, verdict, ..
+            } => {
+                let verdict = serde_json::to_value(verdict).unwrap();
+                verdicts.push(serde_json::json!([t, round, verdict]));
             }
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    })
+    .unwrap();
 
     assert_eq!(Value::from(verdicts), settings["verdicts"], "{run}");
     let wanted: Vec<(usize, usize, f64)> =

@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use strdiffusion::Device;
-use strdiffusion::conditions::{Conditioning, Guide};
+use strdiffusion::conditioning::{Conditioning, Guide};
+use strdiffusion::files::list_pictures;
 use strdiffusion::networks::Precision;
 use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, TrainConfig, UNetSizes};
-use strdiffusion::training::data::{Dataset, list_pictures};
+use strdiffusion::training::data::Dataset;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
 use strdiffusion::weights::HostTensor;

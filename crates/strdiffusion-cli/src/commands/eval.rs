@@ -10,6 +10,9 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
+use strdiffusion::evaluation::perceptual::{
+    InceptionFeatures, LearnedDistance, LpipsBackbone, WeightsError, WeightsFolder, fid_of_run,
+};
 use strdiffusion::evaluation::{
     Buckets, EvaluationError, FidReport, Fill, FinishedPictures, GeneratedMasks, Metric, ModelFill,
     Outcome, Pairing, PairingOptions, PerceptualDistance, ReportInput, RunFolder, Scorer, Settings,
@@ -17,9 +20,6 @@ use strdiffusion::evaluation::{
     write_report,
 };
 use strdiffusion::model::Model;
-use strdiffusion::perceptual::{
-    InceptionFeatures, LearnedDistance, LpipsBackbone, WeightsError, WeightsFolder, fid_of_run,
-};
 use strdiffusion::sampling::Sampler;
 
 use super::masks::parse_ratio;

@@ -14,15 +14,13 @@ use strdiffusion::experiment::measure::{
     Case, Leader, Measured, Protocol, cases, measure, measure_structure,
 };
 use strdiffusion::experiment::plot::{Curve, Figure};
-use strdiffusion::fast::FastSampler;
+use strdiffusion::files::list_pictures;
+use strdiffusion::files::write_atomically;
 use strdiffusion::model::Model;
-use strdiffusion::sampler::Resampling;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{FastSampler, Resampling, Sampler};
 use strdiffusion::training::config::{Preset, TrainConfig};
-use strdiffusion::training::data::list_pictures;
 use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
-use strdiffusion::weights::write_atomically;
 use strdiffusion::{Device, Error};
 
 use crate::default_model;

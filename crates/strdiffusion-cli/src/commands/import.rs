@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use strdiffusion::Device;
 use strdiffusion::model::{Checkpoints, EdgeConfig, ImportSettings, Model};
-use strdiffusion::sampler::PaperSampler;
+use strdiffusion::sampling::PaperSampler;
 use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::structure::Canny;
 use strdiffusion::weights::Storage;

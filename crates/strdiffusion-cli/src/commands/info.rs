@@ -6,8 +6,7 @@ use clap::Args;
 use serde_json::json;
 use strdiffusion::Device;
 use strdiffusion::model::Model;
-use strdiffusion::sampler::Switches;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{Sampler, Switches};
 use strdiffusion::structure::EdgeSource;
 
 use crate::default_model;

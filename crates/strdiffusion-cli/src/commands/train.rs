@@ -7,14 +7,14 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
+use strdiffusion::files::list_pictures;
+use strdiffusion::files::write_atomically;
 use strdiffusion::model::read_config;
 use strdiffusion::picture::HolePolarity;
 use strdiffusion::training::config::{Preset, TrainConfig};
-use strdiffusion::training::data::list_pictures;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
-use strdiffusion::weights::write_atomically;
 
 use crate::arithmetic::note_if_wider;
 use crate::failure::user_error;

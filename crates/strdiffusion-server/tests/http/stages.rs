@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use strdiffusion::inpaint::{OnBatchProgress, Provenance};
 use strdiffusion::model::ModelConfig;
-use strdiffusion::sampler::{Event, PaperSampler};
+use strdiffusion::sampling::{Event, PaperSampler};
 use strdiffusion::{FillOptions, FillRequest, Filled, Inpainter, Result};
 use strdiffusion_server::Engine;
 use strdiffusion_testing::{TINY_STEPS, tiny_model};

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use strdiffusion::picture::published::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 use strdiffusion::picture::{Limits, Photo};
-use strdiffusion::reference::{dithered_mask, resize_bilinear, truncate_to_rgb8};
 use strdiffusion::structure::{Canny, GrayPlane, rgb8_to_gray};
 use strdiffusion_testing::{Recorded, Recording, files, title};
 

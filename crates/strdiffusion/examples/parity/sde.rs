@@ -213,37 +213,25 @@ impl Steps<'_> {
             let score = self.tensor(&at("score"))?;
             let forward_z = self.tensor(&at("forward_step.noise"))?;
             let reverse_z = self.tensor(&at("reverse_sde_step.noise"))?;
-            let (x_, mu_, x0_) = (|| x.clone(), || mu.clone(), || x0.clone());
-            let score_ = || score.clone();
-            let noise = sde.noise_from_clean(x_(), x0_(), mu_(), t);
+            let state = At::new(&x, &mu, t);
+            let (x0_, score_) = (|| x0.clone(), || score.clone());
+            let noise = sde.noise_from_clean(&state, x0_());
             for (name, ours) in [
-                ("mu_bar", sde.marginal_mean(x0_(), mu_(), t)),
-                ("drift", sde.drift(x_(), mu_(), t)),
-                (
-                    "sde_reverse_drift",
-                    sde.reverse_sde_drift(x_(), mu_(), score_(), t),
-                ),
-                (
-                    "ode_reverse_drift",
-                    sde.reverse_ode_drift(x_(), mu_(), score_(), t),
-                ),
-                ("forward_step", sde.forward_step(x_(), mu_(), t, forward_z)),
+                ("mu_bar", sde.marginal_mean(x0_(), mu.clone(), t)),
+                ("drift", sde.drift(&state)),
+                ("sde_reverse_drift", sde.reverse_sde_drift(&state, score_())),
+                ("ode_reverse_drift", sde.reverse_ode_drift(&state, score_())),
+                ("forward_step", sde.forward_step(&state, forward_z)),
                 (
                     "reverse_sde_step_mean",
-                    sde.reverse_sde_mean(x_(), mu_(), score_(), t),
+                    sde.reverse_sde_mean(&state, score_()),
                 ),
                 (
                     "reverse_sde_step",
-                    sde.reverse_sde_step(x_(), mu_(), score_(), t, reverse_z),
+                    sde.reverse_sde_step(&state, score_(), reverse_z),
                 ),
-                (
-                    "reverse_ode_step",
-                    sde.reverse_ode_step(x_(), mu_(), score_(), t),
-                ),
-                (
-                    "reverse_optimum_step",
-                    sde.optimum_step(x_(), x0_(), mu_(), t),
-                ),
+                ("reverse_ode_step", sde.reverse_ode_step(&state, score_())),
+                ("reverse_optimum_step", sde.optimum_step(&state, x0_())),
                 ("real_score", sde.score_from_noise(noise.clone(), t)),
                 ("real_noise", noise),
             ] {
@@ -290,13 +278,11 @@ impl Steps<'_> {
             sde.score_from_noise(score.clone(), t),
             report,
         )?;
-        let mean = sde.reverse_sde_mean(x.clone(), mu.clone(), score, t);
+        let state = At::new(&x, &mu, t);
+        let mean = sde.reverse_sde_mean(&state, score);
         self.compare("vec.reverse_sde_step_mean", mean, report)?;
-        self.compare(
-            "vec.reverse_optimum_step",
-            sde.optimum_step(x, x0, mu, t),
-            report,
-        )
+        let optimum = sde.optimum_step(&state, x0);
+        self.compare("vec.reverse_optimum_step", optimum, report)
     }
 
     fn whole_runs(&self, report: &mut Report) -> Result<(), String> {
@@ -306,7 +292,7 @@ impl Steps<'_> {
         self.compare("noise_state", start, report)?;
         let mut x = self.tensor("optimal_reverse.in")?;
         for t in (1..=sde.steps()).rev() {
-            x = sde.optimum_step(x, x0.clone(), mu.clone(), t);
+            x = sde.optimum_step(&At::new(&x, &mu, t), x0.clone());
         }
         self.compare("optimal_reverse.out", x, report)?;
         for (name, times) in [

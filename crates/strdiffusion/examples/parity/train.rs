@@ -5,7 +5,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
-use strdiffusion::conditions::{Conditioning, Guide};
+use strdiffusion::conditioning::{Conditioning, Guide};
 use strdiffusion::import;
 use strdiffusion::objectives::{Batch, MaskedLoss, Objective};
 use strdiffusion::sde::{Arithmetic, Prediction, Sde, SdeConfig};

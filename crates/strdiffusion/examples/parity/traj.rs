@@ -6,10 +6,10 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use serde_json::Value;
+use strdiffusion::conditions::Conditions;
 use strdiffusion::model::{Checkpoints, ImportSettings, Model};
-use strdiffusion::noise::RecordedNoise;
-use strdiffusion::sampler::{
-    Conditions, Event, PaperSampler, Resampling, Switches, Verdict, sample,
+use strdiffusion::sampling::{
+    Event, PaperSampler, RecordedNoise, Resampling, Switches, Verdict, paper,
 };
 use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::weights::host_values;
@@ -127,7 +127,7 @@ fn replay(
     let (mut scores, mut score_t, mut score_round) = (vec![], vec![], vec![]);
     let (mut branch_t, mut branch_round, mut branches) = (vec![], vec![], vec![]);
     let mut states = vec![];
-    let sampled = sample(&model, &conditions, &sampler, &mut noise, &mut |event| {
+    let sampled = paper::sample(&model, &conditions, &sampler, &mut noise, &mut |event| {
         match event {
             Event::Scored {
                 t,

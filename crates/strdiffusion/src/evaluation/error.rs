@@ -79,7 +79,7 @@ pub enum EvaluationError {
 
 /// Writes a whole file or none.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), EvaluationError> {
-    crate::weights::write_atomically(path, bytes)
+    crate::files::write_atomically(path, bytes)
         .map_err(|error| EvaluationError::of_library("write", path, error))
 }
 

@@ -18,6 +18,7 @@ mod fill;
 mod folder;
 mod model;
 mod pairing;
+pub mod perceptual;
 mod picture;
 mod report;
 mod row;

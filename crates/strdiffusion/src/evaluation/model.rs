@@ -2,13 +2,11 @@
 
 use super::{EvaluationError, Fill, FillError, FillRequest, Filled, Picture};
 use crate::Error;
-use crate::conditions::Task;
+use crate::conditions::{Conditions, Task};
 use crate::masks::{MaskError, MaskGenerator};
 use crate::model::Model;
-use crate::noise::SeededNoise;
 use crate::picture::Mask;
-use crate::sampler::{Conditions, OnEvent};
-use crate::sampling::Sampler;
+use crate::sampling::{self, OnEvent, Sampler, SeededNoise};
 use crate::structure::EdgeSource;
 use crate::weights::host_values;
 use rand::SeedableRng;
@@ -55,9 +53,7 @@ impl<'a> ModelFill<'a> {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let sampled = self
-            .sampling
-            .sample(model, &conditions, &mut noise, on_event)?;
+        let sampled = sampling::sample(model, &conditions, &self.sampling, &mut noise, on_event)?;
         let counts = sampled.evaluations;
         let evaluations = counts.texture + counts.structure + counts.discriminator;
         let values = host_values(sampled.composite(&conditions));

@@ -393,7 +393,7 @@ fn list_images(folder: &Path) -> Result<(Vec<String>, Vec<String>), EvaluationEr
 
 /// Relative paths of all pictures in a folder and its subfolders, sorted; hidden ones are left out.
 pub(super) fn list_pictures(folder: &Path) -> Result<Vec<String>, EvaluationError> {
-    let paths = crate::training::data::list_pictures(folder)
+    let paths = crate::files::list_pictures(folder)
         .map_err(|error| EvaluationError::of_library("read", folder, error))?;
     let mut files = Vec::new();
     for path in paths {

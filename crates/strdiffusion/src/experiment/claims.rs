@@ -1,8 +1,8 @@
 //! The arms of the paper's comparison. Each has its own networks, trained under one budget on the
 //! same pictures, masks, timesteps and noise; some differ in sampling alone.
 
-use crate::conditions::StructureProcess;
-use crate::sampler::{Better, PaperSampler, Rejected, Resampling, Switches};
+use crate::conditioning::StructureProcess;
+use crate::sampling::{Better, PaperSampler, Rejected, Resampling, Switches};
 use crate::training::config::NetworksConfig;
 
 /// What is trained.

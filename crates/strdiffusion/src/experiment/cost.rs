@@ -1,8 +1,6 @@
 //! What quality costs: every sampler at every number of steps.
 
-use crate::fast::{FastSampler, Solver};
-use crate::sampler::{PaperSampler, Resampling};
-use crate::sampling::Sampler;
+use crate::sampling::{FastSampler, PaperSampler, Resampling, Sampler, Solver};
 
 /// A point of the sweep.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::measure::Case;
 use crate::error::Result;
 use crate::metrics::{Planes, psnr_hole};
-use crate::sampler::Event;
+use crate::sampling::Event;
 use crate::weights::host_values;
 
 /// Agreement at one timestep, means over pictures, dB.

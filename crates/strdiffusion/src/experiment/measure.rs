@@ -6,16 +6,14 @@ use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::conditions::Task;
+use crate::conditions::{Conditions, Task};
 use crate::error::{Error, Result};
 use crate::evaluation::{Pairing, PairingOptions, prepared_pair};
-use crate::fast::{self, FastSampler};
 use crate::metrics::{Planes, psnr_hole, ssim};
 use crate::model::Model;
-use crate::noise::SeededNoise;
 use crate::picture::{FloatImage, Mask};
-use crate::sampler::{Conditions, Evaluations, Event, luma};
-use crate::sampling::Sampler;
+use crate::sampling::{self, Evaluations, Event, FastSampler, Sampler, SeededNoise, few_steps};
+use crate::structure::batch_luma;
 use crate::structure::rgb_to_gray;
 use crate::weights::host_values;
 
@@ -127,13 +125,13 @@ pub fn measure(
         let structure = match protocol.leader {
             Leader::Own => None,
             Leader::Truth => Some(true_structures(batch, model)?),
-            Leader::None => Some(luma(conditions.texture.clone())),
+            Leader::None => Some(batch_luma(conditions.texture.clone())),
         };
         let sampled = match (&structure, sampler) {
-            (None, sampler) => sampler.sample(model, &conditions, &mut noise, on_event)?,
+            (None, sampler) => sampling::sample(model, &conditions, sampler, &mut noise, on_event)?,
             (led, Sampler::Fast(fast)) => {
                 let led = led.as_ref();
-                fast::sample_led_by(led, model, &conditions, fast, &mut noise, on_event)?
+                few_steps::sample_led_by(led, model, &conditions, fast, &mut noise, on_event)?
             }
             (Some(_), Sampler::Paper(_)) => {
                 return Err(Error::Config(
@@ -169,7 +167,7 @@ pub fn measure(
 /// counted or timed.
 ///
 /// # Errors
-/// As [`fast::sample_structure`].
+/// As [`few_steps::sample_structure`].
 pub fn measure_structure(
     model: &Model,
     sampler: &FastSampler,
@@ -179,7 +177,7 @@ pub fn measure_structure(
     let mut sums = Measured::default();
     for (number, batch) in cases.chunks(BATCH).enumerate() {
         let (conditions, mut noise) = prepared(model, batch, number, protocol)?;
-        let sampled = fast::sample_structure(model, &conditions, sampler, &mut noise)?;
+        let sampled = few_steps::sample_structure(model, &conditions, sampler, &mut noise)?;
         let (truths, values) = (true_structures(batch, model)?, host_values(sampled));
         let truths = host_values(truths);
         let area = values.len() / batch.len();

@@ -8,10 +8,9 @@ use std::ops::ControlFlow;
 
 use super::job::{Fit, Job};
 use super::{Filled, Inpainter, OnBatchProgress, Progress, picture_of};
-use crate::conditions::Task;
+use crate::conditions::{Conditions, Task};
 use crate::error::{Error, Result};
-use crate::noise::SeededNoise;
-use crate::sampler::{Conditions, Event, Sampled};
+use crate::sampling::{self, Event, Sampled, SeededNoise};
 
 /// Fills all jobs; those that are errors already stay so.
 pub(super) fn fill_all(
@@ -136,32 +135,31 @@ fn sample(
     let seeds: Vec<u64> = members.iter().map(|member| member.seed).collect();
     let mut noise = SeededNoise::new(&seeds);
     let alone = members.len() == 1;
-    fit.sampler
-        .sample(model, &conditions, &mut noise, &mut |event| {
-            for (picture, member) in members.iter_mut().enumerate() {
-                if member.cancelled {
-                    continue;
-                }
-                let mut tell = |event: &Event| {
-                    let progress = Progress {
-                        region: member.region,
-                        regions: member.regions,
-                        event,
-                        size: member.size,
-                    };
-                    member.cancelled = on_progress(member.number, &progress).is_break();
+    sampling::sample(model, &conditions, &fit.sampler, &mut noise, &mut |event| {
+        for (picture, member) in members.iter_mut().enumerate() {
+            if member.cancelled {
+                continue;
+            }
+            let mut tell = |event: &Event| {
+                let progress = Progress {
+                    region: member.region,
+                    regions: member.regions,
+                    event,
+                    size: member.size,
                 };
-                if alone {
-                    tell(event);
-                } else {
-                    share(event, picture, &mut tell);
-                }
+                member.cancelled = on_progress(member.number, &progress).is_break();
+            };
+            if alone {
+                tell(event);
+            } else {
+                share(event, picture, &mut tell);
             }
-            match members.iter().all(|member| member.cancelled) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        })
+        }
+        match members.iter().all(|member| member.cancelled) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    })
 }
 
 /// Tells one picture's share of a batch's event, as if the picture were alone.

@@ -10,8 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask, Photo, PictureError};
 use crate::region::{self, Crop, RegionOptions};
-use crate::sampler::Evaluations;
-use crate::sampling::Sampler;
+use crate::sampling::{Evaluations, Sampler};
 
 /// A photograph that is being filled, region after region. Later regions see earlier fills as
 /// known.

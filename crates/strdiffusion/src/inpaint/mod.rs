@@ -32,8 +32,7 @@ use crate::detail::{Detail, Layer};
 use crate::error::Result;
 use crate::model::{EdgeConfig, Model, ModelConfig};
 use crate::picture::{FloatImage, Mask, Photo};
-use crate::sampler::{Evaluations, Event};
-use crate::sampling::Sampler;
+use crate::sampling::{Evaluations, Event, Sampler};
 use crate::weights::host_values;
 use job::Job;
 

@@ -35,7 +35,7 @@ pub struct ConditionalUNetConfig {
     /// Number of levels; channels double at each.
     pub depth: usize,
     /// Channels that the network reads beside state and condition; 0 in the paper. See
-    /// [`Conditioning`](crate::conditions::Conditioning).
+    /// [`Conditioning`](crate::conditioning::Conditioning).
     #[serde(default)]
     pub context_channels: usize,
     /// Whether the network is steered by a structure.
@@ -536,7 +536,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::noise::{NoiseSource, SeededNoise};
+    use crate::sampling::{NoiseSource, SeededNoise};
     use crate::weights::host_values;
 
     fn noise(seed: u64, shape: [usize; 3]) -> Tensor<4> {

@@ -20,6 +20,7 @@ mod mask;
 mod metadata;
 mod output;
 mod photo;
+pub mod published;
 mod resize;
 mod samples;
 mod tiff_tags;

@@ -1,12 +1,11 @@
 //! Output files: format by extension, and writing that leaves a whole file or none.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 
 use super::PictureError;
+use crate::files;
 
 /// A picture format that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,57 +87,29 @@ pub fn output_format(path: &Path) -> Result<OutputFormat, PictureError> {
 /// [`PictureError::UnknownExtension`] or [`PictureError::Write`].
 pub fn check_output(path: &Path) -> Result<OutputFormat, PictureError> {
     let format = output_format(path)?;
-    temporary_beside(path)?;
+    check_place(path)?;
+    files::temporary_beside(path).map_err(|error| PictureError::from_write(path, error))?;
     Ok(format)
 }
 
-/// The folder that a file lies in, as a path that can be opened.
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
-}
-
-/// A temporary file in the output's own folder, so that the later rename is atomic.
-fn temporary_beside(path: &Path) -> Result<NamedTempFile, PictureError> {
-    let folder = folder_of(path);
+/// Says why no file can be made at `path`, where that is known before trying.
+fn check_place(path: &Path) -> Result<(), PictureError> {
     if path.is_dir() {
         return Err(PictureError::from_write(path, "it is a folder"));
     }
+    let folder = files::folder_of(path);
     if !folder.is_dir() {
         let reason = format!("there is no folder {}", folder.display());
         return Err(PictureError::from_write(path, reason));
     }
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".strdiffusion-").suffix(".part");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // A private temporary file would stay private; the user's umask decides instead.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder
-        .tempfile_in(&folder)
-        .map_err(|e| PictureError::from_write(path, e))
+    Ok(())
 }
 
-/// Writes a file in one step: `write` fills a temporary file beside `path`, which then takes its
-/// name. On any error nothing new is left, and what was there before stays.
+/// Writes a picture's file whole or not at all, see [`files::replace`].
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), PictureError>,
 ) -> Result<(), PictureError> {
-    let mut temporary = temporary_beside(path)?;
-    let failed = |e: std::io::Error| PictureError::from_write(path, e);
-    {
-        let mut buffered = BufWriter::new(temporary.as_file_mut());
-        write(&mut buffered)?;
-        buffered.flush().map_err(failed)?;
-    }
-    temporary.as_file().sync_all().map_err(failed)?;
-    temporary
-        .persist(path)
-        .map_err(|e| PictureError::from_write(path, e.error))?;
-    Ok(())
+    check_place(path)?;
+    files::replace(path, |error| PictureError::from_write(path, error), write)
 }

@@ -1,5 +1,7 @@
 //! Grayscale as scikit-image's `rgb2gray`: linear weights of ITU-R BT.709, no gamma.
 
+use burn::tensor::Tensor;
+
 use crate::picture::{FloatImage, PictureError};
 
 /// Weights of red, green and blue, as scikit-image's `rgb2gray` has them.
@@ -56,6 +58,12 @@ impl GrayPlane {
 /// which `rgb2gray` is.
 pub(crate) fn luma(r: f64, g: f64, b: f64) -> f64 {
     b.mul_add(LUMA[2], r.mul_add(LUMA[0], g * LUMA[1]))
+}
+
+/// Luma of an RGB batch `[b, 3, h, w]`, `[b, 1, h, w]`.
+pub fn batch_luma(rgb: Tensor<4>) -> Tensor<4> {
+    let channel = |i: usize| rgb.clone().narrow(1, i, 1);
+    channel(0) * LUMA[0] + channel(1) * LUMA[1] + channel(2) * LUMA[2]
 }
 
 /// Gray values of a planar picture `[3, height, width]` in [0, 1]. A picture of one channel is

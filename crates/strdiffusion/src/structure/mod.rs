@@ -15,7 +15,7 @@ mod gray;
 pub use canny::Canny;
 pub use drawing::drawn_edges;
 pub(crate) use gray::luma;
-pub use gray::{GrayPlane, LUMA, rgb_to_gray, rgb8_to_gray};
+pub use gray::{GrayPlane, LUMA, batch_luma, rgb_to_gray, rgb8_to_gray};
 
 use serde::{Deserialize, Serialize};
 

@@ -82,7 +82,7 @@ pub fn save<M: Module>(
     let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
     let file = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::model(path, error.to_string()))?;
-    weights::write_atomically(path, &file)
+    files::write_atomically(path, &file)
 }
 
 /// What a checkpoint holds.

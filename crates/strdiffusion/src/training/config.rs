@@ -6,16 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
 use super::trainer::Stage;
-use crate::conditions::{Conditioning, Guide, StructureProcess};
+use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
-use crate::fast::{FastSampler, Solver};
 use crate::masks::ShapeKind;
 use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::Precision;
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::MaskedLoss;
+use crate::sampling::{FastSampler, Grid, Solver};
 use crate::sde::{Prediction, SdeConfig};
-use crate::solvers::Grid;
 use crate::structure::{Canny, EdgeSource};
 use crate::weights::Storage;
 

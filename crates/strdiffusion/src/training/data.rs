@@ -14,7 +14,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::config::TrainConfig;
 use super::trainer::Stage;
-use crate::conditions::{StructureProcess, hide_hole};
+use crate::conditioning::StructureProcess;
+use crate::conditions::hide_hole;
 use crate::error::{Error, Result};
 use crate::masks::MaskGenerator;
 use crate::picture::{Filter, FloatImage, HolePolarity, Mask, Photo};
@@ -30,38 +31,6 @@ pub fn stream(seed: u64, words: &[u64]) -> ChaCha8Rng {
         z ^ (z >> 31)
     });
     ChaCha8Rng::seed_from_u64(mixed)
-}
-
-/// Files of a folder, and of all folders in it, whose names end like pictures; sorted.
-///
-/// # Errors
-/// If the folder cannot be read.
-pub fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = vec![];
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(current) = folders.pop() {
-        let entries = std::fs::read_dir(&current).map_err(|error| Error::io(&current, error))?;
-        for entry in entries {
-            let path = entry.map_err(|error| Error::io(&current, error))?.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if looks_like_a_picture(&path) {
-                paths.push(path);
-            }
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn looks_like_a_picture(path: &Path) -> bool {
-    const ENDINGS: [&str; 7] = ["png", "jpg", "jpeg", "webp", "tif", "tiff", "bmp"];
-    let ending = path
-        .extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
-    ENDINGS.contains(&ending.as_str())
 }
 
 /// 8-bit RGB of a photograph, planar.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::weights::write_atomically;
+use crate::files::write_atomically;
 
 /// How today's photographs differ from those that the run began with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::tensorboard::EventFile;
 use super::trainer::{Stage, TrainEvent};
 use crate::error::{Error, Result};
-use crate::weights::write_atomically;
+use crate::files::write_atomically;
 
 const HEADER: &str = "stage,step,kind,loss,gradient_norm,learning_rate,steps_per_second,psnr,ssim";
 

@@ -34,7 +34,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
-use crate::sampler::luma;
+use crate::structure::batch_luma;
 use crate::weights::{self, Storage};
 
 /// One network's training.
@@ -572,7 +572,7 @@ impl TextureTask<'_> {
         if !pictures.clone().any(unguided) {
             return truth;
         }
-        let known = luma(batch.batch.mu.clone());
+        let known = batch_luma(batch.batch.mu.clone());
         let each = pictures.map(|picture| {
             let structures = if unguided(picture) { &known } else { &truth };
             structures.clone().narrow(0, picture, 1)

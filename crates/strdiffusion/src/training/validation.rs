@@ -6,14 +6,13 @@ use super::config::TrainConfig;
 use super::data::{Dataset, Sample, stream};
 use super::loader::DeviceBatch;
 use super::trainer::Stage;
+use crate::conditions::Conditions;
 use crate::error::Result;
-use crate::fast::{self, FastSampler};
 use crate::metrics::{Planes, psnr_hole, ssim};
 use crate::model::Model;
-use crate::noise::SeededNoise;
 use crate::objectives::Objective;
 use crate::picture::{FloatImage, Photo};
-use crate::sampler::Conditions;
+use crate::sampling::{FastSampler, SeededNoise, few_steps};
 use crate::weights::host_values;
 
 use std::ops::ControlFlow;
@@ -96,7 +95,8 @@ impl ValidationSet {
         });
         let mut rows = Rows::new(self.side);
         for (part, conditions, mut noise) in self.parts(model) {
-            let sampled = fast::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
+            let sampled =
+                few_steps::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
             rows.add(
                 part,
                 1,
@@ -124,13 +124,13 @@ impl ValidationSet {
         let mut rows = Rows::new(self.side);
         for (part, conditions, mut noise) in self.parts(model) {
             let mut last_structure = None;
-            let sampled = fast::sample(
+            let sampled = few_steps::sample(
                 model,
                 &conditions,
                 &self.sampler,
                 &mut noise,
                 &mut |event| {
-                    if let crate::sampler::Event::Step { structure, .. } = event {
+                    if let crate::sampling::Event::Step { structure, .. } = event {
                         last_structure = Some((*structure).clone());
                     }
                     ControlFlow::Continue(())
@@ -156,15 +156,10 @@ impl ValidationSet {
             .enumerate()
             .map(|(number, part)| {
                 let batch = DeviceBatch::new(part, self.side, &model.device).batch;
+                let known = batch.gray * batch.mask.clone();
                 let conditioning = model.config.conditioning;
-                let conditions = Conditions {
-                    structure_context: conditioning.structure_context(&batch.mask, &batch.mu),
-                    texture_context: conditioning.texture_context(&batch.mask, &batch.edges),
-                    texture: batch.mu,
-                    gray: batch.gray * batch.mask.clone(),
-                    edges: batch.edges,
-                    mask: batch.mask,
-                };
+                let conditions =
+                    Conditions::of(conditioning, batch.mask, batch.mu, known, batch.edges);
                 let seeds: Vec<u64> = (0..part.len())
                     .map(|i| (number * BATCH + i) as u64)
                     .collect();

@@ -12,11 +12,9 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use strdiffusion::device::DeviceName;
-use strdiffusion::fast::FastSampler;
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
-use strdiffusion::noise::SeededNoise;
-use strdiffusion::sampling::Sampler;
+use strdiffusion::sampling::{self, FastSampler, Sampler, SeededNoise};
 use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
 use strdiffusion::{Device, ops};
@@ -215,9 +213,10 @@ impl Bench {
             networks::conditions(model.config.conditioning, [self.batch, self.size], device);
         let seeds: Vec<u64> = (0..self.batch as u64).collect();
         let start = Instant::now();
-        let sampled = model.config.sampling.sample(
+        let sampled = sampling::sample(
             model,
             &conditions,
+            &model.config.sampling,
             &mut SeededNoise::new(&seeds),
             &mut |_| ControlFlow::Continue(()),
         )?;

@@ -1,11 +1,11 @@
 //! The three networks behind one face, and what they are fed.
 
 use burn::tensor::{Tensor, TensorData};
-use strdiffusion::conditions::Conditioning;
+use strdiffusion::conditioning::Conditioning;
+use strdiffusion::conditions::Conditions;
 use strdiffusion::model::{Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNet, Discriminator, GuideAlignment, Precision};
-use strdiffusion::noise::{NoiseSource, SeededNoise};
-use strdiffusion::sampler::Conditions;
+use strdiffusion::sampling::{NoiseSource, SeededNoise};
 use strdiffusion::{Device, Result};
 
 /// The timestep that is asked about.

@@ -16,149 +16,25 @@
 
 use std::ops::ControlFlow;
 
-use burn::tensor::{Tensor, TensorData};
-use serde::{Deserialize, Serialize};
+use burn::tensor::Tensor;
 
-use crate::choose;
-use crate::conditions::Guide;
-use crate::error::{Error, Result};
+use super::choose;
+use super::events::{Event, OnEvent, Phase, Sampled, Verdict};
+use super::noise::NoiseSource;
+use super::run::Run;
+use super::settings::{Better, FastSampler, Incumbent, Rejected, Solver};
+use super::solvers::{self, Gap};
+use crate::conditioning::Guide;
+use crate::conditions::{Conditions, paste};
+use crate::error::Result;
 use crate::model::Model;
 use crate::networks::GuideAlignment;
-use crate::noise::NoiseSource;
-use crate::sampler::{
-    Better, Conditions, Evaluations, Event, Incumbent, OnEvent, Phase, Rejected, Sampled, Verdict,
-    luma,
-};
-use crate::solvers::{self, Gap, Grid};
-use crate::weights::host_values;
-
-/// Order and kind of a solver.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Solver {
-    /// First order, deterministic.
-    Euler,
-    /// First order, stochastic: posterior steps of any size.
-    Posterior,
-    /// Second order, deterministic.
-    #[default]
-    Multistep,
-    /// Second order, stochastic.
-    MultistepStochastic,
-}
-
-impl Solver {
-    fn is_stochastic(self) -> bool {
-        matches!(self, Self::Posterior | Self::MultistepStochastic)
-    }
-
-    fn is_second_order(self) -> bool {
-        matches!(self, Self::Multistep | Self::MultistepStochastic)
-    }
-}
-
-/// Settings of the few-step sampler.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FastSampler {
-    /// Steps; one evaluation of each network a step, and more where resampling happens.
-    pub steps: usize,
-    /// Solver.
-    pub solver: Solver,
-    /// Spacing of the steps.
-    pub grid: Grid,
-    /// At each early step, at most this many rounds of adaptive resampling.
-    pub resampling_rounds: usize,
-    /// The early stage lasts until t = ⌊this · T⌋.
-    pub early_until: f64,
-}
-
-impl Default for FastSampler {
-    fn default() -> Self {
-        Self {
-            steps: 10,
-            solver: Solver::default(),
-            grid: Grid::default(),
-            resampling_rounds: 0,
-            early_until: 0.4,
-        }
-    }
-}
-
-impl FastSampler {
-    /// Checks the settings.
-    ///
-    /// # Errors
-    /// Names the first that is out of range.
-    pub fn validate(&self) -> Result<()> {
-        if self.steps == 0 {
-            return Err(Error::Config("a sampler needs at least 1 step".into()));
-        }
-        if !(0.0..=1.0).contains(&self.early_until) {
-            return Err(Error::Config(format!(
-                "early_until is {}: it must be 0 to 1",
-                self.early_until
-            )));
-        }
-        Ok(())
-    }
-}
-
-/// A process on its way: state and estimate, and the estimate of the step before.
-#[derive(Clone)]
-struct Process {
-    /// μ.
-    mu: Tensor<4>,
-    /// u = x − μ.
-    u: Tensor<4>,
-    previous: Option<(Tensor<4>, Gap)>,
-}
-
-impl Process {
-    fn state(&self) -> Tensor<4> {
-        self.mu.clone() + self.u.clone()
-    }
-
-    /// Steps over `gap` given û_0, without noise.
-    fn step(&self, clean: &Tensor<4>, gap: Gap, solver: Solver, z: Option<Tensor<4>>) -> Tensor<4> {
-        let second = match &self.previous {
-            Some((previous, previous_gap)) if solver.is_second_order() => Some(
-                solvers::difference(clean.clone(), previous.clone(), gap, *previous_gap),
-            ),
-            _ => None,
-        };
-        let (first, term): (_, fn(Tensor<4>, Gap) -> Tensor<4>) = match z {
-            Some(z) => (
-                solvers::first_order_stochastic(self.u.clone(), clean.clone(), gap, z),
-                solvers::second_order_stochastic_term,
-            ),
-            None => (
-                solvers::first_order(self.u.clone(), clean.clone(), gap),
-                solvers::second_order_term,
-            ),
-        };
-        match second {
-            Some(difference) => first + term(difference, gap),
-            None => first,
-        }
-    }
-}
-
-/// Both processes' estimates at s, for one structure state.
-#[derive(Clone)]
-struct Estimates {
-    /// û_0 of the structure.
-    structure: Tensor<4>,
-    /// û_0 of the texture.
-    texture: Tensor<4>,
-    /// Structure at s − 1.
-    guide: Tensor<4>,
-}
+use crate::structure::batch_luma;
 
 /// Fills the holes of a batch in few steps.
 ///
 /// # Errors
-/// As [`crate::sampler::sample`].
+/// As [`super::sample`].
 pub fn sample(
     model: &Model,
     conditions: &Conditions,
@@ -183,19 +59,13 @@ pub fn sample_led_by(
     on_event: &mut OnEvent,
 ) -> Result<Sampled> {
     settings.validate()?;
-    let [_, _, height, width] = conditions.mask.dims();
-    model.check_size(height, width)?;
     let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
-    let mut run = Run {
-        model,
-        conditions,
+    let mut procedure = Procedure {
+        run: Run::new(model, conditions, ALIGNMENT, noise, on_event)?,
         settings,
         given: structure,
-        noise,
-        on_event,
-        evaluations: Evaluations::default(),
     };
-    run.sample(&grid)
+    procedure.sample(&grid)
 }
 
 /// The structure alone, sampled on the grid to its clean end, `[b, 1, h, w]`: for looking at a
@@ -212,52 +82,103 @@ pub fn sample_structure(
     settings.validate()?;
     let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
     let on_event: &mut OnEvent = &mut |_| ControlFlow::Continue(());
-    let mut run = Run {
-        model,
-        conditions,
+    let mut procedure = Procedure {
+        run: Run::new(model, conditions, ALIGNMENT, noise, on_event)?,
         settings,
         given: None,
-        noise,
-        on_event,
-        evaluations: Evaluations::default(),
     };
-    let mut structure = run.start(conditions.edges.clone(), 1)?;
+    let mut structure = procedure.start(conditions.edges.clone(), 1)?;
     for pair in grid.windows(2) {
         let gap = Gap::new(&model.sde, pair[0], pair[1]);
-        let z = run.draw_for(settings.solver, 1)?;
-        let clean = run.structure_clean(&structure, pair[0]);
-        structure.u = structure.step(&clean, gap, settings.solver, z);
-        structure.previous = Some((clean, gap));
+        let z = procedure.draw_for_step(1)?;
+        let clean = procedure.structure_clean(&structure, pair[0]);
+        structure.advance(clean, gap, settings.solver, z);
     }
     Ok(structure.state())
 }
 
-struct Run<'a> {
-    model: &'a Model,
-    conditions: &'a Conditions,
+/// How guides meet padded features: as in training.
+const ALIGNMENT: GuideAlignment = GuideAlignment::Padded;
+
+/// A process on its way: state and estimate, and the estimate of the step before.
+#[derive(Clone)]
+struct Process {
+    /// μ.
+    mu: Tensor<4>,
+    /// u = x − μ.
+    u: Tensor<4>,
+    previous: Option<(Tensor<4>, Gap)>,
+}
+
+impl Process {
+    fn state(&self) -> Tensor<4> {
+        self.mu.clone() + self.u.clone()
+    }
+
+    /// u after a step over `gap` that û_0 leads; with the noise `z` where the solver takes any.
+    fn step(&self, clean: &Tensor<4>, gap: Gap, solver: Solver, z: Option<Tensor<4>>) -> Tensor<4> {
+        let second = match &self.previous {
+            Some((previous, previous_gap)) if solver.is_second_order() => Some(
+                solvers::difference(clean.clone(), previous.clone(), gap, *previous_gap),
+            ),
+            _ => None,
+        };
+        let (first, term): (_, fn(Tensor<4>, Gap) -> Tensor<4>) = match z {
+            Some(z) => (
+                solvers::first_order_stochastic(self.u.clone(), clean.clone(), gap, z),
+                solvers::second_order_stochastic_term,
+            ),
+            None => (
+                solvers::first_order(self.u.clone(), clean.clone(), gap),
+                solvers::second_order_term,
+            ),
+        };
+        match second {
+            Some(difference) => first + term(difference, gap),
+            None => first,
+        }
+    }
+
+    /// Takes the step, and remembers the estimate that led it.
+    fn advance(&mut self, clean: Tensor<4>, gap: Gap, solver: Solver, z: Option<Tensor<4>>) {
+        self.u = self.step(&clean, gap, solver, z);
+        self.previous = Some((clean, gap));
+    }
+}
+
+/// Both processes' estimates at s, for one structure state.
+#[derive(Clone)]
+struct Estimates {
+    /// û_0 of the structure.
+    structure: Tensor<4>,
+    /// û_0 of the texture.
+    texture: Tensor<4>,
+    /// Structure at s − 1.
+    guide: Tensor<4>,
+}
+
+struct Procedure<'a> {
+    run: Run<'a>,
     settings: &'a FastSampler,
     /// The structure, where it need not be sampled.
     given: Option<&'a Tensor<4>>,
-    noise: &'a mut dyn NoiseSource,
-    on_event: &'a mut OnEvent<'a>,
-    evaluations: Evaluations,
 }
 
-impl Run<'_> {
+impl Procedure<'_> {
     fn sample(&mut self, grid: &[usize]) -> Result<Sampled> {
-        let sde = &self.model.sde;
-        let solver = self.settings.solver;
+        let (model, conditions) = (self.run.model, self.run.conditions);
+        let (sde, solver) = (&model.sde, self.settings.solver);
         let early_end = (self.settings.early_until * sde.steps() as f64).floor() as usize;
-        let mut structure = self.start(self.conditions.edges.clone(), 1)?;
-        let mut texture = self.start(self.conditions.texture.clone(), 3)?;
+        let mut structure = self.start(conditions.edges.clone(), 1)?;
+        let mut texture = self.start(conditions.texture.clone(), 3)?;
         let total = grid.len() - 1;
         for (i, pair) in grid.windows(2).enumerate() {
             let (s, t) = (pair[0], pair[1]);
             let gap = Gap::new(sde, s, t);
             // No structure leads a texture that does not listen.
-            let early = s >= early_end.max(1) && self.model.texture.is_guided();
-            let z_structure = self.draw_for(solver, 1)?;
-            let z_texture = self.draw_for(solver, 3)?;
+            let early = s >= early_end.max(1) && model.texture.is_guided();
+            let z_structure = self.draw_for_step(1)?;
+            let z_texture = self.draw_for_step(3)?;
             let mut estimates = if early {
                 self.early_estimates(&structure, &texture, s)?
             } else {
@@ -267,25 +188,18 @@ impl Run<'_> {
                 estimates =
                     self.resample(&mut structure, &texture, estimates, (s, t), &z_structure)?;
             }
-            let u_structure = structure.step(&estimates.structure, gap, solver, z_structure);
-            let u_texture = texture.step(&estimates.texture, gap, solver, z_texture);
-            structure.u = u_structure;
-            structure.previous = Some((estimates.structure, gap));
-            texture.u = u_texture;
-            texture.previous = Some((estimates.texture, gap));
+            let clean = texture.mu.clone() + estimates.texture.clone();
+            structure.advance(estimates.structure, gap, solver, z_structure);
+            texture.advance(estimates.texture, gap, solver, z_texture);
 
-            let phase = if early { Phase::Early } else { Phase::Late };
-            let (y, x) = (texture.state(), structure.state());
-            let estimate = texture.previous.as_ref().map(|(clean, _)| clean.clone());
-            let clean = texture.mu.clone() + estimate.expect("a step leaves its estimate");
-            let evaluations = self.evaluations;
-            self.tell(&Event::Step {
+            let evaluations = self.run.evaluations;
+            self.run.tell(&Event::Step {
                 t: s,
                 done: i + 1,
                 total,
-                phase,
-                texture: &y,
-                structure: &x,
+                phase: if early { Phase::Early } else { Phase::Late },
+                texture: &texture.state(),
+                structure: &structure.state(),
                 clean: &clean,
                 evaluations,
             })?;
@@ -293,15 +207,15 @@ impl Run<'_> {
         Ok(Sampled {
             texture: texture.state(),
             structure: structure.state(),
-            evaluations: self.evaluations,
+            evaluations: self.run.evaluations,
         })
     }
 
     fn start(&mut self, mu: Tensor<4>, channels: usize) -> Result<Process> {
-        let z = self.draw(channels)?;
+        let z = self.run.draw(channels)?;
         Ok(Process {
             mu,
-            u: z * self.model.sde.max_sigma(),
+            u: z * self.run.model.sde.max_sigma(),
             previous: None,
         })
     }
@@ -322,27 +236,15 @@ impl Run<'_> {
     fn structure_clean(&mut self, structure: &Process, s: usize) -> Tensor<4> {
         let in_hole = match self.given {
             Some(given) => given.clone(),
-            None => self.structure_estimate(structure, s),
+            None => {
+                let (model, x) = (self.run.model, structure.state());
+                let (output, at) = (self.run.ask_structure(&x, s), self.run.structure_at(&x, s));
+                let prediction = model.config.prediction;
+                model.sde.clean_from_output(&at, output, prediction)
+            }
         };
-        let Conditions { gray, mask, .. } = self.conditions;
-        gray.clone() * mask.clone() + in_hole * (1.0 - mask.clone()) - structure.mu.clone()
-    }
-
-    /// x̂_0 of the structure's network.
-    fn structure_estimate(&mut self, structure: &Process, s: usize) -> Tensor<4> {
-        let model = self.model;
-        let (x, mu) = (structure.state(), structure.mu.clone());
-        let output = model.structure.forward(
-            x.clone(),
-            mu.clone(),
-            self.conditions.structure_context.clone(),
-            &[s as f32],
-            None,
-            ALIGNMENT,
-        );
-        self.evaluations.structure += 1;
-        let prediction = model.config.prediction;
-        model.sde.clean_from_output(output, prediction, x, mu, s)
+        let Conditions { gray, mask, .. } = self.run.conditions;
+        paste(in_hole, gray.clone(), mask) - structure.mu.clone()
     }
 
     /// Texture leads: the structure's clean end is the luma of the texture's last estimate.
@@ -354,8 +256,8 @@ impl Run<'_> {
     ) -> Result<Estimates> {
         let last = texture.previous.as_ref().map(|(clean, _)| clean.clone());
         let clean = match last {
-            Some(clean) => luma(texture.mu.clone() + clean),
-            None => self.conditions.gray.clone(),
+            Some(clean) => batch_luma(texture.mu.clone() + clean),
+            None => self.run.conditions.gray.clone(),
         };
         self.with_guide(structure, texture, clean - structure.mu.clone(), s)
     }
@@ -367,31 +269,21 @@ impl Run<'_> {
         structure_clean: Tensor<4>,
         s: usize,
     ) -> Result<Estimates> {
-        let model = self.model;
+        let model = self.run.model;
         let near = Gap::new(&model.sde, s, s - 1);
         let guide = structure.mu.clone()
             + solvers::first_order(structure.u.clone(), structure_clean.clone(), near);
-        let (y, mu) = (texture.state(), texture.mu.clone());
         let read = match model.config.guide {
             Guide::StepAhead => guide.clone(),
             Guide::Clean => structure.mu.clone() + structure_clean.clone(),
         };
-        let output = model.texture.forward(
-            y.clone(),
-            mu.clone(),
-            self.conditions.texture_context.clone(),
-            &[s as f32],
-            model.texture.is_guided().then_some(read),
-            ALIGNMENT,
-        );
-        self.evaluations.texture += 1;
-        let prediction = model.config.prediction;
-        let clean = model
-            .sde
-            .clean_from_output(output, prediction, y, mu.clone(), s);
+        let y = texture.state();
+        let output = self.run.ask_texture(&y, read, s);
+        let (prediction, at) = (model.config.prediction, self.run.texture_at(&y, s));
+        let clean = model.sde.clean_from_output(&at, output, prediction);
         Ok(Estimates {
             structure: structure_clean,
-            texture: clean - mu,
+            texture: clean - texture.mu.clone(),
             guide,
         })
     }
@@ -406,15 +298,13 @@ impl Run<'_> {
         (s, t): (usize, usize),
         z: &Option<Tensor<4>>,
     ) -> Result<Estimates> {
-        let sde = &self.model.sde;
-        let gap = Gap::new(sde, s, t);
+        let sde = &self.run.model.sde;
+        let (gap, solver) = (Gap::new(sde, s, t), self.settings.solver);
         let mut best = self.score(texture, &estimates, s, 0)?;
-        let mut active = vec![true; best.len()];
         for round in 1..=self.settings.resampling_rounds {
-            let stepped =
-                structure.step(&estimates.structure, gap, self.settings.solver, z.clone());
+            let stepped = structure.step(&estimates.structure, gap, solver, z.clone());
             let mut candidate = structure.clone();
-            candidate.u = solvers::renoise(sde, stepped, t, s, self.draw_where(&active, 1)?);
+            candidate.u = solvers::renoise(sde, stepped, t, s, self.run.draw(1)?);
             let tried = self.early_estimates(&candidate, texture, s)?;
             let scores = self.score(texture, &tried, s, round)?;
             // A picture that lost a round has no more rounds, whatever its batch does.
@@ -423,24 +313,15 @@ impl Run<'_> {
                 Rejected::Dropped,
                 &scores,
                 &best,
-                &active,
+                &self.run.active,
                 true,
             );
-            for (picture, &verdict) in verdicts.iter().enumerate() {
-                if active[picture] {
-                    self.tell(&Event::Resampled {
-                        t: s,
-                        round,
-                        picture,
-                        verdict,
-                    })?;
-                }
-            }
-            active = verdicts.iter().map(|&v| v == Verdict::Accepted).collect();
-            if !active.contains(&true) {
+            self.run.tell_verdicts(s, round, &verdicts)?;
+            let won: Vec<bool> = verdicts.iter().map(|&v| v == Verdict::Accepted).collect();
+            if !won.contains(&true) {
                 break;
             }
-            let choose = |old: &Tensor<4>, new: &Tensor<4>| choose::select(old, new, &active);
+            let choose = |old: &Tensor<4>, new: &Tensor<4>| choose::select(old, new, &won);
             estimates = Estimates {
                 structure: choose(&estimates.structure, &tried.structure),
                 texture: choose(&estimates.texture, &tried.texture),
@@ -448,7 +329,9 @@ impl Run<'_> {
             };
             structure.u = choose(&structure.u, &candidate.u);
             Incumbent::Current.follow(&mut best, &scores, &verdicts);
+            self.run.active = won;
         }
+        self.run.active.fill(true);
         Ok(estimates)
     }
 
@@ -460,71 +343,30 @@ impl Run<'_> {
         s: usize,
         round: usize,
     ) -> Result<Vec<f32>> {
-        let model = self.model;
-        let near = Gap::new(&model.sde, s, s - 1);
+        let near = Gap::new(&self.run.model.sde, s, s - 1);
         let y = texture.mu.clone()
             + solvers::first_order(texture.u.clone(), estimates.texture.clone(), near);
-        let scores = model
-            .discriminator
-            .forward(&[s as f32], y, estimates.guide.clone());
-        self.evaluations.discriminator += 1;
-        let scores = host_values(scores);
-        self.tell(&Event::Scored {
-            t: s,
-            round,
-            scores: &scores,
-        })?;
-        Ok(scores)
+        self.run.score(y, estimates.guide.clone(), s, round)
     }
 
-    fn draw_for(&mut self, solver: Solver, channels: usize) -> Result<Option<Tensor<4>>> {
-        if solver.is_stochastic() {
-            self.draw(channels).map(Some)
-        } else {
-            Ok(None)
-        }
-    }
-
-    fn draw(&mut self, channels: usize) -> Result<Tensor<4>> {
-        let [batch, ..] = self.conditions.mask.dims();
-        self.draw_where(&vec![true; batch], channels)
-    }
-
-    /// Noise for the active pictures and zeros for the others, whose streams stay where they are.
-    fn draw_where(&mut self, active: &[bool], channels: usize) -> Result<Tensor<4>> {
-        let [batch, _, height, width] = self.conditions.mask.dims();
-        let mut values = Vec::with_capacity(batch * channels * height * width);
-        for (picture, &active) in active.iter().enumerate() {
-            if active {
-                values.extend(self.noise.normal(picture, [channels, height, width])?);
-            } else {
-                values.resize(values.len() + channels * height * width, 0.0);
-            }
-        }
-        let data = TensorData::new(values, [batch, channels, height, width]);
-        Ok(Tensor::from_data(data, &self.conditions.mask.device()))
-    }
-
-    fn tell(&mut self, event: &Event) -> Result<()> {
-        match (self.on_event)(event) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(Error::Cancelled),
+    /// The noise of a step, if the solver takes any.
+    fn draw_for_step(&mut self, channels: usize) -> Result<Option<Tensor<4>>> {
+        match self.settings.solver.is_stochastic() {
+            true => self.run.draw(channels).map(Some),
+            false => Ok(None),
         }
     }
 }
-
-/// As in training.
-const ALIGNMENT: GuideAlignment = GuideAlignment::Padded;
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::conditions::Task;
-    use crate::noise::SeededNoise;
     use crate::picture::{FloatImage, Mask};
-    use crate::sampler::PaperSampler;
+    use crate::sampling::{PaperSampler, SeededNoise};
     use crate::training::config::{Preset, TrainConfig};
-    use burn::tensor::Device;
+    use crate::weights::host_values;
+    use burn::tensor::{Device, TensorData};
 
     const SIDE: usize = 16;
 
@@ -606,7 +448,7 @@ mod tests {
             .unwrap();
             let config = &model.config.structure;
             model.structure = config.init(structure_seed, &model.device).unwrap();
-            let sampled = crate::sampler::sample(
+            let sampled = crate::sampling::paper::sample(
                 &model,
                 &conditions(&model),
                 &PaperSampler::default(),

@@ -5,8 +5,9 @@
 
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use crate::conditions::Guide;
-use crate::sampler::{Better, DiscriminatorView, Incumbent, Rejected, Verdict};
+use super::events::Verdict;
+use super::settings::{Better, DiscriminatorView, Incumbent, Rejected};
+use crate::conditioning::Guide;
 
 impl Better {
     /// Whether a resampled pair with the score `new` is taken for one with the score `old`.

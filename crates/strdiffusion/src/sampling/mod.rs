@@ -1,0 +1,49 @@
+//! Filling holes: the paper's procedure, and sampling in a few steps.
+//!
+//! | | |
+//! | --- | --- |
+//! | [`paper`] | the paper's procedure, as StrDiffusion's section 3 has it |
+//! | [`few_steps`] | the same two processes on a coarse grid, by [`solvers`] of first and second order |
+//! | `choose` | adaptive resampling's decisions, for both |
+//! | `run` | what both do at a step: draw noise, ask a network, score a pair, tell the caller |
+//! | [`settings`], [`grid`], [`events`], [`noise`] | what goes in and comes out |
+
+mod choose;
+pub mod events;
+pub mod few_steps;
+pub mod grid;
+pub mod noise;
+pub mod paper;
+mod run;
+pub mod settings;
+pub mod solvers;
+
+pub use events::{Evaluations, Event, OnEvent, Phase, Sampled, Verdict};
+pub use grid::Grid;
+pub use noise::{NoiseSource, RecordedNoise, SeededNoise};
+pub use settings::{
+    Better, DiscriminatorView, FastSampler, ForwardTheta, Incumbent, KnownStructure, LateGuide,
+    PaperSampler, Rejected, Resampling, Sampler, SamplerName, Solver, Switches,
+};
+
+use crate::conditions::Conditions;
+use crate::error::Result;
+use crate::model::Model;
+
+/// Fills the holes of a batch.
+///
+/// # Errors
+/// If the settings or sizes are out of range, the noise source runs out, or the callback breaks
+/// ([`crate::Error::Cancelled`]).
+pub fn sample(
+    model: &Model,
+    conditions: &Conditions,
+    sampler: &Sampler,
+    noise: &mut dyn NoiseSource,
+    on_event: &mut OnEvent,
+) -> Result<Sampled> {
+    match sampler {
+        Sampler::Paper(paper) => paper::sample(model, conditions, paper, noise, on_event),
+        Sampler::Fast(fast) => few_steps::sample(model, conditions, fast, noise, on_event),
+    }
+}
