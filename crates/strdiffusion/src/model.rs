@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::import;
 use crate::networks::{
     ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig, Precision,
@@ -304,7 +305,7 @@ impl Model {
         let new = staging.path().join("new");
         std::fs::create_dir(&new).map_err(|error| Error::io(&new, error))?;
         let json = serde_json::to_vec_pretty(&self.config).expect("a config is plain data");
-        files::write_atomically(&new.join(CONFIG), &json)?;
+        write_atomically(&new.join(CONFIG), &json)?;
         for (name, tensors) in [
             (TEXTURE, weights::collect(&self.texture)),
             (STRUCTURE, weights::collect(&self.structure)),

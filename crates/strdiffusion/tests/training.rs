@@ -13,7 +13,8 @@ use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
 use strdiffusion::training::photographs::{self, Changed};
-use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
+use strdiffusion::training::stage::Stage;
+use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::weights::HostTensor;
 use tempfile::TempDir;
 

@@ -20,7 +20,8 @@ use strdiffusion::model::Model;
 use strdiffusion::sampling::{FastSampler, Resampling, Sampler};
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::training::run_log::RunLog;
-use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
+use strdiffusion::training::stage::Stage;
+use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
 use crate::default_model;

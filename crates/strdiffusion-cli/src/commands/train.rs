@@ -14,7 +14,8 @@ use strdiffusion::picture::HolePolarity;
 use strdiffusion::training::config::{Preset, TrainConfig};
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::run_log::RunLog;
-use strdiffusion::training::trainer::{Ended, Stage, TrainEvent, Trainer, TrainingData};
+use strdiffusion::training::stage::Stage;
+use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 
 use crate::arithmetic::note_if_wider;
 use crate::failure::user_error;

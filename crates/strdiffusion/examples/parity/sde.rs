@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
-use strdiffusion::sde::{Arithmetic, Schedule, Sde, SdeConfig, max_sigma_from_levels};
+use strdiffusion::sde::{Arithmetic, At, Schedule, Sde, SdeConfig, max_sigma_from_levels};
 use strdiffusion::weights::host_values;
 use strdiffusion_testing::{Recording, files, title};
 

@@ -1,8 +1,10 @@
 //! What can go wrong in an evaluation, split by whose fault it is.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+use crate::files::whole;
 use crate::picture::PictureError;
 
 /// An error that stops an evaluation.
@@ -79,8 +81,12 @@ pub enum EvaluationError {
 
 /// Writes a whole file or none.
 pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), EvaluationError> {
-    crate::files::write_atomically(path, bytes)
-        .map_err(|error| EvaluationError::of_library("write", path, error))
+    let failed = |source| EvaluationError::File {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    };
+    whole::replace(path, failed, |file| file.write_all(bytes).map_err(failed))
 }
 
 impl EvaluationError {
@@ -90,20 +96,6 @@ impl EvaluationError {
             self,
             Self::Fill { .. } | Self::Score { .. } | Self::Cancelled
         )
-    }
-
-    pub(super) fn of_library(action: &'static str, path: &Path, error: crate::Error) -> Self {
-        match error {
-            crate::Error::Io { path, source } => Self::File {
-                action,
-                path,
-                source,
-            },
-            other => Self::Damaged {
-                path: path.to_owned(),
-                reason: other.to_string(),
-            },
-        }
     }
 
     pub(super) fn file(

@@ -393,8 +393,17 @@ fn list_images(folder: &Path) -> Result<(Vec<String>, Vec<String>), EvaluationEr
 
 /// Relative paths of all pictures in a folder and its subfolders, sorted; hidden ones are left out.
 pub(super) fn list_pictures(folder: &Path) -> Result<Vec<String>, EvaluationError> {
-    let paths = crate::files::list_pictures(folder)
-        .map_err(|error| EvaluationError::of_library("read", folder, error))?;
+    let paths = crate::files::list_pictures(folder).map_err(|error| match error {
+        crate::Error::Io { path, source } => EvaluationError::File {
+            action: "read",
+            path,
+            source,
+        },
+        other => EvaluationError::Damaged {
+            path: folder.to_owned(),
+            reason: other.to_string(),
+        },
+    })?;
     let mut files = Vec::new();
     for path in paths {
         let relative = path.strip_prefix(folder).unwrap_or(&path);

@@ -7,67 +7,22 @@
 //! target is drawn from the asked range first, every shape hands out its pixels from the inside
 //! out (a stroke along its way), and drawing stops at the target exactly.
 
+mod canvas;
+mod error;
 mod shape;
 mod write;
 
 use std::ops::RangeInclusive;
 
 use rand::Rng;
-use thiserror::Error;
-
 use serde::{Deserialize, Serialize};
 
-use crate::picture::{Mask, PictureError};
+use crate::picture::Mask;
+use canvas::Canvas;
 use shape::{ellipse, object, rectangle, scratch, stroke, text};
 
+pub use error::{MIN_SIDE, MaskError};
 pub use write::write_masks;
-
-/// Shortest side for which masks are generated.
-pub const MIN_SIDE: usize = 16;
-
-/// An error of generating masks.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum MaskError {
-    /// A ratio range that is reversed, not finite, or reaches beyond 0 to 1.
-    #[error("hole ratio {low}-{high} is no range within 0-1; give for example 0.1-0.5")]
-    Ratio {
-        /// Lower end.
-        low: f64,
-        /// Upper end.
-        high: f64,
-    },
-    /// No whole number of pixels has a share within the range.
-    #[error(
-        "no mask of {width}x{height} pixels has a hole ratio within {low}-{high}; widen the range"
-    )]
-    Narrow {
-        /// Width asked for.
-        width: usize,
-        /// Height asked for.
-        height: usize,
-        /// Lower end.
-        low: f64,
-        /// Upper end.
-        high: f64,
-    },
-    /// A side that is too short for shapes, or too long to hold.
-    #[error(
-        "masks of {width}x{height} pixels cannot be drawn; each side must be {MIN_SIDE} to 32768"
-    )]
-    Size {
-        /// Width asked for.
-        width: usize,
-        /// Height asked for.
-        height: usize,
-    },
-    /// No kind of shape was chosen.
-    #[error("no kind of shape was chosen; take for example strokes, ellipses and rectangles")]
-    NoKind,
-    /// A mask could not be written.
-    #[error(transparent)]
-    Picture(#[from] PictureError),
-}
 
 /// A kind of shape that holes are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,66 +181,3 @@ impl MaskGenerator {
 
 /// Shapes per mask before what is missing is filled in around the hole.
 const MAX_SHAPES: usize = 200;
-
-/// A mask in the making: takes hole pixels until the target is met, then refuses more.
-struct Canvas {
-    width: usize,
-    height: usize,
-    keep: Vec<u8>,
-    missing: usize,
-}
-
-impl Canvas {
-    fn new(width: usize, height: usize, target: usize) -> Self {
-        Self {
-            width,
-            height,
-            keep: vec![1; width * height],
-            missing: target,
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        self.missing == 0
-    }
-
-    /// Digs one pixel; coordinates outside the canvas are ignored.
-    fn dig(&mut self, x: i64, y: i64) {
-        if self.missing == 0 || x < 0 || y < 0 {
-            return;
-        }
-        let (x, y) = (x as usize, y as usize);
-        if x >= self.width || y >= self.height {
-            return;
-        }
-        let keep = &mut self.keep[y * self.width + x];
-        self.missing -= usize::from(*keep);
-        *keep = 0;
-    }
-
-    /// Widens the hole ring by ring until the target is met.
-    fn grow(&mut self) {
-        let (width, height) = (self.width as i64, self.height as i64);
-        while !self.is_done() {
-            let rim: Vec<(i64, i64)> = (0..height)
-                .flat_map(|y| (0..width).map(move |x| (x, y)))
-                .filter(|&(x, y)| {
-                    let hole = |x: i64, y: i64| {
-                        (0..width).contains(&x)
-                            && (0..height).contains(&y)
-                            && self.keep[(y * width + x) as usize] == 0
-                    };
-                    !hole(x, y)
-                        && (hole(x - 1, y) || hole(x + 1, y) || hole(x, y - 1) || hole(x, y + 1))
-                })
-                .collect();
-            if rim.is_empty() {
-                // Nothing dug at all: start in the middle.
-                self.dig(width / 2, height / 2);
-            }
-            for (x, y) in rim {
-                self.dig(x, y);
-            }
-        }
-    }
-}

@@ -5,7 +5,7 @@ use std::f64::consts::{PI, TAU};
 
 use rand::Rng;
 
-use super::Canvas;
+use super::canvas::Canvas;
 
 /// Digs the pixels of a box around (`cx`, `cy`) in growing order of `distance`, up to 1.
 ///

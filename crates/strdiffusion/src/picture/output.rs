@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use super::PictureError;
-use crate::files;
+use crate::files::whole;
 
 /// A picture format that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub fn output_format(path: &Path) -> Result<OutputFormat, PictureError> {
 pub fn check_output(path: &Path) -> Result<OutputFormat, PictureError> {
     let format = output_format(path)?;
     check_place(path)?;
-    files::temporary_beside(path).map_err(|error| PictureError::from_write(path, error))?;
+    whole::temporary_beside(path).map_err(|error| PictureError::from_write(path, error))?;
     Ok(format)
 }
 
@@ -97,7 +97,7 @@ fn check_place(path: &Path) -> Result<(), PictureError> {
     if path.is_dir() {
         return Err(PictureError::from_write(path, "it is a folder"));
     }
-    let folder = files::folder_of(path);
+    let folder = whole::folder_of(path);
     if !folder.is_dir() {
         let reason = format!("there is no folder {}", folder.display());
         return Err(PictureError::from_write(path, reason));
@@ -105,11 +105,11 @@ fn check_place(path: &Path) -> Result<(), PictureError> {
     Ok(())
 }
 
-/// Writes a picture's file whole or not at all, see [`files::replace`].
+/// Writes a picture's file whole or not at all, see [`whole::replace`].
 pub(crate) fn write_atomically(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), PictureError>,
 ) -> Result<(), PictureError> {
     check_place(path)?;
-    files::replace(path, |error| PictureError::from_write(path, error), write)
+    whole::replace(path, |error| PictureError::from_write(path, error), write)
 }

@@ -1,15 +1,13 @@
 //! A photograph in its own bit depth and colour type.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::DynamicImage;
 
-use super::decode::check_kind;
 use super::metadata::Metadata;
 use super::output::{OutputFormat, check_output, write_atomically};
-use super::samples::{Placement, check_finite, fill, make_opaque, strided};
+use super::samples::{Placement, check_finite, check_kind, fill, make_opaque, strided};
 use super::{FloatImage, Limits, Mask, PictureError};
 
 /// A photograph: pixels as the file holds them (8 or 16 bit; gray or RGB; with or without alpha),
@@ -24,47 +22,6 @@ pub struct Photo {
 }
 
 impl Photo {
-    /// Reads a PNG, JPEG, WebP, TIFF or BMP file within the default [`Limits`]. The content
-    /// decides the format, not the name.
-    ///
-    /// # Errors
-    /// Every [`PictureError`] that concerns reading; each names the file and what to do.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, PictureError> {
-        Self::open_within(path, &Limits::default())
-    }
-
-    /// As [`Self::open`], within other limits. A pipe is read to its end.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, PictureError> {
-        let path = path.as_ref();
-        let from_read = |e| PictureError::from_read(path, e);
-        // Opening a folder succeeds on some systems and fails only at the first read.
-        if path.is_dir() {
-            return Err(PictureError::Folder {
-                path: path.to_path_buf(),
-            });
-        }
-        let file = File::open(path).map_err(from_read)?;
-        if !file.metadata().map_err(from_read)?.is_file() {
-            return Self::from_reader(file, &path.display().to_string(), limits);
-        }
-        let mut photo = Self::read(BufReader::new(file), path, limits)?;
-        photo.path = Some(path.to_path_buf());
-        Ok(photo)
-    }
-
-    /// Reads a picture from memory; `name` stands for the file in errors.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn from_bytes(bytes: &[u8], name: &str, limits: &Limits) -> Result<Self, PictureError> {
-        let mut photo = Self::read(Cursor::new(bytes), Path::new(name), limits)?;
-        photo.path = Some(PathBuf::from(name));
-        Ok(photo)
-    }
-
     /// Takes a picture of the `image` crate.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Channel values of integer pictures, to floats and back.
 
+use image::DynamicImage;
+
 use super::{FloatImage, Mask, PictureError};
 use crate::structure::luma;
 
@@ -83,5 +85,15 @@ pub(super) fn fill<S: Sample>(
 pub(super) fn make_opaque<S: Sample>(raw: &mut [S], channels: usize, hole: &Mask) {
     for (pixel, _) in (raw.chunks_exact_mut(channels).zip(hole.keep())).filter(|(_, k)| **k == 0) {
         pixel[channels - 1] = S::from_unit(1.0);
+    }
+}
+
+/// Refuses kinds of pixels other than 8- and 16-bit integers, saying which.
+pub(super) fn check_kind(image: &DynamicImage) -> Result<(), String> {
+    use DynamicImage as D;
+    match image {
+        D::ImageLuma8(_) | D::ImageLumaA8(_) | D::ImageRgb8(_) | D::ImageRgba8(_) => Ok(()),
+        D::ImageLuma16(_) | D::ImageLumaA16(_) | D::ImageRgb16(_) | D::ImageRgba16(_) => Ok(()),
+        other => Err(format!("the pixel type {:?}", other.color())),
     }
 }

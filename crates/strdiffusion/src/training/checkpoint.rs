@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ema::Ema;
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::weights::{self, HostTensor, TensorMap};
 
 /// What a checkpoint says beside its tensors.
@@ -82,7 +83,7 @@ pub fn save<M: Module>(
     let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
     let file = safetensors::serialize(views, Some(metadata))
         .map_err(|error| Error::model(path, error.to_string()))?;
-    files::write_atomically(path, &file)
+    write_atomically(path, &file)
 }
 
 /// What a checkpoint holds.

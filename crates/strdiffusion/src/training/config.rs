@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::Adam;
-use super::trainer::Stage;
+use super::stage::Stage;
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
 use crate::masks::ShapeKind;

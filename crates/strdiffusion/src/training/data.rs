@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::config::TrainConfig;
-use super::trainer::Stage;
+use super::stage::Stage;
 use crate::conditioning::StructureProcess;
 use crate::conditions::hide_hole;
 use crate::error::{Error, Result};

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::data::{Dataset, Sample};
-use super::trainer::Stage;
+use super::stage::Stage;
 use crate::error::{Error, Result};
 use crate::objectives::Batch;
 

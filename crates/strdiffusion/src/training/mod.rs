@@ -13,6 +13,7 @@ pub mod loader;
 pub mod optimizer;
 pub mod photographs;
 pub mod run_log;
+pub mod stage;
 mod start;
 pub mod tensorboard;
 pub mod trainer;

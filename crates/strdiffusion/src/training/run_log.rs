@@ -4,8 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::stage::Stage;
 use super::tensorboard::EventFile;
-use super::trainer::{Stage, TrainEvent};
+use super::trainer::TrainEvent;
 use crate::error::{Error, Result};
 use crate::files::write_atomically;
 

@@ -19,7 +19,6 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Progress};
 use super::config::{GuidanceTraining, StageConfig, TrainConfig};
@@ -28,6 +27,7 @@ use super::ema::Ema;
 use super::gradients::Backward;
 use super::loader::{DeviceBatch, Loader};
 use super::optimizer;
+use super::stage::Stage;
 use super::start;
 use super::validation::{Scores, ValidationSet};
 use crate::error::{Error, Result};
@@ -36,32 +36,6 @@ use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
 use crate::structure::batch_luma;
 use crate::weights::{self, Storage};
-
-/// One network's training.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Structure network.
-    Structure,
-    /// Texture network.
-    Texture,
-    /// Discriminator.
-    Discriminator,
-}
-
-impl Stage {
-    /// All of them, in the order in which they run.
-    pub const ALL: [Self; 3] = [Self::Structure, Self::Texture, Self::Discriminator];
-
-    /// Name in file names and logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Structure => "structure",
-            Self::Texture => "texture",
-            Self::Discriminator => "discriminator",
-        }
-    }
-}
 
 /// What the outside world is told.
 #[derive(Debug)]

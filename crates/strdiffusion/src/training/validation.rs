@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::config::TrainConfig;
 use super::data::{Dataset, Sample, stream};
 use super::loader::DeviceBatch;
-use super::trainer::Stage;
+use super::stage::Stage;
 use crate::conditions::Conditions;
 use crate::error::Result;
 use crate::metrics::{Planes, psnr_hole, ssim};

@@ -8,8 +8,8 @@ mod webp;
 
 use std::fmt::Display;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader};
@@ -18,6 +18,7 @@ use super::colour::{self, Model};
 use super::exif;
 use super::metadata::{Metadata, Resolution, Unit, upright_xmp};
 use super::output::OutputFormat;
+use super::samples::check_kind;
 use super::{Limits, Photo, PictureError};
 
 /// What stands before XMP in a JPEG's segment.
@@ -94,6 +95,47 @@ fn other_format(start: &[u8]) -> Option<&'static str> {
 }
 
 impl Photo {
+    /// Reads a PNG, JPEG, WebP, TIFF or BMP file within the default [`Limits`]. The content
+    /// decides the format, not the name.
+    ///
+    /// # Errors
+    /// Every [`PictureError`] that concerns reading; each names the file and what to do.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PictureError> {
+        Self::open_within(path, &Limits::default())
+    }
+
+    /// As [`Self::open`], within other limits. A pipe is read to its end.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, PictureError> {
+        let path = path.as_ref();
+        let from_read = |e| PictureError::from_read(path, e);
+        // Opening a folder succeeds on some systems and fails only at the first read.
+        if path.is_dir() {
+            return Err(PictureError::Folder {
+                path: path.to_path_buf(),
+            });
+        }
+        let file = File::open(path).map_err(from_read)?;
+        if !file.metadata().map_err(from_read)?.is_file() {
+            return Self::from_reader(file, &path.display().to_string(), limits);
+        }
+        let mut photo = Self::read(BufReader::new(file), path, limits)?;
+        photo.path = Some(path.to_path_buf());
+        Ok(photo)
+    }
+
+    /// Reads a picture from memory; `name` stands for the file in errors.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_bytes(bytes: &[u8], name: &str, limits: &Limits) -> Result<Self, PictureError> {
+        let mut photo = Self::read(Cursor::new(bytes), Path::new(name), limits)?;
+        photo.path = Some(PathBuf::from(name));
+        Ok(photo)
+    }
+
     /// Width and height of a picture file as [`Self::open`] would give them, from its header
     /// alone.
     ///
@@ -155,7 +197,7 @@ impl Photo {
     }
 
     /// Decodes a stream; `path` stands for it in errors.
-    pub(super) fn read(
+    fn read(
         mut stream: impl BufRead + Seek,
         path: &Path,
         limits: &Limits,
@@ -268,16 +310,6 @@ fn read_bmp(
         },
         notes: vec![],
     })
-}
-
-/// Refuses kinds of pixels other than 8- and 16-bit integers, saying which.
-pub(super) fn check_kind(image: &DynamicImage) -> Result<(), String> {
-    use DynamicImage as D;
-    match image {
-        D::ImageLuma8(_) | D::ImageLumaA8(_) | D::ImageRgb8(_) | D::ImageRgba8(_) => Ok(()),
-        D::ImageLuma16(_) | D::ImageLumaA16(_) | D::ImageRgb16(_) | D::ImageRgba16(_) => Ok(()),
-        other => Err(format!("the pixel type {:?}", other.color())),
-    }
 }
 
 /// A note on a file of several pictures, of which the one with this number (from 1) is taken.
