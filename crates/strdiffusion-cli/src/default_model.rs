@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use strdiffusion::model::CONFIG;
+
 use crate::failure::user_error;
 
 /// Environment variable that names a model folder.
@@ -40,7 +42,7 @@ fn search(start: &Path) -> Option<PathBuf> {
     start
         .ancestors()
         .map(|folder| folder.join(PLACE))
-        .find(|f| f.join("config.json").is_file())
+        .find(|f| f.join(CONFIG).is_file())
 }
 
 #[cfg(test)]
@@ -53,7 +55,7 @@ mod tests {
         let deep = root.path().join("a/b/c");
         let make = |folder: &Path| {
             std::fs::create_dir_all(folder.join(PLACE)).unwrap();
-            std::fs::write(folder.join(PLACE).join("config.json"), "{}").unwrap();
+            std::fs::write(folder.join(PLACE).join(CONFIG), "{}").unwrap();
         };
         std::fs::create_dir_all(&deep).unwrap();
         assert_eq!(search(&deep), None);

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use strdiffusion::picture::PictureError;
+use strdiffusion::text::one_line;
 
 /// What the user gave is at fault; the text names it and says what to do.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
 
 /// An error in one line.
 pub fn text_of(error: &anyhow::Error) -> String {
-    one_line(&told(error))
+    one_line(told(error))
 }
 
 /// The error and its causes. Many of our messages hold their cause already; it is told once.
@@ -82,10 +83,6 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     } else {
         1
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A panic is a mistake of ours. The user sees one line, a developer who asks for it the trace.

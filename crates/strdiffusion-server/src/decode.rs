@@ -5,7 +5,7 @@ use strdiffusion::Detail;
 use strdiffusion::picture::{
     FloatImage, HolePolarity, Limit, Limits, Mask, OutputFormat, Photo, PictureError,
 };
-use strdiffusion::region::{RegionOptions, plan, split_specks};
+use strdiffusion::region::{Regions, Scale, split_specks};
 use strdiffusion::structure::drawn_edges;
 
 use crate::error::{ApiError, Code};
@@ -94,28 +94,20 @@ impl Pictures {
     /// Width and height of each region as a model of this resolution will see them. Jobs of the
     /// same regions can share batches. Specks are no regions where detail fills them.
     pub fn regions(&self, resolution: usize, detail: Detail) -> Vec<(usize, usize)> {
-        let (width, height) = (self.photo.width(), self.photo.height());
         let hole = match (detail, self.photo.unknown(&self.mask)) {
             (Detail::Auto | Detail::Strength(_), Ok(unknown)) => {
                 split_specks(&self.mask, &unknown).1
             }
             _ => self.mask.clone(),
         };
-        if hole.is_empty() {
-            return vec![];
+        match Regions::of(&hole, Scale::Auto, resolution) {
+            Ok(Regions::Whole) => vec![(self.photo.width(), self.photo.height())],
+            Ok(Regions::Crops(crops)) => crops
+                .iter()
+                .map(|crop| (crop.model_width, crop.model_height))
+                .collect(),
+            Err(_) => vec![],
         }
-        if width.max(height) <= resolution {
-            return vec![(width, height)];
-        }
-        let options = RegionOptions {
-            model_side: resolution.max(16),
-            ..RegionOptions::default()
-        };
-        let crops = plan(&hole, &options).unwrap_or_default();
-        crops
-            .iter()
-            .map(|crop| (crop.model_width, crop.model_height))
-            .collect()
     }
 }
 

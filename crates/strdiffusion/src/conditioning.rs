@@ -94,6 +94,24 @@ pub enum StructureProcess {
     EdgesToEdges,
 }
 
+impl StructureProcess {
+    /// x_0 and μ of a picture's structure, each made by what is given: the grayscale and that of
+    /// the texture's μ, the edges that the process may begin with and those that it may end in.
+    pub(crate) fn ends<T>(
+        self,
+        gray: impl FnOnce() -> T,
+        mu_gray: impl FnOnce() -> T,
+        first_edges: impl FnOnce() -> T,
+        edges: impl FnOnce() -> T,
+    ) -> (T, T) {
+        match self {
+            Self::GrayToEdges => (gray(), edges()),
+            Self::GrayToGray => (gray(), mu_gray()),
+            Self::EdgesToEdges => (first_edges(), edges()),
+        }
+    }
+}
+
 /// Which state of the structure guides the texture at timestep t.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::conditioning::{Conditioning, StructureProcess};
+use crate::conditioning::Conditioning;
 use crate::error::{Error, Result};
 use crate::model::{EdgeConfig, ModelConfig};
 use crate::picture::{FloatImage, Mask};
@@ -84,11 +84,12 @@ impl Conditions {
         };
         let (mask, texture) = (tensor(mask, 1), tensor(texture, 3));
         let (gray, edges) = (tensor(gray, 1), tensor(edges, 1));
-        let (gray, edges) = match model.structure_process {
-            StructureProcess::GrayToEdges => (gray, edges),
-            StructureProcess::GrayToGray => (gray, batch_luma(texture.clone())),
-            StructureProcess::EdgesToEdges => (edges.clone() * mask.clone(), edges),
-        };
+        let (gray, edges) = model.structure_process.ends(
+            || gray.clone(),
+            || batch_luma(texture.clone()),
+            || edges.clone() * mask.clone(),
+            || edges.clone(),
+        );
         Ok(Self::of(conditioning, mask, texture, gray, edges))
     }
 

@@ -12,6 +12,7 @@ use pytorch_reader::{DType, PytorchReader};
 
 use crate::error::{Error, Result};
 use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
+use crate::text::one_line;
 use crate::weights::{self, HostTensor, TensorMap};
 
 /// A checkpoint's tensors under their own names, without the `module.` that data-parallel
@@ -34,7 +35,7 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
         Ok(reader) => (reader, None),
         Err(error) => {
             let unreadable = || {
-                let reason = one_line(&error.to_string());
+                let reason = one_line(&error);
                 Error::model(
                     path,
                     format!(
@@ -59,7 +60,7 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
                 path,
                 format!(
                     "damaged ({}); download the checkpoint again",
-                    one_line(&error.to_string())
+                    one_line(&error)
                 ),
             )
         })?;
@@ -105,10 +106,6 @@ fn copy_without_zip64(path: &Path) -> std::io::Result<Option<tempfile::NamedTemp
     copy.write_all(&bytes[..end - ZIP64])?;
     copy.write_all(&bytes[end..])?;
     Ok(Some(copy))
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn floats_from_native(bytes: &[u8], dtype: DType) -> Option<Vec<f32>> {

@@ -30,6 +30,7 @@ pub mod region;
 pub mod sampling;
 pub mod sde;
 pub mod structure;
+pub mod text;
 pub mod training;
 pub mod weights;
 

@@ -28,10 +28,13 @@ use crate::weights::{self, Storage};
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
 
-const CONFIG: &str = "config.json";
+/// The settings' file in a model's folder.
+pub const CONFIG: &str = "config.json";
 const TEXTURE: &str = "texture.safetensors";
 const STRUCTURE: &str = "structure.safetensors";
 const DISCRIMINATOR: &str = "discriminator.safetensors";
+/// All files of a model's folder that make the model.
+pub const FILES: [&str; 4] = [CONFIG, TEXTURE, STRUCTURE, DISCRIMINATOR];
 
 /// How a photograph's edges are found.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

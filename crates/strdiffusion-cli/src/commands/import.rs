@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use strdiffusion::Device;
-use strdiffusion::model::{Checkpoints, EdgeConfig, ImportSettings, Model};
+use strdiffusion::model::{CONFIG, Checkpoints, EdgeConfig, ImportSettings, Model};
 use strdiffusion::sampling::PaperSampler;
 use strdiffusion::sde::{Arithmetic, Schedule, SdeConfig, max_sigma_from_levels};
 use strdiffusion::structure::Canny;
@@ -96,7 +96,7 @@ pub struct Import {
 
 impl Import {
     pub fn run(self) -> anyhow::Result<()> {
-        if !self.force && self.output.join("config.json").exists() {
+        if !self.force && self.output.join(CONFIG).exists() {
             return Err(user_error(format!(
                 "{}: a model is there already; choose another name, or replace it with --force",
                 self.output.display()

@@ -6,6 +6,7 @@
 use super::error::write_file;
 use super::picture::open_mask;
 use super::{EvaluationError, Mask, Pairing, Picture, Row, Settings};
+use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -238,8 +239,5 @@ fn read_rows(log: &mut File, path: &Path) -> Result<(HashMap<String, Row>, bool)
 }
 
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
 }

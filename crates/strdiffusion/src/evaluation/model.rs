@@ -4,10 +4,11 @@ use super::{EvaluationError, Fill, FillError, FillRequest, Filled, Picture};
 use crate::Error;
 use crate::conditions::{Conditions, Task};
 use crate::masks::{MaskError, MaskGenerator};
-use crate::model::Model;
+use crate::model::{FILES, Model};
 use crate::picture::Mask;
 use crate::sampling::{self, OnEvent, Sampler, SeededNoise};
 use crate::structure::EdgeSource;
+use crate::text::hex;
 use crate::weights::host_values;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -94,19 +95,13 @@ impl Fill for ModelFill<'_> {
 /// [`EvaluationError::File`] when one of the files cannot be read.
 pub fn model_sha256(folder: &Path) -> Result<String, EvaluationError> {
     let mut hasher = Sha256::new();
-    for name in [
-        "config.json",
-        "texture.safetensors",
-        "structure.safetensors",
-        "discriminator.safetensors",
-    ] {
+    for name in FILES {
         let file = folder.join(name);
         let bytes = std::fs::read(&file).map_err(EvaluationError::file("read", &file))?;
         // The file's own hash, so that bytes cannot move from one file to the next unseen.
         hasher.update(Sha256::digest(&bytes));
     }
-    let digest = hasher.finalize();
-    Ok(digest.iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hex(&hasher.finalize()))
 }
 
 /// Draws a mask for each picture from the picture's own seed.

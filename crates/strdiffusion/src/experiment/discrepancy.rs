@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::measure::Case;
 use crate::error::Result;
-use crate::metrics::{Planes, psnr_hole};
+use crate::metrics::{Planes, finite_psnr, psnr_hole};
 use crate::sampling::Event;
 use crate::weights::host_values;
 
@@ -53,7 +53,7 @@ impl Discrepancy {
             let hide: Vec<f32> = keep.iter().map(|k| 1.0 - k).collect();
             let psnr = |mask: &[f32]| -> Result<f64> {
                 let psnr = psnr_hole(&truth, &estimate, mask)?;
-                Ok(psnr.map_or(60.0, |psnr| psnr.min(60.0)))
+                Ok(finite_psnr(psnr))
             };
             let sum = self.sums.entry(*t).or_default();
             sum.0 += psnr(&hide)?;

@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use crate::conditions::{Conditions, Task};
 use crate::error::{Error, Result};
 use crate::evaluation::{Pairing, PairingOptions, prepared_pair};
-use crate::metrics::{Planes, psnr_hole, ssim};
+use crate::metrics::{Planes, finite_psnr, psnr_hole, ssim};
 use crate::model::Model;
 use crate::picture::{FloatImage, Mask};
 use crate::sampling::{self, Evaluations, Event, FastSampler, Sampler, SeededNoise, few_steps};
@@ -264,7 +264,7 @@ fn score(case: &Case, truth: &[f32], values: &[f32]) -> Result<(f64, f64)> {
     let truth = Planes::new(truth, channels, height, width)?;
     let result = Planes::new(&result, channels, height, width)?;
     // A perfect hole counts as 60 dB, so that the mean stays finite.
-    let psnr = psnr_hole(&truth, &result, &keep)?.map_or(60.0, |psnr| psnr.min(60.0));
+    let psnr = finite_psnr(psnr_hole(&truth, &result, &keep)?);
     Ok((
         psnr,
         ssim(&truth, &result, Some(&keep))?.hole.unwrap_or(1.0),

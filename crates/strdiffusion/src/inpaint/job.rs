@@ -9,7 +9,7 @@ use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
 use crate::model::EdgeConfig;
 use crate::picture::{FloatImage, Mask, Photo, PictureError};
-use crate::region::{self, Crop, RegionOptions};
+use crate::region::{self, Crop, Regions};
 use crate::sampling::{Evaluations, Sampler};
 
 /// A photograph that is being filled, region after region. Later regions see earlier fills as
@@ -26,13 +26,6 @@ pub(super) struct Job<'a> {
     /// pixels.
     unknown: Mask,
     regions: Regions,
-}
-
-enum Regions {
-    /// The photograph as a whole, at its own scale.
-    Whole,
-    /// Crops at the model's resolution; none where there is no hole.
-    Crops(Vec<Crop>),
 }
 
 /// What must agree for pictures to pass through the networks together.
@@ -75,18 +68,8 @@ impl<'a> Job<'a> {
             crop.paste_membrane(&mut filled, &mut unknown)?;
         }
         let resolution = inpainter.model.config.training_resolution;
-        let regions = if networks_hole.is_empty() {
-            Regions::Crops(vec![])
-        } else if options.scale == Scale::Native || width.max(height) <= resolution {
-            Regions::Whole
-        } else {
-            let settings = RegionOptions {
-                model_side: resolution.max(16),
-                ..RegionOptions::default()
-            };
-            let crops = region::plan(&networks_hole, &settings);
-            Regions::Crops(crops.map_err(|error| Error::Config(error.to_string()))?)
-        };
+        let regions = Regions::of(&networks_hole, options.scale, resolution)
+            .map_err(|error| Error::Config(error.to_string()))?;
         if !mask.is_empty()
             && let Some(sampler) = &options.sampler
         {
@@ -97,10 +80,7 @@ impl<'a> Job<'a> {
             filled: Filled {
                 photo: filled,
                 hole_fraction: mask.hole_fraction(),
-                regions: match &regions {
-                    Regions::Whole => 1,
-                    Regions::Crops(crops) => crops.len(),
-                },
+                regions: regions.count(),
                 evaluations: Evaluations::default(),
                 layers: vec![],
             },

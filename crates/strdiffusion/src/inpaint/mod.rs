@@ -36,6 +36,7 @@ use crate::sampling::{Evaluations, Event, Sampler};
 use crate::weights::host_values;
 use job::Job;
 
+pub use crate::region::Scale;
 pub use hole_detail::{HoleDetail, set_detail};
 pub use provenance::Provenance;
 
@@ -52,18 +53,6 @@ fn default_batch_limit(config: &ModelConfig) -> usize {
         .saturating_mul(side)
         .saturating_mul(config.texture.width.max(config.structure.width));
     (VALUES_TOGETHER / values.max(1)).clamp(1, MOST_TOGETHER)
-}
-
-/// At which scale the networks look at a photograph.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Scale {
-    /// As a whole where it is no larger than the model's training resolution. A larger one hole
-    /// by hole: on crops with context, at the training resolution, blended back without a seam.
-    #[default]
-    Auto,
-    /// The whole photograph at its own size, and the plain composite: what the paper does. Time
-    /// and memory grow with the photograph.
-    Native,
 }
 
 /// What a caller may choose.

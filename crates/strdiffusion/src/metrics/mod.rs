@@ -29,6 +29,6 @@ pub use frechet::{FrechetError, frechet_distance};
 pub use gradient::{GradientRatios, gradient_ratios};
 pub use ms_ssim::{MS_SSIM_SMALLEST_SIDE, ms_ssim};
 pub use planes::{MetricError, Planes};
-pub use psnr::{psnr, psnr_hole};
+pub use psnr::{finite as finite_psnr, psnr, psnr_hole};
 pub use sliced_wasserstein::{SWD_BANDS, SWD_SMALLEST_SIDE, SlicedWasserstein, sliced_wasserstein};
 pub use ssim::{SSIM_SMALLEST_SIDE, Ssim, ssim};

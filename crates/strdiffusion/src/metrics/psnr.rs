@@ -19,6 +19,14 @@ pub fn psnr(truth: &Planes<'_>, result: &Planes<'_>) -> Result<f64, MetricError>
     Ok(decibels(sum / truth.data().len() as f64))
 }
 
+/// What counts where a hole was filled exactly, or there was none, in dB.
+const PERFECT: f64 = 60.0;
+
+/// A PSNR of [`psnr_hole`] as a number that means can take: at most 60 dB.
+pub fn finite(psnr: Option<f64>) -> f64 {
+    psnr.map_or(PERFECT, |psnr| psnr.min(PERFECT))
+}
+
 /// PSNR with the MSE taken over the hole's pixels × channels only, in dB.
 ///
 /// `keep` is the mask plane of height × width: 1 = keep, 0 = hole. `None` when the mask has no

@@ -1,6 +1,8 @@
 //! How much arithmetic the networks are: multiplications and additions of their convolutions,
 //! linear attention included, norms and activations not.
 
+use super::guide::HIDDEN;
+use super::unet::{HEAD_DIM, HEADS};
 use super::{ConditionalUNetConfig, DiscriminatorConfig};
 
 /// Multiply-adds of a convolution for each output pixel.
@@ -18,14 +20,15 @@ fn res_block([c_in, c_out]: [usize; 2]) -> usize {
     conv([c_in, c_out], 3) + conv([c_out, c_out], 3) + skip
 }
 
-/// Multiply-adds of an attention block for each pixel: 4 heads of 32.
+/// Multiply-adds of an attention block for each pixel.
 fn attention(channels: usize) -> usize {
-    conv([channels, 384], 1) + conv([128, channels], 1) + 2 * 4 * 32 * 32
+    let hidden = HEADS * HEAD_DIM;
+    conv([channels, 3 * hidden], 1) + conv([hidden, channels], 1) + 2 * HEADS * HEAD_DIM * HEAD_DIM
 }
 
 /// Multiply-adds of a guide block for each pixel.
 fn guide(channels: usize) -> usize {
-    let spade = conv([1, 16], 3) + 2 * conv([16, channels], 3);
+    let spade = conv([1, HIDDEN], 3) + 2 * conv([HIDDEN, channels], 3);
     2 * (conv([channels, channels], 3) + spade)
 }
 

@@ -13,7 +13,7 @@ use super::layers::{Conv2d, Conv2dConfig, Init, InitRng, SpectralConv2d};
 use crate::ops;
 
 /// Channels of the convolution that γ and β share.
-const HIDDEN: usize = 16;
+pub(super) const HIDDEN: usize = 16;
 
 /// How a guide meets features whose picture was padded to a multiple of 2^depth.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::ops;
 
 /// Heads of the linear attention, and features of each.
-const HEADS: usize = 4;
-const HEAD_DIM: usize = 32;
+pub(super) const HEADS: usize = 4;
+pub(super) const HEAD_DIM: usize = 32;
 
 /// Sizes of a [`ConditionalUNet`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

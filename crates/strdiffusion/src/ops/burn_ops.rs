@@ -5,6 +5,8 @@ use burn::tensor::module::{conv2d as burn_conv2d, interpolate};
 use burn::tensor::ops::{ConvOptions, InterpolateMode, InterpolateOptions};
 use burn::tensor::{DType, Tensor};
 
+use super::{NORM_EPS, SPADE_SLOPE};
+
 pub(super) fn conv2d(
     x: Tensor<4>,
     weight: Tensor<4>,
@@ -39,7 +41,7 @@ pub(super) fn channel_norm(x: Tensor<4>, gain: Tensor<4>) -> Tensor<4> {
     let x = x.cast(DType::F32);
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
-    (centred * (variance + 1e-5).sqrt().recip()).cast(dtype) * gain
+    (centred * (variance + NORM_EPS).sqrt().recip()).cast(dtype) * gain
 }
 
 pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) -> Tensor<4> {
@@ -48,8 +50,8 @@ pub(super) fn spade_activation(x: Tensor<4>, gamma: Tensor<4>, beta: Tensor<4>) 
     let x = x.cast(DType::F32);
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().sum_dim(1) / (c as f64 - 1.0);
-    let norm = (centred / (variance + 1e-5).sqrt()).cast(dtype);
-    leaky_relu(norm * (gamma + 1.0) + beta, 0.2)
+    let norm = (centred / (variance + NORM_EPS).sqrt()).cast(dtype);
+    leaky_relu(norm * (gamma + 1.0) + beta, SPADE_SLOPE)
 }
 
 pub(super) fn linear_attention(qkv: Tensor<4>, heads: usize) -> Tensor<4> {

@@ -18,6 +18,11 @@ pub use cpu::{
 };
 pub use profile::{start_profile, stop_profile, timed};
 
+/// ε of every norm.
+const NORM_EPS: f64 = 1e-5;
+/// Negative slope of the guide block's leaky ReLU.
+const SPADE_SLOPE: f64 = 0.2;
+
 /// Whether our own kernels handle this tensor.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && cpu::is_cpu(&x.device())

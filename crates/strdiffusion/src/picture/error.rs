@@ -284,12 +284,3 @@ impl PictureError {
         }
     }
 }
-
-/// An error's text on one line.
-pub(super) fn one_line(error: &dyn std::error::Error) -> String {
-    error
-        .to_string()
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-}

@@ -14,5 +14,5 @@ mod specks;
 pub use fill::{FillError, fill_regions};
 pub(crate) use holes::{Bounds, mask_of};
 pub use holes::{Hole, Run, find_holes};
-pub use plan::{Crop, InvalidOptions, RegionOptions, at_own_scale, plan};
+pub use plan::{Crop, InvalidOptions, RegionOptions, Regions, Scale, at_own_scale, plan};
 pub use specks::split_specks;

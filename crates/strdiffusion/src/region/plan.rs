@@ -53,6 +53,62 @@ impl RegionOptions {
     }
 }
 
+/// At which scale the networks look at a photograph.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Scale {
+    /// As a whole where it is no larger than the model's training resolution. A larger one hole
+    /// by hole: on crops with context, at the training resolution, blended back without a seam.
+    #[default]
+    Auto,
+    /// The whole photograph at its own size, and the plain composite: what the paper does. Time
+    /// and memory grow with the photograph.
+    Native,
+}
+
+impl Scale {
+    /// Whether a model of a resolution sees a photograph of so many pixels as a whole.
+    pub fn sees_whole(self, [width, height]: [usize; 2], resolution: usize) -> bool {
+        self == Self::Native || width.max(height) <= resolution
+    }
+}
+
+/// What the networks are shown of a photograph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Regions {
+    /// The photograph as a whole, at its own scale.
+    Whole,
+    /// Crops at the model's resolution; none where there is no hole.
+    Crops(Vec<Crop>),
+}
+
+impl Regions {
+    /// Plans what a model of a resolution is shown of the photograph with this hole.
+    ///
+    /// # Errors
+    /// As [`plan`].
+    pub fn of(hole: &Mask, scale: Scale, resolution: usize) -> Result<Self, InvalidOptions> {
+        if hole.is_empty() {
+            return Ok(Self::Crops(vec![]));
+        }
+        if scale.sees_whole([hole.width(), hole.height()], resolution) {
+            return Ok(Self::Whole);
+        }
+        let options = RegionOptions {
+            model_side: resolution.max(16),
+            ..RegionOptions::default()
+        };
+        plan(hole, &options).map(Self::Crops)
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Whole => 1,
+            Self::Crops(crops) => crops.len(),
+        }
+    }
+}
+
 /// A part of a photograph to be filled in one go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crop {

@@ -14,7 +14,6 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::config::TrainConfig;
 use super::stage::Stage;
-use crate::conditioning::StructureProcess;
 use crate::conditions::hide_hole;
 use crate::error::{Error, Result};
 use crate::masks::MaskGenerator;
@@ -218,15 +217,15 @@ impl Dataset {
         let networks = &self.config.networks;
         let known = hide_hole(&image, &mask);
         let mu = networks.conditioning.texture_mu(&known, &mask);
-        let (gray, edges) = match networks.structure_process {
-            StructureProcess::GrayToEdges => self.structure(&image, &mask, rng)?,
-            StructureProcess::GrayToGray => (gray_values(&image)?, gray_values(&mu)?),
-            StructureProcess::EdgesToEdges => {
-                let (_, edges) = self.structure(&image, &mask, rng)?;
+        let (gray, edges) = networks.structure_process.ends(
+            || gray_values(&image),
+            || gray_values(&mu),
+            || {
                 let truth = self.canny().edges(&rgb_to_gray(&image)?, None)?;
-                (truth.into_iter().map(f32::from).collect(), edges)
-            }
-        };
+                Ok(truth.into_iter().map(f32::from).collect())
+            },
+            || self.edges(&image, &mask, rng),
+        );
         let normal = |rng: &mut ChaCha8Rng, channels: usize| -> Vec<f32> {
             (0..channels * side * side)
                 .map(|_| StandardNormal.sample(rng))
@@ -235,8 +234,8 @@ impl Dataset {
         Ok(Sample {
             image: image.into_vec(),
             mu: mu.into_vec(),
-            gray,
-            edges,
+            gray: gray?,
+            edges: edges?,
             mask: mask.keep().iter().map(|&keep| f32::from(keep)).collect(),
             time: self.time(stage, rng),
             noise: normal(rng, 3),
@@ -314,23 +313,17 @@ impl Dataset {
         }
     }
 
-    /// Grayscale of the whole picture, and edges as a user's photograph gives them: of the known
-    /// region, with some of the hole's own left as hints now and then.
-    fn structure(
-        &self,
-        image: &FloatImage,
-        mask: &Mask,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// Edges as a user's photograph gives them: of the known region, with some of the hole's own
+    /// left as hints now and then.
+    fn edges(&self, image: &FloatImage, mask: &Mask, rng: &mut ChaCha8Rng) -> Result<Vec<f32>> {
         let canny = self.canny();
         let known = rgb_to_gray(&hide_hole(image, mask))?;
         let mut edges = edge_map(&known, mask, EdgeSource::KnownRegion, &canny)?.into_vec();
-        let gray = rgb_to_gray(image)?;
         if rng.random_bool(self.config.edges.hint_probability) {
             let (width, height) = (image.width(), image.height());
             let [from, to] = self.config.edges.hint_ratio;
             let shown = MaskGenerator::with_ratio(from..=to)?.generate(width, height, rng)?;
-            let truth = canny.edges(&gray, None)?;
+            let truth = canny.edges(&rgb_to_gray(image)?, None)?;
             for (i, edge) in edges.iter_mut().enumerate() {
                 let hint = mask.keep()[i] == 0 && shown.keep()[i] == 0;
                 if hint && truth[i] == 1 {
@@ -338,7 +331,7 @@ impl Dataset {
                 }
             }
         }
-        Ok((gray.to_float_image().into_vec(), edges))
+        Ok(edges)
     }
 }
 

@@ -8,7 +8,7 @@ use super::loader::DeviceBatch;
 use super::stage::Stage;
 use crate::conditions::Conditions;
 use crate::error::Result;
-use crate::metrics::{Planes, psnr_hole, ssim};
+use crate::metrics::{Planes, finite_psnr, psnr_hole, ssim};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{FloatImage, Photo};
@@ -211,9 +211,7 @@ impl Rows {
             let (truth_planes, result_planes) = (planes(truth)?, planes(&result)?);
             let psnr = psnr_hole(&truth_planes, &result_planes, &sample.mask)?;
             let ssim = ssim(&truth_planes, &result_planes, Some(&sample.mask))?.hole;
-            // A perfect hole counts as 60 dB, so that the mean stays finite.
-            let psnr = psnr.unwrap_or(60.0).min(60.0);
-            self.scores.push((psnr, ssim.unwrap_or(1.0)));
+            self.scores.push((finite_psnr(psnr), ssim.unwrap_or(1.0)));
             if self.scores.len() > SHOWN {
                 continue;
             }

@@ -74,10 +74,9 @@ impl Studio {
 
     /// What photographs of this size have in common where they can be batched: their size where
     /// the model sees them whole, nothing where it sees crops.
-    pub fn batch_key(&self, [width, height]: [usize; 2]) -> Option<[usize; 2]> {
+    pub fn batch_key(&self, size: [usize; 2]) -> Option<[usize; 2]> {
         let resolution = self.inpainter.model().config.training_resolution;
-        let whole = self.scale == Scale::Native || width.max(height) <= resolution;
-        whole.then_some([width, height])
+        self.scale.sees_whole(size, resolution).then_some(size)
     }
 
     /// How many photographs of so many pixels are filled at once.

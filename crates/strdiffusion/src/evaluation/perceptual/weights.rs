@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::files;
+use crate::text::hex;
 
 /// Why a learned metric has no weights.
 #[derive(Debug, Error)]
@@ -193,8 +194,4 @@ fn innermost(error: reqwest::Error) -> String {
         cause = deeper;
     }
     cause.to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -24,10 +24,8 @@ pub use packed::{
     weight_cache_bytes,
 };
 
-/// ε of every norm.
-const NORM_EPS: f32 = 1e-5;
-/// Negative slope of the guide block's leaky ReLU.
-const SLOPE: f32 = 0.2;
+const NORM_EPS: f32 = super::NORM_EPS as f32;
+const SLOPE: f32 = super::SPADE_SLOPE as f32;
 
 /// Operations with kernels of our own. Shapes are those of [`super`].
 #[backend_extension(Autodiff, Flex)]

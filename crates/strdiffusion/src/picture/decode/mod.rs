@@ -350,7 +350,7 @@ fn from_io(path: &Path, error: io::Error) -> PictureError {
 /// What an error of the `image` crate means for the user.
 fn decode_error(error: ImageError, path: &Path) -> PictureError {
     match error {
-        ImageError::Unsupported(e) => unsupported(path, super::error::one_line(&e)),
+        ImageError::Unsupported(e) => unsupported(path, crate::text::one_line(&e)),
         ImageError::IoError(e) => from_io(path, e),
         other => damaged(path, other),
     }

@@ -13,10 +13,10 @@ use image::codecs::bmp::BmpEncoder;
 use image::{DynamicImage, ImageEncoder, ImageError};
 
 use super::colour::{self, Model};
-use super::error::one_line;
 use super::metadata::Resolution;
 use super::output::OutputFormat;
 use super::{Photo, PictureError};
+use crate::text::one_line;
 
 impl Photo {
     /// What a file of this format does not keep of the photograph, each in a few words: bit depth,

@@ -8,10 +8,10 @@ use png::{BitDepth, ColorType, Compression, Encoder, EncodingError, Filter, Info
 
 use super::samples_16;
 use crate::picture::decode::png::XMP_KEYWORD;
-use crate::picture::error::one_line;
 use crate::picture::metadata::{Resolution, Unit};
 use crate::picture::output::{check_output, write_atomically};
 use crate::picture::{OutputFormat, Photo, PictureError};
+use crate::text::{hex, one_line};
 
 /// Keywords of what this program writes itself: they go with one fill, not with the photograph.
 const OWN_KEYWORDS: &str = "strdiffusion-";
@@ -57,7 +57,7 @@ impl Photo {
         text: &[(&str, String)],
     ) -> Result<(), PictureError> {
         self.try_encode_png(out, text)
-            .map_err(|e| PictureError::from_write(path, one_line(&e)))
+            .map_err(|e| PictureError::from_write(path, one_line(e)))
     }
 
     fn try_encode_png(
@@ -138,15 +138,7 @@ impl Photo {
 
 /// Bytes as hexadecimal text, as other programs keep them in PNG: a name, a length, digits.
 fn raw_profile(name: &str, bytes: &[u8]) -> String {
-    let lines: String = bytes
-        .chunks(36)
-        .map(|line| {
-            line.iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                + "\n"
-        })
-        .collect();
+    let lines: String = bytes.chunks(36).map(|line| hex(line) + "\n").collect();
     format!("\n{name}\n{:8}\n{lines}", bytes.len())
 }
 

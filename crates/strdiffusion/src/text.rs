@@ -1,0 +1,14 @@
+//! Texts of messages and names.
+
+use std::fmt::Display;
+
+/// A text on one line: each run of white space, line ends included, becomes one space.
+pub fn one_line(text: impl Display) -> String {
+    let text = text.to_string();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Bytes in hexadecimal, two digits each.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
