@@ -2,7 +2,9 @@
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName, Switches};
+use strdiffusion::sampling::{
+    ChangeError, PaperSampler, ResamplingChange, Sampler, SamplerChange, SamplerName, Switches,
+};
 
 use crate::failure::user_error;
 
@@ -31,34 +33,32 @@ pub struct SamplerOptions {
 }
 
 impl SamplerOptions {
-    /// Whether any of them is given.
-    fn is_given(&self) -> bool {
+    fn change(&self) -> SamplerChange {
         let numbers = [self.u_max, self.u_min, self.jump, self.re];
-        numbers.iter().any(Option::is_some) || self.no_resampling || self.reference
+        let [u_max, u_min, jump, re] = numbers;
+        let resampling = match numbers.iter().any(Option::is_some) {
+            true => Some(ResamplingChange::Paper {
+                u_max,
+                u_min,
+                jump,
+                re,
+            }),
+            false => self.no_resampling.then_some(ResamplingChange::Off),
+        };
+        SamplerChange {
+            resampling,
+            switches: self.reference.then(Switches::reference),
+            ..SamplerChange::default()
+        }
     }
 
-    /// The settings with these changes.
-    pub fn apply(&self, mut sampler: PaperSampler) -> PaperSampler {
-        let asked = [self.u_max, self.u_min, self.jump, self.re];
-        if self.no_resampling {
-            sampler.resampling = None;
-        } else if asked.iter().any(Option::is_some) {
-            let mut resampling = sampler.resampling.unwrap_or_default();
-            let targets = [
-                &mut resampling.u_max,
-                &mut resampling.u_min,
-                &mut resampling.jump,
-                &mut resampling.re,
-            ];
-            for (target, asked) in targets.into_iter().zip(asked) {
-                *target = asked.unwrap_or(*target);
-            }
-            sampler.resampling = Some(resampling);
-        }
-        if self.reference {
-            sampler.switches = Switches::reference();
-        }
-        sampler
+    /// The paper's settings with these changes.
+    ///
+    /// # Errors
+    /// If one is out of range.
+    pub fn apply(&self, sampler: PaperSampler) -> anyhow::Result<PaperSampler> {
+        let changed = self.change().of(sampler.into()).map_err(told)?;
+        Ok(changed.paper())
     }
 }
 
@@ -103,35 +103,35 @@ impl SamplerChoice {
     /// A model's sampler with these changes.
     ///
     /// # Errors
-    /// If options of different samplers are mixed.
+    /// If options of different samplers are mixed, or one is out of range.
     pub fn apply(&self, own: Sampler) -> anyhow::Result<Sampler> {
-        let paper_options = self.paper.is_given();
-        let chosen = match self.sampler {
-            Some(Named(name)) => name.of(own),
-            None if paper_options => Sampler::Paper(own.paper()),
-            None if self.steps.is_some() => Sampler::Fast(own.few_steps()),
-            None => own,
+        // Few-step samplers resample only if they are asked to, and not by an option.
+        let name = match (self.sampler, self.paper.no_resampling) {
+            (Some(Named(SamplerName::Paper)) | None, true) => Some(SamplerName::Paper),
+            (Some(_), true) => return Err(told(ChangeError::PaperOfFewSteps)),
+            (named, false) => named.map(|Named(name)| name),
         };
-        let chosen = match chosen {
-            Sampler::Paper(_) if self.steps.is_some() => {
-                return Err(user_error(
-                    "--steps does not go with the paper's sampler, which takes all T steps of the \
-                     model; name a few-step sampler, such as --sampler fast",
-                ));
-            }
-            Sampler::Fast(_) if paper_options => {
-                return Err(user_error(
-                    "--u-max, --u-min, --jump, --re, --no-resampling and --reference belong to the \
-                     paper's sampler; add --sampler paper",
-                ));
-            }
-            Sampler::Paper(paper) => Sampler::Paper(self.paper.apply(paper)),
-            Sampler::Fast(fast) => Sampler::Fast(FastSampler {
-                steps: self.steps.unwrap_or(fast.steps),
-                ..fast
-            }),
+        let change = SamplerChange {
+            name,
+            steps: self.steps,
+            ..self.paper.change()
         };
-        chosen.validate()?;
-        Ok(chosen)
+        change.of(own).map_err(told)
+    }
+}
+
+/// The error in terms of the options.
+fn told(error: ChangeError) -> anyhow::Error {
+    match error {
+        ChangeError::StepsOfPaper => user_error(
+            "--steps does not go with the paper's sampler, which takes all T steps of the \
+             model; name a few-step sampler, such as --sampler fast",
+        ),
+        ChangeError::PaperOfFewSteps | ChangeError::RoundsOfPaper => user_error(
+            "--u-max, --u-min, --jump, --re, --no-resampling and --reference belong to the \
+             paper's sampler; add --sampler paper",
+        ),
+        ChangeError::Range(error) => error.into(),
+        other => user_error(other),
     }
 }

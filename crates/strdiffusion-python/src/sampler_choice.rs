@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBool;
-use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName};
+use strdiffusion::sampling::{ChangeError, ResamplingChange, Sampler, SamplerChange, SamplerName};
 
 use crate::failure::exception;
 
@@ -55,88 +55,71 @@ impl SamplerChoice {
     /// # Errors
     /// `ValueError` if settings of different samplers are mixed, or one is out of range.
     pub fn apply(&self, own: Sampler) -> PyResult<Sampler> {
-        let sampler = match self.kind(own)? {
-            Sampler::Paper(paper) => Sampler::Paper(self.apply_paper(paper)?),
-            Sampler::Fast(fast) => Sampler::Fast(self.apply_fast(fast)?),
+        let named = self.name.as_deref().map(named).transpose()?;
+        let name = match (&self.resampling, self.steps) {
+            // With or without: of the sampler that is there.
+            (Some(ResamplingChoice::Switch(_)), None) => named.or(Some(own.name())),
+            (_, Some(_)) => named.or(Some(Sampler::Fast(own.few_steps()).name())),
+            _ => named,
         };
-        sampler.validate().map_err(exception)?;
-        Ok(sampler)
-    }
-
-    fn kind(&self, own: Sampler) -> PyResult<Sampler> {
-        match self.name.as_deref() {
-            None if self.steps.is_some() => Ok(Sampler::Fast(own.few_steps())),
-            None if matches!(self.resampling, Some(ResamplingChoice::Paper(_))) => {
-                Ok(Sampler::Paper(own.paper()))
-            }
-            None => Ok(own),
-            Some(name) => SamplerName::ALL
-                .into_iter()
-                .find(|known| known.name() == name)
-                .map(|known| known.of(own))
-                .ok_or_else(|| {
-                    PyValueError::new_err(format!(
-                        "sampler {name:?} is not known: use \"paper\", \"euler\", \
-                         \"posterior\", \"fast\" or \"fast-stochastic\""
-                    ))
-                }),
-        }
-    }
-
-    fn apply_paper(&self, mut paper: PaperSampler) -> PyResult<PaperSampler> {
-        if self.steps.is_some() {
-            return Err(PyValueError::new_err(
-                "steps does not go with the paper's sampler, which takes all T steps of the model; \
-                 name a few-step sampler, such as sampler=\"fast\"",
-            ));
-        }
-        let asked = match &self.resampling {
-            None => return Ok(paper),
-            Some(ResamplingChoice::Switch(false)) => {
-                paper.resampling = None;
-                return Ok(paper);
-            }
-            Some(ResamplingChoice::Switch(true)) => &BTreeMap::new(),
-            Some(ResamplingChoice::Paper(asked)) => asked,
-            Some(ResamplingChoice::Rounds(_)) => {
-                return Err(PyValueError::new_err(
-                    "a number of rounds belongs to the few-step samplers; for the paper's, \
-                     resampling is True, False or a dict of u_max, u_min, jump and re",
-                ));
-            }
+        let change = SamplerChange {
+            name,
+            steps: self.steps,
+            resampling: self.resampling.as_ref().map(resampling).transpose()?,
+            switches: None,
         };
-        let mut resampling = paper.resampling.unwrap_or_default();
-        for (name, &value) in asked {
-            let target = match name.as_str() {
-                "u_max" => &mut resampling.u_max,
-                "u_min" => &mut resampling.u_min,
-                "jump" => &mut resampling.jump,
-                "re" => &mut resampling.re,
-                _ => {
-                    return Err(PyValueError::new_err(format!(
-                        "resampling has no parameter {name:?}: it takes u_max, u_min, jump and re"
-                    )));
-                }
-            };
-            *target = value;
-        }
-        paper.resampling = Some(resampling);
-        Ok(paper)
+        change.of(own).map_err(told)
     }
+}
 
-    fn apply_fast(&self, mut fast: FastSampler) -> PyResult<FastSampler> {
-        fast.steps = self.steps.unwrap_or(fast.steps);
-        match self.resampling {
-            None => {}
-            Some(ResamplingChoice::Switch(false)) => fast.resampling_rounds = 0,
-            Some(ResamplingChoice::Rounds(rounds)) => fast.resampling_rounds = rounds,
-            Some(ResamplingChoice::Switch(true) | ResamplingChoice::Paper(_)) => {
-                return Err(PyValueError::new_err(
-                    "a few-step sampler takes resampling=False or a number of rounds; True and \
-                     u_max, u_min, jump and re belong to sampler=\"paper\"",
-                ));
-            }
-        }
-        Ok(fast)
+fn named(name: &str) -> PyResult<SamplerName> {
+    let known = SamplerName::ALL.into_iter().find(|n| n.name() == name);
+    known.ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "sampler {name:?} is not known: use \"paper\", \"euler\", \"posterior\", \"fast\" or \
+             \"fast-stochastic\""
+        ))
+    })
+}
+
+fn resampling(choice: &ResamplingChoice) -> PyResult<ResamplingChange> {
+    let asked = match choice {
+        ResamplingChoice::Switch(false) => return Ok(ResamplingChange::Off),
+        ResamplingChoice::Rounds(rounds) => return Ok(ResamplingChange::Rounds(*rounds)),
+        ResamplingChoice::Switch(true) => &BTreeMap::new(),
+        ResamplingChoice::Paper(asked) => asked,
+    };
+    const NAMES: [&str; 4] = ["u_max", "u_min", "jump", "re"];
+    if let Some(name) = asked.keys().find(|name| !NAMES.contains(&name.as_str())) {
+        return Err(PyValueError::new_err(format!(
+            "resampling has no parameter {name:?}: it takes u_max, u_min, jump and re"
+        )));
     }
+    let [u_max, u_min, jump, re] = NAMES.map(|name| asked.get(name).copied());
+    Ok(ResamplingChange::Paper {
+        u_max,
+        u_min,
+        jump,
+        re,
+    })
+}
+
+/// The error in terms of the arguments.
+fn told(error: ChangeError) -> PyErr {
+    PyValueError::new_err(match error {
+        ChangeError::StepsOfPaper => {
+            "steps does not go with the paper's sampler, which takes all T steps of the model; \
+             name a few-step sampler, such as sampler=\"fast\""
+        }
+        ChangeError::RoundsOfPaper => {
+            "a number of rounds belongs to the few-step samplers; for the paper's, resampling is \
+             True, False or a dict of u_max, u_min, jump and re"
+        }
+        ChangeError::PaperOfFewSteps => {
+            "a few-step sampler takes resampling=False or a number of rounds; True and u_max, \
+             u_min, jump and re belong to sampler=\"paper\""
+        }
+        ChangeError::Range(error) => return exception(error),
+        other => return PyValueError::new_err(other.to_string()),
+    })
 }

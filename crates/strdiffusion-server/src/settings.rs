@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use strdiffusion::Detail;
-use strdiffusion::sampling::{FastSampler, PaperSampler, Sampler, SamplerName};
+use strdiffusion::sampling::{ResamplingChange, Sampler, SamplerChange, SamplerName};
 
 use crate::error::{ApiError, Code};
 use crate::models::ModelCard;
@@ -105,51 +105,45 @@ impl Settings {
             )));
         }
         let own = model.sampling;
-        match self.sampler.map_or(own, |name| name.of(own)) {
-            Sampler::Fast(fast) => self.few_steps(fast, model.timesteps),
-            Sampler::Paper(paper) => self.paper(paper, model.timesteps),
-        }
-    }
-
-    fn few_steps(&self, own: FastSampler, timesteps: usize) -> Result<(Sampler, usize), ApiError> {
-        // A default may exceed the steps of a very short process; a request may not.
-        let steps = self.steps.unwrap_or(own.steps.min(timesteps));
-        if !(1..=timesteps).contains(&steps) {
+        let name = self.sampler.unwrap_or(own.name());
+        let (steps, changed) = match name.of(own) {
+            // A default may exceed the steps of a very short process; a request may not.
+            Sampler::Fast(fast) => {
+                let steps = self.steps.unwrap_or(fast.steps.min(model.timesteps));
+                (steps, Some(steps))
+            }
+            Sampler::Paper(_) => (self.steps.unwrap_or(model.timesteps), None),
+        };
+        let timesteps = model.timesteps;
+        if changed.is_some() && !(1..=timesteps).contains(&steps) {
             return Err(bad(format!(
                 "settings: {steps} steps were asked for; this model takes 1 to {timesteps}"
             )));
         }
-        let sampler = FastSampler {
-            steps,
-            resampling_rounds: self.resampling.unwrap_or(own.resampling_rounds),
-            ..own
-        };
-        Ok((sampler.into(), steps))
-    }
-
-    fn paper(
-        &self,
-        mut sampler: PaperSampler,
-        timesteps: usize,
-    ) -> Result<(Sampler, usize), ApiError> {
-        if let Some(steps) = self.steps
-            && steps != timesteps
-        {
+        if changed.is_none() && steps != timesteps {
             return Err(bad(format!(
                 "settings: the paper's sampler takes all {timesteps} steps of this model; leave \
                  \"steps\" out, or choose the sampler \"fast\""
             )));
         }
-        match self.resampling {
-            None => {}
-            Some(0) => sampler.resampling = None,
-            Some(rounds) => {
-                let mut resampling = sampler.resampling.unwrap_or_default();
-                resampling.u_max = rounds + 1;
-                sampler.resampling = Some(resampling);
-            }
-        }
-        Ok((sampler.into(), timesteps))
+        let resampling = self.resampling.map(|rounds| match (rounds, changed) {
+            (0, _) => ResamplingChange::Off,
+            (_, Some(_)) => ResamplingChange::Rounds(rounds),
+            (_, None) => ResamplingChange::Paper {
+                u_max: Some(rounds + 1),
+                u_min: None,
+                jump: None,
+                re: None,
+            },
+        });
+        let change = SamplerChange {
+            name: Some(name),
+            steps: changed,
+            resampling,
+            switches: None,
+        };
+        let sampler = change.of(own);
+        Ok((sampler.map_err(|e| bad(format!("settings: {e}")))?, steps))
     }
 }
 

@@ -119,7 +119,7 @@ impl Import {
                     Arithmetic::Double
                 },
             },
-            sampling: self.sampler.apply(PaperSampler::default()).into(),
+            sampling: self.sampler.apply(PaperSampler::default())?.into(),
             edges: EdgeConfig {
                 canny: Canny::with_sigma(self.canny_sigma),
                 ..defaults.edges

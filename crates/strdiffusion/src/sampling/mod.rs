@@ -6,8 +6,9 @@
 //! | [`few_steps`] | the same two processes on a coarse grid, by [`solvers`] of first and second order |
 //! | `choose` | adaptive resampling's decisions, for both |
 //! | `run` | what both do at a step: draw noise, ask a network, score a pair, tell the caller |
-//! | [`settings`], [`grid`], [`events`], [`noise`] | what goes in and comes out |
+//! | [`settings`], [`change`], [`grid`], [`events`], [`noise`] | what goes in and comes out |
 
+pub mod change;
 mod choose;
 pub mod events;
 pub mod few_steps;
@@ -18,6 +19,7 @@ mod run;
 pub mod settings;
 pub mod solvers;
 
+pub use change::{ChangeError, ResamplingChange, SamplerChange};
 pub use events::{Evaluations, Event, OnEvent, Phase, Sampled, Verdict};
 pub use grid::Grid;
 pub use noise::{NoiseSource, RecordedNoise, SeededNoise};
