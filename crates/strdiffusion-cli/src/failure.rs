@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use strdiffusion::Error;
+use strdiffusion::error::TrainingError;
 use strdiffusion::picture::PictureError;
 use strdiffusion::text::one_line;
 
@@ -52,7 +54,24 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
 
 /// An error in one line.
 pub fn text_of(error: &anyhow::Error) -> String {
-    one_line(told(error))
+    let advice = error.downcast_ref().map_or("", advice);
+    one_line(told(error)) + advice
+}
+
+/// Which option helps, for errors that the library words without options.
+fn advice(error: &Error) -> &'static str {
+    match error {
+        Error::Device(_) => " (--device cpu)",
+        Error::Training(TrainingError::NoStructureNetwork { .. }) => {
+            " (--stage structure, or --from MODEL)"
+        }
+        Error::Training(
+            TrainingError::Diverged { .. }
+            | TrainingError::WeightsNotFinite { .. }
+            | TrainingError::DeviceFailed { .. },
+        ) => " (go on with --resume)",
+        _ => "",
+    }
 }
 
 /// The error and its causes. Many of our messages hold their cause already; it is told once.
@@ -71,18 +90,14 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn exit_code(error: &anyhow::Error) -> u8 {
-    if let Some(error) = error.downcast_ref::<strdiffusion::Error>() {
-        return match error {
-            strdiffusion::Error::Cancelled => crate::interrupt::EXIT_CODE,
-            error if error.is_users_fault() => 2,
-            _ => 1,
-        };
+    if let Some(Error::Cancelled) = error.downcast_ref() {
+        return crate::interrupt::EXIT_CODE;
     }
-    if error.is::<UserError>() || error.is::<PictureError>() {
-        2
-    } else {
-        1
-    }
+    let of_picture = error.downcast_ref::<PictureError>();
+    let is_users_fault = error.is::<UserError>()
+        || error.downcast_ref().is_some_and(Error::is_users_fault)
+        || of_picture.is_some_and(PictureError::is_users_fault);
+    if is_users_fault { 2 } else { 1 }
 }
 
 /// A panic is a mistake of ours. The user sees one line, a developer who asks for it the trace.

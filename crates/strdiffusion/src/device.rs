@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use burn::tensor::Device;
 
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result};
 
 /// A device as a user names it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,9 +28,9 @@ impl FromStr for DeviceName {
 
     fn from_str(text: &str) -> Result<Self> {
         let unknown = || {
-            Error::Device(format!(
-                "device {text:?} is not known: use auto, cpu, cuda, cuda:1, vulkan, vulkan:1 or metal"
-            ))
+            Error::from(DeviceError::Unknown {
+                name: text.to_owned(),
+            })
         };
         let (kind, index) = match text.split_once(':') {
             Some((kind, index)) => (kind, Some(index.parse().map_err(|_| unknown())?)),
@@ -98,10 +98,8 @@ fn open_first_gpu() -> Option<(DeviceName, Device)> {
 }
 
 #[cfg(not(all(feature = "cuda", feature = "vulkan", feature = "metal")))]
-fn missing(feature: &str) -> Error {
-    Error::Device(format!(
-        "this build has no {feature}: build with --features {feature}, or use --device cpu"
-    ))
+fn missing(feature: &'static str) -> Error {
+    DeviceError::NotBuilt { feature }.into()
 }
 
 /// Starts the device and waits for one trivial result, so that a device that cannot work fails
@@ -116,9 +114,10 @@ fn probe(name: &str, open: impl FnOnce() -> Device + std::panic::UnwindSafe) -> 
     });
     match started {
         Ok(Some(device)) => Ok(device),
-        _ => Err(Error::Device(format!(
-            "no working {name} device was found: check the driver, or use --device cpu"
-        ))),
+        _ => {
+            let name = name.to_owned();
+            Err(DeviceError::NotWorking { name }.into())
+        }
     }
 }
 
@@ -147,10 +146,8 @@ fn open_vulkan(index: usize) -> Result<Device> {
         .find_map(|kind| probe("Vulkan", move || Device::vulkan(kind)).ok());
     std::panic::set_hook(quiet);
     found.ok_or_else(|| {
-        Error::Device(format!(
-            "no working Vulkan device number {index} was found: check the driver, or use \
-             --device cpu"
-        ))
+        let name = format!("Vulkan (number {index})");
+        DeviceError::NotWorking { name }.into()
     })
 }
 #[cfg(not(feature = "vulkan"))]

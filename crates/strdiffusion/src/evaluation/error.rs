@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::files::whole;
-use crate::picture::PictureError;
+use crate::picture::{PictureError, is_users_path};
 
 /// An error that stops an evaluation.
 #[derive(Debug, Error)]
@@ -92,10 +92,16 @@ pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), EvaluationErro
 impl EvaluationError {
     /// Whether what the user gave is at fault (rather than the method or the caller's wish).
     pub fn is_users_fault(&self) -> bool {
-        !matches!(
-            self,
-            Self::Fill { .. } | Self::Score { .. } | Self::Cancelled
-        )
+        match self {
+            Self::Option { .. }
+            | Self::Damaged { .. }
+            | Self::Pairing(_)
+            | Self::SettingsDiffer { .. }
+            | Self::Busy(_) => true,
+            Self::File { source, .. } => is_users_path(source.kind()),
+            Self::Picture(error) => error.is_users_fault(),
+            Self::Fill { .. } | Self::Score { .. } | Self::Cancelled => false,
+        }
     }
 
     pub(super) fn file(

@@ -42,7 +42,7 @@ fn groups(inpainter: &Inpainter, jobs: &[Result<Job>], region: usize) -> Vec<(Fi
         if region >= job.regions() {
             continue;
         }
-        let fit = job.fit(inpainter, region);
+        let fit = job.fit(&inpainter.model.config, inpainter.shortest_side, region);
         match groups.iter_mut().find(|(other, _)| *other == fit) {
             Some((_, numbers)) => numbers.push(number),
             None => groups.push((fit, vec![number])),

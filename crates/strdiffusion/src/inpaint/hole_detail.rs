@@ -2,10 +2,23 @@
 
 use serde::Serialize;
 
-use super::Filled;
+use super::request::Filled;
 use crate::detail::Layer;
 use crate::error::{Error, Result};
 use crate::picture::Photo;
+
+impl Filled {
+    /// The same fill with another share of its detail, 0 to 1, as [`Detail::Strength`] gives it;
+    /// the networks do not run again. Only what is in [`Self::layers`] changes.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for a share that is none.
+    pub fn with_strength(&self, strength: f32) -> Result<Photo> {
+        let mut photo = self.photo.clone();
+        set_detail(&mut photo, &self.layers, strength)?;
+        Ok(photo)
+    }
+}
 
 /// The detail of one region's holes, without its pixels: what is told of a [`Layer`].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

@@ -2,14 +2,14 @@
 //! back.
 
 use super::mirror::{mirror, mirror_mask};
-use super::{FillOptions, Filled, Inpainter, Scale};
+use super::request::{FillOptions, Filled};
 use crate::blend::{Blend, blend, even};
 use crate::conditions::Task;
 use crate::detail::{self, Detail};
 use crate::error::{Error, Result};
-use crate::model::EdgeConfig;
+use crate::model::{EdgeConfig, ModelConfig};
 use crate::picture::{FloatImage, Mask, Photo, PictureError};
-use crate::region::{self, Crop, Regions};
+use crate::region::{self, Crop, Regions, Scale};
 use crate::sampling::{Evaluations, Sampler};
 
 /// A photograph that is being filled, region after region. Later regions see earlier fills as
@@ -40,7 +40,7 @@ pub(super) struct Fit {
 impl<'a> Job<'a> {
     /// Checks the request and plans its regions.
     pub fn new(
-        inpainter: &Inpainter,
+        model: &ModelConfig,
         photo: &Photo,
         mask: &Mask,
         options: &'a FillOptions,
@@ -67,7 +67,7 @@ impl<'a> Job<'a> {
         for crop in &specks {
             crop.paste_membrane(&mut filled, &mut unknown)?;
         }
-        let resolution = inpainter.model.config.training_resolution;
+        let resolution = model.training_resolution;
         let regions = Regions::of(&networks_hole, options.scale, resolution)
             .map_err(|error| Error::Config(error.to_string()))?;
         if !mask.is_empty()
@@ -105,12 +105,11 @@ impl<'a> Job<'a> {
     }
 
     /// With which others a region may pass through the networks.
-    pub fn fit(&self, inpainter: &Inpainter, region: usize) -> Fit {
-        let config = &inpainter.model.config;
+    pub fn fit(&self, config: &ModelConfig, shortest_side: usize, region: usize) -> Fit {
         Fit {
             sampler: self.options.sampler.unwrap_or(config.sampling),
             edges: self.options.edges.unwrap_or(config.edges),
-            size: self.size(region).map(|s| s.max(inpainter.shortest_side)),
+            size: self.size(region).map(|s| s.max(shortest_side)),
         }
     }
 

@@ -22,23 +22,24 @@ mod hole_detail;
 mod job;
 mod mirror;
 mod provenance;
+mod request;
 
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor};
 
-use crate::detail::{Detail, Layer};
 use crate::error::Result;
-use crate::model::{EdgeConfig, Model, ModelConfig};
+use crate::model::{Model, ModelConfig};
 use crate::picture::{FloatImage, Mask, Photo};
-use crate::sampling::{Evaluations, Event, Sampler};
+use crate::sampling::Event;
 use crate::weights::host_values;
 use job::Job;
 
 pub use crate::region::Scale;
 pub use hole_detail::{HoleDetail, set_detail};
 pub use provenance::Provenance;
+pub use request::{FillOptions, FillRequest, Filled};
 
 /// Most pictures that pass through the networks together where no other limit was set.
 const MOST_TOGETHER: usize = 8;
@@ -53,25 +54,6 @@ fn default_batch_limit(config: &ModelConfig) -> usize {
         .saturating_mul(side)
         .saturating_mul(config.texture.width.max(config.structure.width));
     (VALUES_TOGETHER / values.max(1)).clamp(1, MOST_TOGETHER)
-}
-
-/// What a caller may choose.
-#[derive(Debug, Clone, Default)]
-pub struct FillOptions {
-    /// The same seed gives the same picture.
-    pub seed: u64,
-    /// At which scale the networks look.
-    pub scale: Scale,
-    /// Settings of the sampler; none: the model's own.
-    pub sampler: Option<Sampler>,
-    /// How edges are found; none: as the model says. Only with [`Scale::Native`] is there
-    /// anything in the hole for [`FullImage`](crate::structure::EdgeSource::FullImage) to read.
-    pub edges: Option<EdgeConfig>,
-    /// Edges that a person wants inside the hole, `[1, height, width]` of the photograph's size;
-    /// 1 = edge. Outside the hole it is not read.
-    pub drawn_edges: Option<FloatImage>,
-    /// How much detail the fill gets from the photograph around it.
-    pub detail: Detail,
 }
 
 /// What happens while a photograph is filled.
@@ -120,49 +102,6 @@ pub type OnProgress<'a> = dyn FnMut(&Progress) -> ControlFlow<()> + 'a;
 /// The caller's window into [`Inpainter::fill_batch`]: the request's number, and what happens to
 /// it. [`ControlFlow::Break`] cancels this request.
 pub type OnBatchProgress<'a> = dyn FnMut(usize, &Progress) -> ControlFlow<()> + 'a;
-
-/// One photograph of [`Inpainter::fill_batch`].
-#[derive(Debug, Clone)]
-pub struct FillRequest {
-    /// The photograph.
-    pub photo: Photo,
-    /// Its hole, of the photograph's size.
-    pub mask: Mask,
-    /// What a caller may choose, seed included.
-    pub options: FillOptions,
-}
-
-/// A filled photograph.
-#[derive(Debug, Clone)]
-pub struct Filled {
-    /// The photograph in its own bit depth and colour type. Known pixels are as they were, bit
-    /// for bit.
-    pub photo: Photo,
-    /// Share of pixels that were filled, 0 to 1.
-    pub hole_fraction: f64,
-    /// Regions that the networks filled one after the other; 0 where there was no hole, or only
-    /// specks, which need no network.
-    pub regions: usize,
-    /// Network evaluations that the photograph took part in, all regions together. In a batch it
-    /// sits through rounds of resampling that only others need.
-    pub evaluations: Evaluations,
-    /// The detail that was found, one layer for each region that had some; none with
-    /// [`Detail::Off`].
-    pub layers: Vec<Layer>,
-}
-
-impl Filled {
-    /// The same fill with another share of its detail, 0 to 1, as [`Detail::Strength`] gives it;
-    /// the networks do not run again. Only what is in [`Self::layers`] changes.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for a share that is none.
-    pub fn with_strength(&self, strength: f32) -> Result<Photo> {
-        let mut photo = self.photo.clone();
-        set_detail(&mut photo, &self.layers, strength)?;
-        Ok(photo)
-    }
-}
 
 /// A model that is ready to fill photographs.
 #[derive(Debug, Clone)]
@@ -240,7 +179,7 @@ impl Inpainter {
         options: &FillOptions,
         on_progress: &mut OnProgress,
     ) -> Result<Filled> {
-        let job = Job::new(self, photo, mask, options);
+        let job = Job::new(&self.model.config, photo, mask, options);
         let mut on_progress = |_: usize, progress: &Progress| on_progress(progress);
         let mut results = batch::fill_all(self, vec![job], &mut on_progress);
         results.pop().expect("one job has one result")
@@ -272,7 +211,14 @@ impl Inpainter {
     ) -> Vec<Result<Filled>> {
         let jobs = requests
             .iter()
-            .map(|request| Job::new(self, &request.photo, &request.mask, &request.options))
+            .map(|request| {
+                Job::new(
+                    &self.model.config,
+                    &request.photo,
+                    &request.mask,
+                    &request.options,
+                )
+            })
             .collect();
         batch::fill_all(self, jobs, on_progress)
     }

@@ -27,7 +27,7 @@ pub fn write_masks(
     folder: &Path,
 ) -> Result<Vec<PathBuf>, MaskError> {
     generator.hole_pixels(width, height)?;
-    fs::create_dir_all(folder).map_err(|e| PictureError::from_write(folder, e))?;
+    fs::create_dir_all(folder).map_err(|e| PictureError::from_write_io(folder, e))?;
     let paths: Vec<PathBuf> = (0..count)
         .map(|i| folder.join(format!("mask_{i:05}.png")))
         .collect();

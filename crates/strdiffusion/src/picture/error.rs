@@ -8,8 +8,7 @@ use thiserror::Error;
 
 /// An error of reading, combining or writing pictures.
 ///
-/// All but [`Self::BufferLength`], [`Self::Channels`] and [`Self::NotFinite`] are the user's to
-/// put right, and their text says how.
+/// Where it is the user's to put right ([`Self::is_users_fault`]), the text says how.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PictureError {
@@ -83,6 +82,8 @@ pub enum PictureError {
         path: PathBuf,
         /// What went wrong.
         reason: String,
+        /// The system's kind of failure, where the system failed.
+        kind: Option<io::ErrorKind>,
     },
     /// The output's extension names no format that this library writes.
     #[error("{}: unknown output format; end the name in .png, .jpg, .webp, .tif or .bmp", path.display())]
@@ -281,6 +282,61 @@ impl PictureError {
         Self::Write {
             path: path.to_path_buf(),
             reason: reason.to_string(),
+            kind: None,
         }
     }
+
+    /// The system's refusal to write `path`.
+    pub(crate) fn from_write_io(path: &Path, source: io::Error) -> Self {
+        Self::Write {
+            path: path.to_path_buf(),
+            reason: source.to_string(),
+            kind: Some(source.kind()),
+        }
+    }
+
+    /// Whether what the user gave is at fault, as [`crate::Error::is_users_fault`] has it.
+    pub fn is_users_fault(&self) -> bool {
+        match self {
+            Self::Missing { .. }
+            | Self::Folder { .. }
+            | Self::EmptyFile { .. }
+            | Self::NotAPicture { .. }
+            | Self::Unsupported { .. }
+            | Self::Damaged { .. }
+            | Self::TooLarge { .. }
+            | Self::UnknownExtension { .. }
+            | Self::CannotHold { .. }
+            | Self::Exists { .. }
+            | Self::SizeMismatch { .. }
+            | Self::TooDark { .. }
+            | Self::TooBright { .. }
+            | Self::TransparentMask { .. }
+            | Self::InvisibleHole { .. }
+            | Self::NothingKnown { .. }
+            | Self::NoAlpha { .. }
+            | Self::BrightDrawing { .. }
+            | Self::EmptySize { .. } => true,
+            Self::Read { source, .. } => is_users_path(source.kind()),
+            Self::Write { kind, .. } => kind.is_none_or(is_users_path),
+            Self::BufferLength { .. } | Self::Channels { .. } | Self::NotFinite { .. } => false,
+        }
+    }
+}
+
+/// Whether the system's refusal is about the path that the user gave.
+pub(crate) fn is_users_path(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        kind,
+        K::NotFound
+            | K::PermissionDenied
+            | K::AlreadyExists
+            | K::NotADirectory
+            | K::IsADirectory
+            | K::DirectoryNotEmpty
+            | K::ReadOnlyFilesystem
+            | K::InvalidInput
+            | K::InvalidFilename
+    )
 }

@@ -26,6 +26,7 @@ mod resize;
 mod samples;
 mod tiff_tags;
 
+pub(crate) use error::is_users_path;
 pub use error::{Limit, PictureError};
 pub use float_image::FloatImage;
 pub use limits::Limits;

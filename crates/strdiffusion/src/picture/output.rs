@@ -88,7 +88,7 @@ pub fn output_format(path: &Path) -> Result<OutputFormat, PictureError> {
 pub fn check_output(path: &Path) -> Result<OutputFormat, PictureError> {
     let format = output_format(path)?;
     check_place(path)?;
-    whole::temporary_beside(path).map_err(|error| PictureError::from_write(path, error))?;
+    whole::temporary_beside(path).map_err(|error| PictureError::from_write_io(path, error))?;
     Ok(format)
 }
 
@@ -111,5 +111,9 @@ pub(crate) fn write_atomically(
     write: impl FnOnce(&mut BufWriter<&mut File>) -> Result<(), PictureError>,
 ) -> Result<(), PictureError> {
     check_place(path)?;
-    whole::replace(path, |error| PictureError::from_write(path, error), write)
+    whole::replace(
+        path,
+        |error| PictureError::from_write_io(path, error),
+        write,
+    )
 }

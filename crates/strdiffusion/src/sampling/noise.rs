@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use crate::error::{Error, Result};
+use crate::error::{NoiseError, Result};
 
 /// A source of N(0, 1) numbers.
 pub trait NoiseSource {
@@ -40,11 +40,13 @@ impl SeededNoise {
 impl NoiseSource for SeededNoise {
     fn normal(&mut self, picture: usize, shape: [usize; 3]) -> Result<Vec<f32>> {
         let count = self.streams.len();
-        let stream = self.streams.get_mut(picture).ok_or_else(|| {
-            Error::Noise(format!(
-                "picture {picture} has no seed: {count} seeds were given"
-            ))
-        })?;
+        let stream = self
+            .streams
+            .get_mut(picture)
+            .ok_or_else(|| NoiseError::NoSeed {
+                picture,
+                seeds: count,
+            })?;
         Ok((0..shape.iter().product())
             .map(|_| StandardNormal.sample(stream))
             .collect())
@@ -77,13 +79,17 @@ impl RecordedNoise {
 impl NoiseSource for RecordedNoise {
     fn normal(&mut self, _picture: usize, shape: [usize; 3]) -> Result<Vec<f32>> {
         let number = self.taken;
-        let (recorded, values) = self.draws.next().ok_or_else(|| {
-            Error::Noise(format!("the recorded noise ran out after {number} draws"))
-        })?;
+        let (recorded, values) = self
+            .draws
+            .next()
+            .ok_or_else(|| NoiseError::RanOut { draws: number })?;
         if recorded != shape {
-            return Err(Error::Noise(format!(
-                "recorded draw {number} has shape {recorded:?}, but {shape:?} was asked for"
-            )));
+            return Err(NoiseError::Shape {
+                draw: number,
+                recorded,
+                asked: shape,
+            }
+            .into());
         }
         self.taken += 1;
         Ok(values)

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::ema::Ema;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrainingError};
 use crate::files::write_atomically;
 use crate::weights::{self, HostTensor, TensorMap};
 
@@ -54,10 +54,8 @@ pub fn save<M: Module>(
         .iter()
         .any(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite()))
     {
-        return Err(Error::Training(format!(
-            "step {}: the weights are no longer finite; the checkpoint before it is kept",
-            progress.step
-        )));
+        let step = progress.step;
+        return Err(TrainingError::WeightsNotFinite { step }.into());
     }
     let state = optimizer
         .into_bytes()

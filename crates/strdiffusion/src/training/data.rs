@@ -15,7 +15,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::config::TrainConfig;
 use super::stage::Stage;
 use crate::conditions::hide_hole;
-use crate::error::{Error, Result};
+use crate::error::{Result, TrainingError};
 use crate::masks::MaskGenerator;
 use crate::picture::{Filter, FloatImage, HolePolarity, Mask, Photo};
 use crate::structure::{Canny, EdgeSource, edge_map, rgb_to_gray};
@@ -93,9 +93,7 @@ impl Dataset {
             None => (None, HolePolarity::White),
         };
         if masks.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::Training(
-                "the folder of masks holds no pictures".into(),
-            ));
+            return Err(TrainingError::NoMasks.into());
         }
         let mut dataset = Self {
             config: config.clone(),
@@ -121,11 +119,8 @@ impl Dataset {
             }
         }
         if dataset.photos.is_empty() {
-            return Err(Error::Training(format!(
-                "no photograph can be decoded ({} files were tried); name a folder of PNG, JPEG, \
-                 WebP, TIFF or BMP photographs",
-                skipped.len()
-            )));
+            let tried = skipped.len();
+            return Err(TrainingError::NoPhotographs { tried }.into());
         }
         Ok((dataset, skipped))
     }

@@ -8,8 +8,9 @@ use burn::tensor::{DType, Device, Tensor};
 use super::data::Sample;
 use super::loader::DeviceBatch;
 use super::optimizer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrainingError};
 use crate::networks::{Network, Precision};
+use crate::text::one_line;
 use crate::weights::host_values;
 
 /// How gradients are taken.
@@ -125,9 +126,6 @@ impl Backward {
 }
 
 fn failure(reason: &str) -> Error {
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    Error::Training(format!(
-        "the device failed ({reason}); if it ran out of memory, raise run.accumulate or lower \
-         run.batch, and go on with --resume"
-    ))
+    let reason = one_line(reason);
+    TrainingError::DeviceFailed { reason }.into()
 }

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::data::{Dataset, Sample};
 use super::stage::Stage;
-use crate::error::{Error, Result};
+use crate::error::{Result, TrainingError};
 use crate::objectives::Batch;
 
 /// Batches that each thread may have ready.
@@ -63,11 +63,9 @@ impl Loader {
     pub fn next_samples(&mut self) -> Result<Vec<Sample>> {
         let channel = &self.channels[self.next % self.channels.len()];
         self.next += 1;
-        channel.recv().unwrap_or_else(|_| {
-            Err(Error::Training(
-                "a thread that reads photographs died".into(),
-            ))
-        })
+        channel
+            .recv()
+            .unwrap_or_else(|_| Err(TrainingError::ReaderDied.into()))
     }
 }
 

@@ -30,7 +30,7 @@ use super::optimizer;
 use super::stage::Stage;
 use super::start;
 use super::validation::{Scores, ValidationSet};
-use crate::error::{Error, Result};
+use crate::error::{DeviceError, Error, Result, TrainingError};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
@@ -144,11 +144,8 @@ impl Trainer {
         };
         let (all, skipped) = Dataset::new(&config, &data.photos, data.masks.clone())?;
         if all.len() <= held_out {
-            return Err(Error::Training(format!(
-                "{} photographs are too few: {held_out} of them are kept out for validation; add \
-                 photographs or lower validation.pictures",
-                all.len()
-            )));
+            let found = all.len();
+            return Err(TrainingError::TooFewPhotographs { found, held_out }.into());
         }
         let mut photos = all.into_photos();
         photos.shuffle(&mut stream(config.run.seed, &[4]));
@@ -168,7 +165,7 @@ impl Trainer {
             .collect();
         let first = devices
             .first()
-            .ok_or_else(|| Error::Device("training needs a device".into()))?
+            .ok_or(DeviceError::None)?
             .clone()
             .without_autodiff();
         let checkpoints = run.join("checkpoints");
@@ -312,10 +309,7 @@ impl Trainer {
             true if trained.contains(&true) || self.config.run.start_from.is_some() => {
                 Ok(Some(&self.model.structure))
             }
-            true => Err(Error::Training(format!(
-                "guidance.sampled_share is {share}, but this run has no trained structure network; \
-                 train it first (--stage structure), or start from a model"
-            ))),
+            true => Err(TrainingError::NoStructureNetwork { share }.into()),
         }
     }
 
@@ -382,14 +376,13 @@ impl Trainer {
             })?;
             let norm = optimizer::global_norm(&state.network, &gradients);
             if !loss.is_finite() || !norm.is_finite() {
-                return Err(Error::Training(format!(
-                    "{} step {}: the loss is {loss} and the gradients' norm {norm}; training \
-                     stopped, the checkpoint before it is kept (lower {}.learning_rate, set \
-                     run.clip_norm, or go on with --resume)",
-                    stage.name(),
-                    step + 1,
-                    stage.name()
-                )));
+                return Err(TrainingError::Diverged {
+                    stage: stage.name(),
+                    step: step + 1,
+                    loss,
+                    norm,
+                }
+                .into());
             }
             let gradients = if run.clip_norm > 0.0 && norm > run.clip_norm {
                 optimizer::scale(&state.network, gradients, run.clip_norm / norm)

@@ -6,7 +6,7 @@ mod tiff;
 mod webp;
 
 use std::borrow::Cow;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use image::codecs::bmp::BmpEncoder;
@@ -52,15 +52,27 @@ impl Photo {
         path: &Path,
         format: OutputFormat,
     ) -> Result<(), PictureError> {
-        let failed = |e: &dyn std::error::Error| PictureError::from_write(path, one_line(e));
+        let failed =
+            |error: &dyn std::error::Error| PictureError::from_write(path, one_line(error));
+        let refused = |source: io::Error| PictureError::from_write_io(path, source);
+        let of_image = |error: ImageError| match error {
+            ImageError::IoError(source) => refused(source),
+            other => failed(&other),
+        };
         let image = representable(&self.image, format);
         let image = image.as_ref().unwrap_or(&self.image);
         match format {
             OutputFormat::Png => self.encode_png(out, path, &[]),
-            OutputFormat::Jpeg => self.encode_jpeg(out, image).map_err(|e| failed(&e)),
-            OutputFormat::WebP => self.encode_webp(out, image).map_err(|e| failed(&e)),
-            OutputFormat::Tiff => self.encode_tiff(out, image).map_err(|e| failed(&e)),
-            OutputFormat::Bmp => self.encode_bmp(out, image).map_err(|e| failed(&e)),
+            OutputFormat::Jpeg => self.encode_jpeg(out, image).map_err(of_image),
+            OutputFormat::WebP => self.encode_webp(out, image).map_err(|e| match e {
+                image_webp::EncodingError::IoError(source) => refused(source),
+                other => failed(&other),
+            }),
+            OutputFormat::Tiff => self.encode_tiff(out, image).map_err(|e| match e {
+                ::tiff::TiffError::IoError(source) => refused(source),
+                other => failed(&other),
+            }),
+            OutputFormat::Bmp => self.encode_bmp(out, image).map_err(of_image),
         }
     }
 

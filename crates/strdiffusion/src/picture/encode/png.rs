@@ -56,8 +56,10 @@ impl Photo {
         path: &Path,
         text: &[(&str, String)],
     ) -> Result<(), PictureError> {
-        self.try_encode_png(out, text)
-            .map_err(|e| PictureError::from_write(path, one_line(e)))
+        self.try_encode_png(out, text).map_err(|error| match error {
+            EncodingError::IoError(source) => PictureError::from_write_io(path, source),
+            other => PictureError::from_write(path, one_line(other)),
+        })
     }
 
     fn try_encode_png(
