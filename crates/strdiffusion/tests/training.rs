@@ -534,7 +534,7 @@ fn sampled_structures_need_a_structure_network() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("sampled_share") && error.contains("--stage structure"),
+        error.contains("sampled_share") && error.contains("structure stage"),
         "{error}"
     );
 }

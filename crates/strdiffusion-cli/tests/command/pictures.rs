@@ -264,15 +264,16 @@ fn a_cause_is_told_once() {
     let bench = Bench::with_photo();
     let locked = bench.path("photo.png");
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // The system's administrator may read anything; a file that nobody can read is elsewhere.
-    let file = match std::fs::read(&locked) {
-        Err(_) => "photo.png",
-        Ok(_) => "/proc/self/mem",
+    // The system's administrator may read anything; a file that fails for anybody is elsewhere, and
+    // its failure is not the user's fault.
+    let (file, code) = match std::fs::read(&locked) {
+        Err(_) => ("photo.png", 2),
+        Ok(_) => ("/proc/self/mem", 1),
     };
     if std::path::Path::new(file).exists() || file == "photo.png" {
         let output = bench.run(&format!("inpaint {file} -m mask.png -o out.png"));
         let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
         assert_eq!(said.matches("os error").count(), 1, "{said}");
     }
 }
