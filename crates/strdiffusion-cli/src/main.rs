@@ -1,5 +1,7 @@
 //! The command `strdiffusion`: it reads arguments, calls the library, and reports.
 
+#![forbid(unsafe_code)]
+
 mod arithmetic;
 mod commands;
 mod default_model;
@@ -26,6 +28,9 @@ static ALLOCATOR: Recycler = Recycler;
 #[derive(Parser)]
 #[command(name = "strdiffusion", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Arguments {
+    /// Compute on at most so many threads [default: as many as the machine offers]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
     #[command(subcommand)]
     command: commands::Command,
 }
@@ -42,5 +47,10 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    failure::report(|| arguments.command.run())
+    failure::report(|| {
+        if let Some(threads) = arguments.threads {
+            strdiffusion::limit_threads(threads)?;
+        }
+        arguments.command.run()
+    })
 }

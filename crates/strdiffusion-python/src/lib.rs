@@ -12,12 +12,20 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _native {
+    use pyo3::prelude::*;
+
     #[pymodule_export]
     use crate::failure::Cancelled;
     #[pymodule_export]
     use crate::inpainter::Inpainter;
     #[pymodule_export]
     use crate::pixels::find_known;
+
+    /// See `strdiffusion::limit_threads`.
+    #[pyfunction]
+    fn limit_threads(threads: usize) -> PyResult<()> {
+        strdiffusion::limit_threads(threads).map_err(crate::failure::exception)
+    }
 
     /// Version of the package.
     #[pymodule_export]

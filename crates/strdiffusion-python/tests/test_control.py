@@ -3,6 +3,7 @@
 import functools
 import operator
 import signal
+import subprocess
 import sys
 import threading
 
@@ -140,3 +141,28 @@ def test_threads_share_an_inpainter(inpainter, picture, hole):
         thread.join()
     for result, want in zip(results, expected):
         assert np.array_equal(result, want)
+
+
+FILL = """
+import sys, numpy as np, strdiffusion
+strdiffusion.limit_threads(int(sys.argv[2]))
+picture, hole = np.load(sys.argv[3]), np.load(sys.argv[4])
+filled = strdiffusion.Inpainter(sys.argv[1]).inpaint(picture, hole, seed=3)
+sys.stdout.buffer.write(filled.tobytes())
+"""
+
+
+def test_results_do_not_depend_on_threads(picture, hole, tmp_path):
+    np.save(tmp_path / "picture.npy", picture)
+    np.save(tmp_path / "hole.npy", hole)
+    arguments = [strdiffusion.default_model(), tmp_path / "picture.npy", tmp_path / "hole.npy"]
+
+    def filled(threads):
+        model, *arrays = map(str, arguments)
+        command = [sys.executable, "-c", FILL, model, str(threads), *arrays]
+        return subprocess.run(command, check=True, capture_output=True).stdout
+
+    one = filled(1)
+    assert one and one == filled(2) == filled(8)
+    with pytest.raises(ValueError, match="at least 1"):
+        strdiffusion.limit_threads(0)

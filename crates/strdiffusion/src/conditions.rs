@@ -175,7 +175,7 @@ pub fn hide_hole(image: &FloatImage, mask: &Mask) -> FloatImage {
     known
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod tests {
     use super::*;
     use crate::training::config::{Preset, TrainConfig};

@@ -30,6 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Mask(#[from] crate::masks::MaskError),
     /// An evaluation that cannot be.
+    #[cfg(feature = "eval")]
     #[error(transparent)]
     Evaluation(#[from] crate::evaluation::EvaluationError),
     /// Training cannot begin, or had to stop; the last checkpoint is good.
@@ -88,6 +89,7 @@ impl Error {
             | Self::Mask(_)
             | Self::Model { .. } => true,
             Self::Picture(error) => error.is_users_fault(),
+            #[cfg(feature = "eval")]
             Self::Evaluation(error) => error.is_users_fault(),
             Self::Training(error) => error.is_users_fault(),
             Self::Device(error) => error.is_users_fault(),

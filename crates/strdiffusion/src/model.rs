@@ -421,7 +421,7 @@ impl Default for ImportSettings {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod tests {
     use super::*;
     use crate::training::config::{Preset, TrainConfig};

@@ -90,6 +90,21 @@ fn the_hole_of_the_photo_is_never_read() {
 }
 
 #[test]
+fn results_do_not_depend_on_threads() {
+    let bench = Bench::with_photo();
+    let filled = |threads: usize| {
+        let out = format!("filled-{threads}.png");
+        let run = format!("inpaint photo.png -m mask.png --seed 4 --threads {threads} -o {out}");
+        bench.run_well(&run);
+        std::fs::read(bench.path(&out)).unwrap()
+    };
+    let one = filled(1);
+    assert!(one == filled(2) && one == filled(8));
+    let none = "inpaint photo.png -m mask.png -o out.png --threads 0";
+    bench.run_refused(none, &["0 threads", "at least 1"]);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes() {
     let bench = Bench::with_photo();
     for (out, seed) in [("a.png", 5), ("b.png", 5), ("c.png", 6)] {

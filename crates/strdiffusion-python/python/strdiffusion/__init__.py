@@ -8,6 +8,14 @@
 """
 
 from ._inpainter import HoleDetail, Inpainter, default_model, inpaint
-from ._native import Cancelled, __version__
+from ._native import Cancelled, __version__, limit_threads
 
-__all__ = ["Cancelled", "HoleDetail", "Inpainter", "__version__", "default_model", "inpaint"]
+__all__ = [
+    "Cancelled",
+    "HoleDetail",
+    "Inpainter",
+    "__version__",
+    "default_model",
+    "inpaint",
+    "limit_threads",
+]

@@ -358,7 +358,7 @@ impl Procedure<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 mod tests {
     use super::*;
     use crate::conditions::Task;

@@ -301,13 +301,13 @@ impl Trainer {
     }
 
     /// The structure network that guides the texture in training, where it does.
-    fn guiding_structure(&self) -> Result<Option<&ConditionalUNet>> {
+    fn guiding_structure(&self) -> Result<Option<ConditionalUNet>> {
         let share = self.config.guidance.sampled_share;
         let trained = ["", "-best"].map(|suffix| self.file(Stage::Structure, suffix).is_file());
         match share > 0.0 {
             false => Ok(None),
             true if trained.contains(&true) || self.config.run.start_from.is_some() => {
-                Ok(Some(&self.model.structure))
+                Ok(Some(self.config.run.precision.of(&self.model.structure)))
             }
             true => Err(TrainingError::NoStructureNetwork { share }.into()),
         }
@@ -525,7 +525,7 @@ impl Task<ConditionalUNet> for StructureTask {
 
 struct TextureTask<'a> {
     /// Guides its share of the pictures.
-    structure: Option<&'a ConditionalUNet>,
+    structure: Option<ConditionalUNet>,
     guidance: &'a GuidanceTraining,
 }
 
@@ -555,7 +555,7 @@ impl TextureTask<'_> {
         let drawn: Vec<usize> = (0..batch.guidance_draws.len())
             .filter(|&picture| batch.guidance_draws[picture] < share)
             .collect();
-        let Some(network) = self.structure.filter(|_| !drawn.is_empty()) else {
+        let Some(network) = self.structure.as_ref().filter(|_| !drawn.is_empty()) else {
             return truth;
         };
         let part = batch.without_gradient(&drawn);

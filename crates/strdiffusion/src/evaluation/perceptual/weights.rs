@@ -11,6 +11,8 @@ use thiserror::Error;
 
 use crate::files;
 use crate::text::hex;
+#[cfg(feature = "download")]
+use crate::text::one_line;
 
 /// Why a learned metric has no weights.
 #[derive(Debug, Error)]
@@ -171,27 +173,20 @@ pub(super) fn left_random(results: &[ApplyResult]) -> Option<String> {
 }
 
 /// The body of an HTTPS answer; a one-line reason otherwise.
+#[cfg(feature = "download")]
 fn download(url: &str) -> Result<Vec<u8>, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+    /// Published weight files have less than 600 MB.
+    const MOST_BYTES: u64 = 1 << 30;
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_connect(Some(std::time::Duration::from_secs(20)))
         .build()
-        .map_err(|e| e.to_string())?;
-    runtime.block_on(async {
-        let client = reqwest::Client::builder()
-            .connect_timeout(std::time::Duration::from_secs(20))
-            .build()
-            .map_err(innermost)?;
-        let answer = client.get(url).send().await.map_err(innermost)?;
-        let answer = answer.error_for_status().map_err(innermost)?;
-        Ok(answer.bytes().await.map_err(innermost)?.to_vec())
-    })
+        .into();
+    let mut answer = agent.get(url).call().map_err(one_line)?;
+    let body = answer.body_mut().with_config().limit(MOST_BYTES);
+    body.read_to_vec().map_err(one_line)
 }
 
-/// The cause at the bottom, which says more than "error sending request".
-fn innermost(error: reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
+#[cfg(not(feature = "download"))]
+fn download(_url: &str) -> Result<Vec<u8>, String> {
+    Err("this build has no feature `download`".into())
 }
