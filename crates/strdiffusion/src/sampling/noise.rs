@@ -40,13 +40,10 @@ impl SeededNoise {
 impl NoiseSource for SeededNoise {
     fn normal(&mut self, picture: usize, shape: [usize; 3]) -> Result<Vec<f32>> {
         let count = self.streams.len();
-        let stream = self
-            .streams
-            .get_mut(picture)
-            .ok_or_else(|| NoiseError::NoSeed {
-                picture,
-                seeds: count,
-            })?;
+        let stream = self.streams.get_mut(picture).ok_or(NoiseError::NoSeed {
+            picture,
+            seeds: count,
+        })?;
         Ok((0..shape.iter().product())
             .map(|_| StandardNormal.sample(stream))
             .collect())
@@ -82,7 +79,7 @@ impl NoiseSource for RecordedNoise {
         let (recorded, values) = self
             .draws
             .next()
-            .ok_or_else(|| NoiseError::RanOut { draws: number })?;
+            .ok_or(NoiseError::RanOut { draws: number })?;
         if recorded != shape {
             return Err(NoiseError::Shape {
                 draw: number,
