@@ -90,12 +90,12 @@ fn reduced(a: DMatrix<f64>) -> DMatrix<f64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Rows `mean ± spread[i]` along axis i: their covariance is diagonal with
     /// 2 spread[i]² / (2 d − 1), exactly.
-    fn along_axes(mean: &[f32], spread: &[f32]) -> Vec<f32> {
+    pub(crate) fn along_axes(mean: &[f32], spread: &[f32]) -> Vec<f32> {
         let mut rows = Vec::new();
         for (axis, size) in spread.iter().enumerate() {
             for sign in [1.0, -1.0] {

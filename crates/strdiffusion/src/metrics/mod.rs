@@ -29,6 +29,8 @@ mod pyramid;
 mod sliced_wasserstein;
 mod ssim;
 
+#[cfg(all(test, feature = "eval"))]
+pub(crate) use frechet::tests::along_axes;
 #[cfg(feature = "eval")]
 pub use frechet::{FrechetError, frechet_distance};
 pub use gradient::{GradientRatios, gradient_ratios};

@@ -9,7 +9,7 @@
 //! | [`settings`], [`change`], [`grid`], [`events`], [`noise`] | what goes in and comes out |
 
 pub mod change;
-mod choose;
+pub(crate) mod choose;
 pub mod events;
 pub mod few_steps;
 pub mod grid;

@@ -34,6 +34,7 @@ use crate::error::{DeviceError, Error, Result, TrainingError};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
+use crate::sampling::choose;
 use crate::structure::batch_luma;
 use crate::weights::{self, Storage};
 
@@ -532,19 +533,14 @@ struct TextureTask<'a> {
 impl TextureTask<'_> {
     /// The truth's structure, or the grayscale of μ for the pictures that go unguided.
     fn truth_or_none(&self, batch: &DeviceBatch) -> Tensor<4> {
-        let truth = batch.batch.gray.clone();
         let guided_until = 1.0 - self.guidance.unguided_share;
-        let unguided = |picture: usize| batch.guidance_draws[picture] >= guided_until;
-        let pictures = 0..batch.guidance_draws.len();
-        if !pictures.clone().any(unguided) {
-            return truth;
+        let draws = &batch.guidance_draws;
+        let unguided: Vec<bool> = draws.iter().map(|&draw| draw >= guided_until).collect();
+        let truth = batch.batch.gray.clone();
+        match unguided.contains(&true) {
+            true => choose::select(&truth, &batch_luma(batch.batch.mu.clone()), &unguided),
+            false => truth,
         }
-        let known = batch_luma(batch.batch.mu.clone());
-        let each = pictures.map(|picture| {
-            let structures = if unguided(picture) { &known } else { &truth };
-            structures.clone().narrow(0, picture, 1)
-        });
-        Tensor::cat(each.collect(), 0)
     }
 
     /// The clean structure that guides each picture: the truth, the structure network's estimate, or

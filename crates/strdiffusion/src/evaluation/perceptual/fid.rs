@@ -141,6 +141,7 @@ const INCEPTION_NAMES: [(&str, &str); 16] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::along_axes;
     use burn::tensor::TensorData;
 
     fn burn_fid(a: &[f32], b: &[f32], features: usize) -> f64 {
@@ -152,19 +153,6 @@ mod tests {
         let fid = FidConfig::new().init(&device);
         let value = fid.compute_fid(rows(a), rows(b)).into_data();
         f64::from(value.convert::<f32>().try_to_vec::<f32>().unwrap()[0])
-    }
-
-    /// Rows ± spread along each axis around a mean: diagonal covariance 2 spread² / (2 d − 1).
-    fn along_axes(mean: &[f32], spread: &[f32]) -> Vec<f32> {
-        let mut rows = Vec::new();
-        for (axis, size) in spread.iter().enumerate() {
-            for sign in [1.0, -1.0] {
-                let mut row = mean.to_vec();
-                row[axis] += sign * size;
-                rows.extend(row);
-            }
-        }
-        rows
     }
 
     #[test]
