@@ -27,10 +27,10 @@ enum Half {
 }
 
 impl Arithmetic {
-    /// The networks' numbers on a device; chooses the convolutions for the whole program.
+    /// The networks' numbers on a device.
     pub fn choose(self, device: &Device) -> Precision {
-        ops::set_precise(self.precise);
         let precision = match self.half {
+            None if self.precise => Precision::F32Precise,
             None => Precision::F32,
             Some(Half::F16) => Precision::F16,
             Some(Half::Bf16) => Precision::Bf16,

@@ -17,7 +17,7 @@
 //! memory is kept from call to call ([`release_workspace`]); a program that also wants its tensors'
 //! memory kept makes [`Recycler`] its global allocator.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, unreachable_pub)]
 // Loops over lanes, points and register tiles read best with their indices.
 #![allow(clippy::needless_range_loop)]
 

@@ -41,7 +41,7 @@ impl Inpainter {
             Ok((name, strdiffusion::Inpainter::load(&model, &device)?))
         });
         let (name, inner) = loaded.map_err(exception)?;
-        let config = serde_json::to_string(&inner.model().config)
+        let config = serde_json::to_string(inner.model().config())
             .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         Ok(Self {
             inner,
@@ -89,7 +89,7 @@ impl Inpainter {
             detail: detail
                 .parse()
                 .map_err(|error: UnknownDetail| PyValueError::new_err(error.to_string()))?,
-            sampler: Some(choice.apply(self.inner.model().config.sampling)?),
+            sampler: Some(choice.apply(self.inner.model().config().sampling)?),
             ..FillOptions::default()
         };
         let (filled, holes) = py.detach(|| {

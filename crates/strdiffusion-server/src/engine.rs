@@ -22,7 +22,7 @@ pub trait Engine: Send {
 
 impl Engine for Inpainter {
     fn config(&self) -> &ModelConfig {
-        &self.model().config
+        self.model().config()
     }
 
     fn provenance(&self, model: &str, options: &FillOptions) -> Provenance {

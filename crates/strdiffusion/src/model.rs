@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::files::write_atomically;
 use crate::import;
 use crate::networks::{
-    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig, Precision,
+    ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig, Network, Precision,
 };
 use crate::sampling::Sampler;
 use crate::sde::{Prediction, Sde, SdeConfig};
@@ -146,21 +146,15 @@ impl ModelConfig {
     }
 }
 
-/// Three networks, ready to run on one device.
+/// Three networks, ready to run on one device, and the settings that they belong to.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Everything but the weights.
-    pub config: ModelConfig,
-    /// The schedule, computed.
-    pub sde: Sde,
-    /// Texture network.
-    pub texture: ConditionalUNet,
-    /// Structure network.
-    pub structure: ConditionalUNet,
-    /// Discriminator.
-    pub discriminator: Discriminator,
-    /// Where the networks are.
-    pub device: Device,
+    pub(crate) config: ModelConfig,
+    pub(crate) sde: Sde,
+    pub(crate) texture: ConditionalUNet,
+    pub(crate) structure: ConditionalUNet,
+    pub(crate) discriminator: Discriminator,
+    pub(crate) device: Device,
 }
 
 /// The reference implementation's checkpoints of one model.
@@ -246,6 +240,62 @@ impl Model {
         })
     }
 
+    /// The same networks under other settings, of which only the networks' sizes must be as they
+    /// were.
+    ///
+    /// # Errors
+    /// If the settings are out of range, or of networks of other sizes.
+    pub fn with_config(self, config: ModelConfig) -> Result<Self> {
+        config.validate()?;
+        let sizes = |c: &ModelConfig| {
+            (
+                c.texture.clone(),
+                c.structure.clone(),
+                c.discriminator.clone(),
+            )
+        };
+        if sizes(&config) != sizes(&self.config) {
+            return Err(Error::Config(
+                "these settings are of networks of other sizes than the model's".into(),
+            ));
+        }
+        Ok(Self {
+            sde: Sde::new(&config.sde)?,
+            config,
+            ..self
+        })
+    }
+
+    /// Everything but the weights.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// The schedule, computed.
+    pub fn sde(&self) -> &Sde {
+        &self.sde
+    }
+
+    /// Texture network.
+    pub fn texture(&self) -> &ConditionalUNet {
+        &self.texture
+    }
+
+    /// Structure network.
+    pub fn structure(&self) -> &ConditionalUNet {
+        &self.structure
+    }
+
+    /// Discriminator.
+    pub fn discriminator(&self) -> &Discriminator {
+        &self.discriminator
+    }
+
+    /// Where the networks are.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The same model, whose U-Nets compute with other numbers. The discriminator stays in 32 bit:
     /// it sums over all positions, and is seldom asked.
     #[must_use]
@@ -253,8 +303,19 @@ impl Model {
         Self {
             texture: precision.of(&self.texture),
             structure: precision.of(&self.structure),
+            discriminator: precision.of_32_bits().of(&self.discriminator),
             ..self
         }
+    }
+
+    /// The same model, which on the CPU keeps no copies of its weights as the kernels read them:
+    /// slower, with less memory.
+    #[must_use]
+    pub fn with_low_memory(mut self) -> Self {
+        self.texture.convolutions().keep_packed = false;
+        self.structure.convolutions().keep_packed = false;
+        self.discriminator.convolutions().keep_packed = false;
+        self
     }
 
     /// Reads a model folder.
@@ -428,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_config_from_before_the_newer_keys_means_what_it_meant() {
-        let now = TrainConfig::preset(Preset::Tiny).model_config();
+        let now = TrainConfig::preset(Preset::Paper).model_config();
         let mut json = serde_json::to_value(&now).unwrap();
         let remove = |value: &mut serde_json::Value, keys: &[&str]| {
             for key in keys {

@@ -14,9 +14,11 @@ const SIDE: usize = 20;
 const BATCH: usize = 2;
 
 fn model(device: &Device) -> Model {
-    let mut config = TrainConfig::preset(Preset::Tiny);
+    let mut config = TrainConfig::preset(Preset::Paper);
     config.networks.width = 8;
     config.networks.depth = 2;
+    config.networks.discriminator_width = 8;
+    config.networks.discriminator_time_dim = 64;
     config.networks.conditioning = Conditioning::MembraneEdges;
     config.data.resolution = SIDE;
     Model::init(config.model_config(), 5, device).unwrap()
@@ -32,9 +34,9 @@ fn noise(seed: u64, channels: usize, device: &Device) -> Tensor<4> {
 
 /// What the three networks say.
 fn outputs(model: &Model) -> [Vec<f32>; 3] {
-    let noise = |seed, channels| noise(seed, channels, &model.device);
+    let noise = |seed, channels| noise(seed, channels, model.device());
     let times = [7.0, 60.0];
-    let texture = model.texture.forward(
+    let texture = model.texture().forward(
         noise(1, 3),
         noise(2, 3),
         Some(noise(3, 2)),
@@ -46,10 +48,10 @@ fn outputs(model: &Model) -> [Vec<f32>; 3] {
     let alignment = GuideAlignment::Padded;
     let structure =
         model
-            .structure
+            .structure()
             .forward(noise(4, 1), noise(5, 1), context, &times, None, alignment);
     let score = model
-        .discriminator
+        .discriminator()
         .forward(&times, noise(1, 3), noise(4, 1));
     assert_eq!(texture.dtype(), DType::F32);
     [
@@ -122,7 +124,7 @@ mod vulkan {
             let device = device.autodiff();
             let model = model(&device);
             let noise = |seed, channels| noise(seed, channels, &device);
-            let output = model.texture.forward(
+            let output = model.texture().forward(
                 noise(1, 3),
                 noise(2, 3),
                 Some(noise(3, 2)),
@@ -131,7 +133,7 @@ mod vulkan {
                 GuideAlignment::Padded,
             );
             let gradients = output.square().mean().backward();
-            let weight = model.texture.init_conv.weight.val();
+            let weight = model.texture().init_conv.weight.val();
             host_values(weight.grad(&gradients).expect("the first layer counts"))
         };
         let apart = apart(&gradient(device), &gradient(Device::flex()));

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 use strdiffusion::Device;
 use strdiffusion::conditions::Conditions;
-use strdiffusion::model::{Checkpoints, ImportSettings, Model};
+use strdiffusion::model::{Checkpoints, ImportSettings, Model, ModelConfig};
 use strdiffusion::sampling::{self, Event, Sampler};
 use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
@@ -34,9 +34,12 @@ fn model(steps: usize, prediction: &Value) -> Model {
         },
         ..ImportSettings::default()
     };
-    let mut model = Model::import(&checkpoints, &settings, &Device::flex()).unwrap();
-    model.config.prediction = serde_json::from_value(prediction.clone()).unwrap();
-    model
+    let model = Model::import(&checkpoints, &settings, &Device::flex()).unwrap();
+    let config = ModelConfig {
+        prediction: serde_json::from_value(prediction.clone()).unwrap(),
+        ..model.config().clone()
+    };
+    model.with_config(config).unwrap()
 }
 
 fn replay(run: &str) {
@@ -48,7 +51,7 @@ fn replay(run: &str) {
     let model = model(steps, &settings["prediction"]);
     let sampler: Sampler = serde_json::from_value(settings["sampler"].clone()).unwrap();
 
-    let given = |name: &str| arrays.tensor(name, &model.device).unwrap();
+    let given = |name: &str| arrays.tensor(name, model.device()).unwrap();
     let mask = given("mask");
     let conditions = Conditions {
         texture: given("image") * mask.clone(),

@@ -9,8 +9,9 @@ use strdiffusion::conditioning::{Conditioning, Guide};
 use strdiffusion::files::list_pictures;
 use strdiffusion::networks::Precision;
 use strdiffusion::picture::{FloatImage, Photo};
+use strdiffusion::sde::Prediction;
 use strdiffusion::training::checkpoint;
-use strdiffusion::training::config::{Preset, TrainConfig, UNetSizes};
+use strdiffusion::training::config::{Preset, RunConfig, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::stage::Stage;
@@ -38,13 +39,28 @@ fn draw_photos(folder: &Path, count: usize) -> Vec<PathBuf> {
 }
 
 fn config() -> TrainConfig {
-    let mut config = TrainConfig::preset(Preset::Tiny);
+    let mut config = TrainConfig::preset(Preset::Paper);
     config.networks.width = 4;
     config.networks.depth = 1;
     config.networks.discriminator_width = 2;
     config.networks.discriminator_time_dim = 8;
+    config.networks.prediction = Prediction::CleanDifference;
+    config.networks.conditioning = Conditioning::Membrane;
     config.data.resolution = 16;
     config.data.threads = 2;
+    config.edges.sigma = 1.0;
+    config.run = RunConfig {
+        accumulate: 1,
+        time_bias: 2.0,
+        ema_decay: 0.995,
+        log_every: 20,
+        ..RunConfig::default()
+    };
+    for stage in [&mut config.structure, &mut config.texture] {
+        stage.learning_rate = 1e-3;
+        stage.warmup = 50;
+    }
+    config.discriminator.learning_rate = 2e-4;
     config.run.batch = 3;
     config.run.checkpoint_every = 4;
     config.validation.every = 5;
@@ -557,4 +573,25 @@ fn a_run_notices_that_its_photographs_have_changed() {
             missing: 2
         })
     );
+}
+
+#[test]
+fn the_tiny_preset_is_how_the_default_model_was_trained() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/default/recipe");
+    let recipe = TrainConfig::read(&folder.join("run.toml")).unwrap();
+    let tiny = TrainConfig::preset(Preset::Tiny);
+    assert_eq!(tiny.networks, recipe.networks);
+    assert_eq!(tiny.guidance, recipe.guidance);
+    for stage in [Stage::Structure, Stage::Texture] {
+        let (tiny, recipe) = (tiny.stage(stage), recipe.stage(stage));
+        assert_eq!(tiny.times, recipe.times);
+        assert_eq!(tiny.learning_rate, recipe.learning_rate);
+    }
+    // What depends on the machine is not the preset's business.
+    let run = RunConfig {
+        seed: recipe.run.seed,
+        precision: recipe.run.precision,
+        ..tiny.run
+    };
+    assert_eq!(run, recipe.run);
 }

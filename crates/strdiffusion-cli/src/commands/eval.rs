@@ -312,10 +312,10 @@ impl Eval {
     }
 
     fn sampling(&self, model: &Model) -> Result<Sampler> {
-        let sampler = self.sampler.apply(model.config.sampling)?;
+        let sampler = self.sampler.apply(model.config().sampling)?;
         if let Sampler::Fast(fast) = &sampler {
             // Whether the model's schedule has that many steps is known before anything is filled.
-            fast.grid.timesteps(&model.sde, fast.steps)?;
+            fast.grid.timesteps(model.sde(), fast.steps)?;
         }
         Ok(sampler)
     }
@@ -328,7 +328,10 @@ impl Eval {
         sampling: Sampler,
     ) -> Result<()> {
         settings.method = self.name.clone().unwrap_or_else(|| name_of(folder));
-        settings.size = Some(self.size.unwrap_or(model.config.training_resolution as u32));
+        settings.size = Some(
+            self.size
+                .unwrap_or(model.config().training_resolution as u32),
+        );
         let sampler = serde_json::to_string(&sampling).unwrap_or_default();
         settings.method_settings = BTreeMap::from([
             ("Model".to_owned(), folder.display().to_string()),

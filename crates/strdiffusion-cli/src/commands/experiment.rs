@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde::{Deserialize, Serialize};
 use strdiffusion::device::DeviceName;
-use strdiffusion::experiment::claims::{Arm, Training, arms};
+use strdiffusion::experiment::claims::{Arm, Training, arms, budget};
 use strdiffusion::experiment::cost::trials;
 use strdiffusion::experiment::discrepancy::{Agreement, Discrepancy};
 use strdiffusion::experiment::measure::{
@@ -18,9 +18,8 @@ use strdiffusion::files::list_pictures;
 use strdiffusion::files::write_atomically;
 use strdiffusion::model::Model;
 use strdiffusion::sampling::{FastSampler, Resampling, Sampler};
-use strdiffusion::training::config::{Preset, TrainConfig};
+use strdiffusion::training::config::TrainConfig;
 use strdiffusion::training::run_log::RunLog;
-use strdiffusion::training::stage::Stage;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
@@ -138,7 +137,7 @@ struct Claims {
     /// Folder of runs, tables and figures
     #[arg(short, long)]
     out: PathBuf,
-    /// Settings of the training [default: the tiny preset with the paper's conditioning]
+    /// Settings of the training [default: the paper's networks, small, at 64×64]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Sampling seeds
@@ -269,9 +268,9 @@ impl Cost {
         let interrupt = Interrupt::listen()?;
         create(&self.out)?;
         let model = load(&self.model, &self.set.device)?;
-        let cases = self.set.cases(model.config.training_resolution)?;
+        let cases = self.set.cases(model.config().training_resolution)?;
         let mut table = Table::open(self.out.join("cost.csv"))?;
-        for trial in trials(model.sde.steps()) {
+        for trial in trials(model.sde().steps()) {
             if table.has(trial.curve, trial.steps, 0) {
                 continue;
             }
@@ -332,13 +331,13 @@ impl Drawn {
     fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
         let model = load(&self.model, &self.set.device)?;
-        let cases = self.set.cases(model.config.training_resolution)?;
+        let cases = self.set.cases(model.config().training_resolution)?;
         for (name, draw_true_edges) in [("nothing drawn", false), ("true edges drawn", true)] {
             let protocol = Protocol {
                 draw_true_edges,
                 ..Protocol::default()
             };
-            let sampler = model.config.sampling;
+            let sampler = model.config().sampling;
             let measured = measure(&model, &sampler, &cases, protocol, &mut |_, _| {
                 unless_asked(&interrupt)
             })?;
@@ -355,11 +354,11 @@ impl Guide {
     fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
         let model = load(&self.model, &self.set.device)?;
-        let cases = self.set.cases(model.config.training_resolution)?;
+        let cases = self.set.cases(model.config().training_resolution)?;
         for &steps in &self.steps {
             let sampler = FastSampler {
                 steps,
-                ..model.config.sampling.few_steps()
+                ..model.config().sampling.few_steps()
             };
             sampler.validate()?;
             let report = |what: &str, measured: Measured| {
@@ -403,12 +402,7 @@ impl Claims {
         let device = self.set.device.open()?;
         let base = match &self.config {
             Some(file) => TrainConfig::read(file)?,
-            None => {
-                let mut tiny = TrainConfig::preset(Preset::Tiny);
-                // The claims are about the paper's process.
-                tiny.networks.conditioning = Default::default();
-                tiny
-            }
+            None => budget(),
         };
         for training in Training::ALL {
             self.train_arm(training, &base, &device, &interrupt)?;
@@ -455,14 +449,9 @@ impl Claims {
             masks: None,
         };
         let (mut trainer, _) = Trainer::new(config, &run, data, std::slice::from_ref(device))?;
-        let stages: &[Stage] = match training {
-            Training::TextureAlone => &[Stage::Texture],
-            Training::GrayToGray | Training::EdgesToEdges => &[Stage::Structure, Stage::Texture],
-            Training::GrayToEdges => &Stage::ALL,
-        };
         let mut log = RunLog::open(&run)?;
         let mut failed = None;
-        let ended = trainer.train(stages, None, &mut |event: &TrainEvent| {
+        let ended = trainer.train(training.stages(), None, &mut |event: &TrainEvent| {
             if let Err(error) = log.record(event) {
                 failed.get_or_insert(error);
                 return ControlFlow::Break(());
@@ -503,7 +492,7 @@ impl Claims {
         table: &mut Table,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let total = |model: &Model| model.sde.steps();
+        let total = |model: &Model| model.sde().steps();
         let model = Model::load(&self.run_folder(arm.training).join("model"), device)?;
         for seed in 0..self.seeds {
             if table.has(arm.name, total(&model), seed) {

@@ -30,7 +30,7 @@ impl Info {
             let [texture, structure, discriminator] = model.parameters();
             say(json!({
                 "model": folder.display().to_string(),
-                "config": model.config,
+                "config": model.config(),
                 "parameters": {
                     "texture": texture,
                     "structure": structure,
@@ -47,7 +47,7 @@ impl Info {
 
 /// A model in a few lines.
 pub fn describe(model: &Model, folder: &Path) -> String {
-    let config = &model.config;
+    let config = model.config();
     let [texture, structure, discriminator] = model.parameters().map(with_separators);
     let sde = &config.sde;
     let schedule = as_text(&sde.schedule);

@@ -18,9 +18,9 @@ fn checkpoints_of_tiny_model() -> [(&'static str, TensorMap); 3] {
             .map(|(ours, tensor)| (name(&ours), tensor))
             .collect()
     };
-    let texture = rename(weights::collect(&model.texture), &|n| unet_name(n, 2));
-    let structure = rename(weights::collect(&model.structure), &|n| unet_name(n, 1));
-    let discriminator = rename(weights::collect(&model.discriminator), &discriminator_name);
+    let texture = rename(weights::collect(model.texture()), &|n| unet_name(n, 2));
+    let structure = rename(weights::collect(model.structure()), &|n| unet_name(n, 1));
+    let discriminator = rename(weights::collect(model.discriminator()), &discriminator_name);
     [
         ("texture", texture),
         ("structure", structure),

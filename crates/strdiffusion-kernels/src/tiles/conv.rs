@@ -478,9 +478,9 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
         // Vectors of pairs, of which a tap picks 16 neighbours; with stride 2 those of every second
         // column. `phase` is the tap's column modulo the stride.
         let whole = (t.w / 16) as isize;
+        // SAFETY: only what lies within the rows is read.
         let load = |vector: isize, phase: isize| unsafe {
             let at = vector * 16 * stride + phase;
-            // SAFETY: only what lies within the rows is read.
             if stride == 1 {
                 // All that most networks need, without `Row`'s care for any column.
                 let mask = match vector {

@@ -511,9 +511,9 @@ unsafe fn fill_long_rows<X: Element>(
             let row = unsafe { map.row(chunk.pictures.start, channel, chunk.rows.start + line) };
             for phase in 0..stride {
                 // Every `stride`-th column from `phase` on, 32 of them.
+                // SAFETY: `Row` reads within the row only.
                 let load = |step: isize| unsafe {
                     let at = step * 32 * stride + phase;
-                    // SAFETY: `Row` reads within the row only.
                     lanes::round(
                         row.values(at, 16, s.stride),
                         row.values(at + 16 * stride, 16, s.stride),

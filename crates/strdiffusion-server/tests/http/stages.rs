@@ -104,7 +104,7 @@ pub struct Gated {
 
 impl Engine for Gated {
     fn config(&self) -> &ModelConfig {
-        &self.inner.model().config
+        self.inner.model().config()
     }
 
     fn provenance(&self, model: &str, options: &FillOptions) -> Provenance {

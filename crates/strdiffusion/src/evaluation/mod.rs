@@ -12,6 +12,7 @@
 //! - A bucket `a-b` holds the masks whose hole covers more than a % and at most b % of the
 //!   picture, as in Liu et al. (2018).
 
+pub(crate) mod axis;
 mod buckets;
 mod error;
 mod fill;

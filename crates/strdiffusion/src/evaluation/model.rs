@@ -2,11 +2,11 @@
 
 use super::{EvaluationError, Fill, FillError, FillRequest, Filled, Picture};
 use crate::Error;
-use crate::conditions::{Conditions, Task};
+use crate::conditions::Task;
 use crate::masks::{MaskError, MaskGenerator};
 use crate::model::{FILES, Model};
 use crate::picture::Mask;
-use crate::sampling::{self, OnEvent, Sampler, SeededNoise};
+use crate::sampling::{OnEvent, Sampler, SeededBatch};
 use crate::structure::EdgeSource;
 use crate::text::hex;
 use crate::weights::host_values;
@@ -47,17 +47,15 @@ impl<'a> ModelFill<'a> {
             mask: request.mask.clone(),
             drawn_edges: None,
         };
-        let conditions =
-            Conditions::new(&[task], &model.config, &model.config.edges, &model.device)?;
-        let mut noise = SeededNoise::new(&[request.seed]);
+        let mut batch = SeededBatch::new(model, &[task], &model.config.edges, &[request.seed])?;
         let on_event: &mut OnEvent = &mut |_| match (self.is_cancelled)() {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
         };
-        let sampled = sampling::sample(model, &conditions, &self.sampling, &mut noise, on_event)?;
+        let sampled = batch.sample(&self.sampling, on_event)?;
         let counts = sampled.evaluations;
         let evaluations = counts.texture + counts.structure + counts.discriminator;
-        let values = host_values(sampled.composite(&conditions));
+        let values = host_values(sampled.composite(batch.conditions()));
         Ok((values, evaluations as u64))
     }
 }

@@ -3,7 +3,45 @@
 
 use crate::conditioning::StructureProcess;
 use crate::sampling::{Better, PaperSampler, Rejected, Resampling, Switches};
-use crate::training::config::NetworksConfig;
+use crate::sde::Prediction;
+use crate::training::config::{NetworksConfig, Preset, RunConfig, TrainConfig};
+use crate::training::stage::Stage;
+
+/// Settings of the training where none are given: the paper's networks, conditioning and timesteps,
+/// small enough for two CPU cores.
+pub fn budget() -> TrainConfig {
+    let mut config = TrainConfig::preset(Preset::Paper);
+    config.networks = NetworksConfig {
+        width: 16,
+        depth: 3,
+        discriminator_width: 8,
+        discriminator_time_dim: 64,
+        prediction: Prediction::CleanDifference,
+        ..NetworksConfig::default()
+    };
+    config.data.resolution = 64;
+    config.data.threads = 1;
+    config.edges.sigma = 1.0;
+    config.run = RunConfig {
+        batch: 8,
+        accumulate: 1,
+        ema_decay: 0.995,
+        checkpoint_every: 200,
+        ..RunConfig::default()
+    };
+    let stages = [
+        (&mut config.structure, 4_000, 1e-3),
+        (&mut config.texture, 8_000, 1e-3),
+        (&mut config.discriminator, 1_000, 2e-4),
+    ];
+    for (stage, steps, learning_rate) in stages {
+        stage.steps = steps;
+        stage.halve_every = steps / 4;
+        stage.learning_rate = learning_rate;
+    }
+    config.validation.every = 500;
+    config
+}
 
 /// What is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +84,16 @@ impl Training {
             Self::TextureAlone | Self::GrayToEdges => StructureProcess::GrayToEdges,
         };
         networks
+    }
+
+    /// The stages that it needs: the texture alone has no structure, and only the paper's pair is
+    /// resampled, which asks the discriminator.
+    pub fn stages(self) -> &'static [Stage] {
+        match self {
+            Self::TextureAlone => &[Stage::Texture],
+            Self::GrayToGray | Self::EdgesToEdges => &[Stage::Structure, Stage::Texture],
+            Self::GrayToEdges => &Stage::ALL,
+        }
     }
 
     /// Until when the structure leads. Edges cannot be read off the texture's luma, so where the

@@ -6,13 +6,13 @@ use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
 
-use crate::conditions::{Conditions, Task};
+use crate::conditions::Task;
 use crate::error::{Error, Result};
 use crate::evaluation::{Pairing, PairingOptions, prepared_pair};
 use crate::metrics::{Planes, finite_psnr, psnr_hole, ssim};
 use crate::model::Model;
 use crate::picture::{FloatImage, Mask};
-use crate::sampling::{self, Evaluations, Event, FastSampler, Sampler, SeededNoise, few_steps};
+use crate::sampling::{Evaluations, Event, FastSampler, Sampler, SeededBatch};
 use crate::structure::batch_luma;
 use crate::structure::rgb_to_gray;
 use crate::weights::host_values;
@@ -120,26 +120,18 @@ pub fn measure(
     let start = Instant::now();
     let mut batches = 0;
     for (number, batch) in cases.chunks(BATCH).enumerate() {
-        let (conditions, mut noise) = prepared(model, batch, number, protocol)?;
+        let mut seeded = prepared(model, batch, number, protocol)?;
         let on_event = &mut |event: &Event| watch(batch, event);
-        let structure = match protocol.leader {
+        let given = match protocol.leader {
             Leader::Own => None,
             Leader::Truth => Some(true_structures(batch, model)?),
-            Leader::None => Some(batch_luma(conditions.texture.clone())),
+            Leader::None => Some(batch_luma(seeded.conditions().texture.clone())),
         };
-        let sampled = match (&structure, sampler) {
-            (None, sampler) => sampling::sample(model, &conditions, sampler, &mut noise, on_event)?,
-            (led, Sampler::Fast(fast)) => {
-                let led = led.as_ref();
-                few_steps::sample_led_by(led, model, &conditions, fast, &mut noise, on_event)?
-            }
-            (Some(_), Sampler::Paper(_)) => {
-                return Err(Error::Config(
-                    "only few-step samplers are led by a given structure".into(),
-                ));
-            }
+        let sampled = match &given {
+            None => seeded.sample(sampler, on_event)?,
+            Some(structure) => seeded.sample_led_by(structure, sampler, on_event)?,
         };
-        let values = host_values(sampled.composite(&conditions));
+        let values = host_values(sampled.composite(seeded.conditions()));
         for (case, values) in batch.iter().zip(values.chunks(values.len() / batch.len())) {
             sums.add(score(case, case.truth.data(), values)?);
         }
@@ -167,7 +159,7 @@ pub fn measure(
 /// counted or timed.
 ///
 /// # Errors
-/// As [`few_steps::sample_structure`].
+/// As [`SeededBatch::sample_structure`].
 pub fn measure_structure(
     model: &Model,
     sampler: &FastSampler,
@@ -176,8 +168,7 @@ pub fn measure_structure(
 ) -> Result<Measured> {
     let mut sums = Measured::default();
     for (number, batch) in cases.chunks(BATCH).enumerate() {
-        let (conditions, mut noise) = prepared(model, batch, number, protocol)?;
-        let sampled = few_steps::sample_structure(model, &conditions, sampler, &mut noise)?;
+        let sampled = prepared(model, batch, number, protocol)?.sample_structure(sampler)?;
         let (truths, values) = (true_structures(batch, model)?, host_values(sampled));
         let truths = host_values(truths);
         let area = values.len() / batch.len();
@@ -203,21 +194,19 @@ impl Measured {
 }
 
 /// Conditions and noise of a batch.
-fn prepared(
-    model: &Model,
+fn prepared<'a>(
+    model: &'a Model,
     batch: &[Case],
     number: usize,
     protocol: Protocol,
-) -> Result<(Conditions, SeededNoise)> {
-    let config = &model.config;
+) -> Result<SeededBatch<'a>> {
     let tasks = batch
         .iter()
         .map(|case| task(case, model, protocol))
         .collect::<Result<Vec<_>>>()?;
-    let conditions = Conditions::new(&tasks, config, &config.edges, &model.device)?;
     let first = protocol.seed + (number * BATCH) as u64;
     let seeds: Vec<u64> = (first..first + batch.len() as u64).collect();
-    Ok((conditions, SeededNoise::new(&seeds)))
+    SeededBatch::new(model, &tasks, &model.config.edges, &seeds)
 }
 
 /// The truths' grayscale, `[b, 1, h, w]`.

@@ -2,6 +2,9 @@
 
 use std::fmt::Write;
 
+use crate::evaluation::axis::Axis;
+use crate::text::escaped;
+
 /// A curve.
 #[derive(Debug, Clone)]
 pub struct Curve {
@@ -43,51 +46,40 @@ const COLOURS: [&str; 8] = [
 impl Figure {
     /// The figure as an SVG document.
     pub fn to_svg(&self) -> String {
-        let place = |x: f64| if self.log_x { x.log10() } else { x };
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
-        let (x0, x1) = range(points().map(|p| place(p.0)));
-        let (y0, y1) = range(points().map(|p| p.1));
-        let at_x = |x: f64| {
-            let share = (place(x) - x0) / (x1 - x0);
-            let share = if self.reverse_x { 1.0 - share } else { share };
-            LEFT + share * (WIDTH - LEFT - RIGHT)
+        let (left, right) = (LEFT, WIDTH - RIGHT);
+        let along = if self.reverse_x {
+            [right, left]
+        } else {
+            [left, right]
         };
-        let at_y = |y: f64| HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM);
+        let x_axis = match self.log_x {
+            true => Axis::logarithmic(points().map(|p| p.0), along),
+            false => Axis::linear(points().map(|p| p.0), along),
+        };
+        let y_axis = Axis::linear(points().map(|p| p.1), [HEIGHT - BOTTOM, TOP]);
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
              font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{title}\">\n\
              <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
              <text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{title}</text>\n",
-            title = escape(&self.title)
+            title = escaped(&self.title)
         );
         let bottom = HEIGHT - BOTTOM;
-        for y in ticks(y0, y1) {
+        for (at, label) in y_axis.ticks() {
             let _ = writeln!(
                 svg,
-                "<path d=\"M{LEFT} {h:.1}H{right:.1}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" \
-                 y=\"{t:.1}\" text-anchor=\"end\">{y}</text>",
-                h = at_y(y),
-                right = WIDTH - RIGHT,
+                "<path d=\"M{LEFT} {at:.1}H{right:.1}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" \
+                 y=\"{t:.1}\" text-anchor=\"end\">{label}</text>",
                 x = LEFT - 6.0,
-                t = at_y(y) + 4.0,
-                y = short(y)
+                t = at + 4.0,
             );
         }
-        let x_ticks = if self.log_x {
-            (x0.floor() as i32..=x1.ceil() as i32)
-                .flat_map(|power| [1.0, 2.0, 5.0].map(|d: f64| d * 10f64.powi(power)))
-                .filter(|x| (x0..=x1).contains(&x.log10()))
-                .collect()
-        } else {
-            ticks(x0, x1)
-        };
-        for x in x_ticks {
+        for (at, label) in x_axis.ticks() {
             let _ = writeln!(
                 svg,
-                "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                at_x(x),
+                "<text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{label}</text>",
                 bottom + 18.0,
-                short(x)
             );
         }
         let _ = writeln!(
@@ -96,9 +88,9 @@ impl Figure {
              transform=\"translate(16 {:.1}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
             (LEFT + WIDTH - RIGHT) / 2.0,
             HEIGHT - 12.0,
-            escape(&self.x),
+            escaped(&self.x),
             (TOP + bottom) / 2.0,
-            escape(&self.y)
+            escaped(&self.y)
         );
         for (i, curve) in self.curves.iter().enumerate() {
             let colour = COLOURS[i % COLOURS.len()];
@@ -106,7 +98,7 @@ impl Figure {
             let line: Vec<String> = curve
                 .points
                 .iter()
-                .map(|&(x, y)| format!("{:.1},{:.1}", at_x(x), at_y(y)))
+                .map(|&(x, y)| format!("{:.1},{:.1}", x_axis.at(x), y_axis.at(y)))
                 .collect();
             let _ = writeln!(
                 svg,
@@ -116,7 +108,7 @@ impl Figure {
             );
             if curve.points.len() <= 20 {
                 for &(x, y) in &curve.points {
-                    let (x, y) = (at_x(x), at_y(y));
+                    let (x, y) = (x_axis.at(x), y_axis.at(y));
                     let _ = write!(
                         svg,
                         "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
@@ -130,49 +122,11 @@ impl Figure {
                  stroke-dasharray=\"{dash}\"/><text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
                 x + 24.0,
                 y + 4.0,
-                escape(&curve.name)
+                escaped(&curve.name)
             );
         }
         svg + "</svg>\n"
     }
-}
-
-/// Least and largest value, with a margin; never empty.
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values
-        .filter(|v| v.is_finite())
-        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-            (low.min(v), high.max(v))
-        });
-    if low > high {
-        return (0.0, 1.0);
-    }
-    let margin = 0.04 * (high - low).max(1e-3);
-    (low - margin, high + margin)
-}
-
-/// Round numbers within a range, about six of them.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
-    let rough = (high - low) / 6.0;
-    let power = 10f64.powf(rough.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|d| d * power)
-        .into_iter()
-        .find(|&step| step >= rough)
-        .unwrap_or(power);
-    let first = (low / step).ceil() as i64;
-    let last = (high / step).floor() as i64;
-    (first..=last).map(|i| i as f64 * step).collect()
-}
-
-fn short(value: f64) -> String {
-    format!("{}", (value * 1e6).round() / 1e6)
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 
 use super::job::{Fit, Job};
 use super::{Filled, Inpainter, OnBatchProgress, Progress, picture_of};
-use crate::conditions::{Conditions, Task};
+use crate::conditions::Task;
 use crate::error::{Error, Result};
-use crate::sampling::{self, Event, Sampled, SeededNoise};
+use crate::sampling::{Event, Sampled, SeededBatch};
 
 /// Fills all jobs; those that are errors already stay so.
 pub(super) fn fill_all(
@@ -130,12 +130,10 @@ fn sample(
     members: &mut [Member],
     on_progress: &mut OnBatchProgress,
 ) -> Result<Sampled> {
-    let model = &inpainter.model;
-    let conditions = Conditions::new(tasks, &model.config, &fit.edges, &model.device)?;
     let seeds: Vec<u64> = members.iter().map(|member| member.seed).collect();
-    let mut noise = SeededNoise::new(&seeds);
+    let mut batch = SeededBatch::new(&inpainter.model, tasks, &fit.edges, &seeds)?;
     let alone = members.len() == 1;
-    sampling::sample(model, &conditions, &fit.sampler, &mut noise, &mut |event| {
+    batch.sample(&fit.sampler, &mut |event| {
         for (picture, member) in members.iter_mut().enumerate() {
             if member.cancelled {
                 continue;

@@ -14,7 +14,7 @@ mod write;
 
 use std::ops::RangeInclusive;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::picture::Mask;

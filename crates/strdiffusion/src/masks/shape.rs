@@ -3,7 +3,7 @@
 
 use std::f64::consts::{PI, TAU};
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use super::canvas::Canvas;
 

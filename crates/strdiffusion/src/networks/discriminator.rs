@@ -13,7 +13,7 @@ use super::embedding::sinusoidal;
 use super::layers::{Conv2d, Conv2dConfig, Init, InitRng, Linear};
 use super::precision::Network;
 use crate::error::{Error, Result};
-use crate::ops;
+use crate::ops::{self, Convolutions};
 
 /// Pictures whose spread is compared with each other.
 const STDDEV_GROUP: usize = 4;
@@ -95,7 +95,7 @@ impl DiscriminatorConfig {
                 .with_init(Init::FanAverage(0.0))
                 .init(rng, device),
             end_linear: Linear::new([8 * w, 1], Init::FanAverage(1.0), rng, device),
-            bf16_convolutions: false,
+            convolutions: Convolutions::default(),
         })
     }
 }
@@ -178,12 +178,13 @@ pub struct Discriminator {
     pub final_conv: Conv2d,
     /// Sum over positions → score.
     pub end_linear: Linear,
-    bf16_convolutions: bool,
+    #[module(skip)]
+    convolutions: Convolutions,
 }
 
 impl Network for Discriminator {
-    fn set_bf16_convolutions(&mut self, on: bool) {
-        self.bf16_convolutions = on;
+    fn convolutions(&mut self) -> &mut Convolutions {
+        &mut self.convolutions
     }
 }
 
@@ -194,7 +195,7 @@ impl Discriminator {
     /// whole batch or one for each pair. Any batch size works: pair i is compared with the pairs
     /// i + k·n of its group, n = ⌈b/4⌉.
     pub fn forward(&self, times: &[f32], texture: Tensor<4>, structure: Tensor<4>) -> Tensor<1> {
-        let _arithmetic = ops::bf16_convolutions(self.bf16_convolutions);
+        let _chosen = ops::choose_convolutions(self.convolutions);
         let [batch, ..] = texture.dims();
         let input = Tensor::cat(vec![texture, structure], 1);
         let time = self.time.forward(times, &input.device());

@@ -16,7 +16,7 @@ use super::guide::{GuideAlignment, GuideBlock};
 use super::layers::{ChannelNorm, Conv2d, Conv2dConfig, Init, InitRng, Linear};
 use super::precision::Network;
 use crate::error::{Error, Result};
-use crate::ops;
+use crate::ops::{self, Convolutions};
 
 /// Heads of the linear attention, and features of each.
 pub(super) const HEADS: usize = 4;
@@ -179,7 +179,7 @@ impl ConditionalUNetConfig {
                 .init(rng, device),
             patch: self.patch,
             guide_input: self.guide_input,
-            bf16_convolutions: false,
+            convolutions: Convolutions::default(),
         })
     }
 
@@ -381,12 +381,13 @@ pub struct ConditionalUNet {
     pub final_conv: Conv2d,
     patch: usize,
     guide_input: bool,
-    bf16_convolutions: bool,
+    #[module(skip)]
+    convolutions: Convolutions,
 }
 
 impl Network for ConditionalUNet {
-    fn set_bf16_convolutions(&mut self, on: bool) {
-        self.bf16_convolutions = on;
+    fn convolutions(&mut self) -> &mut Convolutions {
+        &mut self.convolutions
     }
 }
 
@@ -430,7 +431,7 @@ impl ConditionalUNet {
         alignment: GuideAlignment,
         watch: &mut dyn FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
-        let _arithmetic = ops::bf16_convolutions(self.bf16_convolutions);
+        let _chosen = ops::choose_convolutions(self.convolutions);
         let [batch, _, height, width] = state.dims();
         let (outside, inside) = (state.dtype(), self.init_conv.weight.val().dtype());
         let multiple = self.patch << self.downs.len();

@@ -12,11 +12,9 @@ use burn::tensor::{DType, Tensor};
 use strdiffusion_kernels::AdamStep;
 
 pub use burn_ops::{nearest_resize, pixel_shuffle, pixel_unshuffle, reflect_pad_to_multiple};
-pub use cpu::{
-    Bf16Convolutions, bf16_convolutions, has_bf16, is_cpu, set_precise, set_weight_cache_bytes,
-    weight_cache_bytes,
-};
-pub use profile::{start_profile, stop_profile, timed};
+pub use cpu::{ChosenConvolutions, Convolutions, choose_convolutions, has_bf16, is_cpu};
+pub use profile::{profiled, timed};
+pub use strdiffusion_kernels::Precision as ConvolutionPrecision;
 
 /// ε of every norm.
 const NORM_EPS: f64 = 1e-5;

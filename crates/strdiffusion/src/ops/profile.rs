@@ -1,30 +1,25 @@
 //! How long each kind of operation takes, for whoever asks. Where nobody asks it costs nothing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-static ON: AtomicBool = AtomicBool::new(false);
-static SPENT: Mutex<BTreeMap<String, Duration>> = Mutex::new(BTreeMap::new());
+type Spent = BTreeMap<String, Duration>;
 
-/// Starts to measure the operations that run on our own kernels, in the whole process.
-pub fn start_profile() {
-    lock().clear();
-    ON.store(true, Ordering::Relaxed);
+thread_local! {
+    /// What was spent so far, where this thread is being profiled.
+    static SPENT: RefCell<Option<Spent>> = const { RefCell::new(None) };
 }
 
-/// Ends it, and returns the time spent in each kind of operation, the longest first. What runs on
-/// Burn's own operations is not in it.
-pub fn stop_profile() -> Vec<(String, Duration)> {
-    ON.store(false, Ordering::Relaxed);
-    let mut spent: Vec<_> = std::mem::take(&mut *lock()).into_iter().collect();
+/// Runs `f`, and measures the operations on our own kernels that it starts on this thread: the time
+/// spent in each kind, the longest first. What runs on Burn's own operations is not in it.
+pub fn profiled<R>(f: impl FnOnce() -> R) -> (R, Vec<(String, Duration)>) {
+    let outer = SPENT.replace(Some(Spent::new()));
+    let result = f();
+    let spent = SPENT.replace(outer).unwrap_or_default();
+    let mut spent: Vec<_> = spent.into_iter().collect();
     spent.sort_by_key(|(_, time)| std::cmp::Reverse(*time));
-    spent
-}
-
-fn lock() -> std::sync::MutexGuard<'static, BTreeMap<String, Duration>> {
-    SPENT.lock().unwrap_or_else(PoisonError::into_inner)
+    (result, spent)
 }
 
 /// Counts the time until it is dropped.
@@ -32,14 +27,20 @@ pub(super) struct Timer(String, Instant);
 
 /// Starts to count, if anybody asks.
 pub(super) fn timer(kind: impl FnOnce() -> String) -> Option<Timer> {
-    ON.load(Ordering::Relaxed)
+    SPENT
+        .with_borrow(Option::is_some)
         .then(|| Timer(kind(), Instant::now()))
 }
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        let spent = self.1.elapsed();
-        *lock().entry(std::mem::take(&mut self.0)).or_default() += spent;
+        let time = self.1.elapsed();
+        let kind = std::mem::take(&mut self.0);
+        SPENT.with_borrow_mut(|spent| {
+            if let Some(spent) = spent {
+                *spent.entry(kind).or_default() += time;
+            }
+        });
     }
 }
 

@@ -34,11 +34,6 @@ impl OutputFormat {
         }
     }
 
-    /// Whether pixels come back bit for bit (where the bit depth fits).
-    pub fn is_lossless(self) -> bool {
-        self != Self::Jpeg
-    }
-
     /// Whether the format holds 16 bits per channel; the others get 8, rounded.
     pub fn holds_16_bit(self) -> bool {
         matches!(self, Self::Png | Self::Tiff)

@@ -90,6 +90,11 @@ pub enum Event<'a> {
 /// The caller's window into the sampler.
 pub type OnEvent<'a> = dyn FnMut(&Event) -> ControlFlow<()> + 'a;
 
+/// For whoever need not know how far a sampler is.
+pub fn unwatched(_: &Event) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// What sampling gives.
 #[derive(Debug, Clone)]
 pub struct Sampled {

@@ -14,12 +14,10 @@
 //! The early stage, in which the structure leads, ends where the noise is that of ⌊0.4 T⌋ of the
 //! full procedure; after it the structure's clean end is the luma of the texture's own estimate.
 
-use std::ops::ControlFlow;
-
 use burn::tensor::Tensor;
 
 use super::choose;
-use super::events::{Event, OnEvent, Phase, Sampled, Verdict};
+use super::events::{Event, OnEvent, Phase, Sampled, Verdict, unwatched};
 use super::noise::NoiseSource;
 use super::run::Run;
 use super::settings::{Better, FastSampler, Incumbent, Rejected, Solver};
@@ -58,14 +56,19 @@ pub fn sample_led_by(
     noise: &mut dyn NoiseSource,
     on_event: &mut OnEvent,
 ) -> Result<Sampled> {
-    settings.validate()?;
-    let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
+    let grid = grid(model, settings)?;
     let mut procedure = Procedure {
         run: Run::new(model, conditions, ALIGNMENT, noise, on_event)?,
         settings,
         given: structure,
     };
     procedure.sample(&grid)
+}
+
+/// T = t_0 > … > t_n = 0.
+fn grid(model: &Model, settings: &FastSampler) -> Result<Vec<usize>> {
+    settings.validate()?;
+    settings.grid.timesteps(&model.sde, settings.steps)
 }
 
 /// The structure alone, sampled on the grid to its clean end, `[b, 1, h, w]`: for looking at a
@@ -79,9 +82,8 @@ pub fn sample_structure(
     settings: &FastSampler,
     noise: &mut dyn NoiseSource,
 ) -> Result<Tensor<4>> {
-    settings.validate()?;
-    let grid = settings.grid.timesteps(&model.sde, settings.steps)?;
-    let on_event: &mut OnEvent = &mut |_| ControlFlow::Continue(());
+    let grid = grid(model, settings)?;
+    let on_event: &mut OnEvent = &mut unwatched;
     let mut procedure = Procedure {
         run: Run::new(model, conditions, ALIGNMENT, noise, on_event)?,
         settings,
@@ -372,6 +374,8 @@ mod tests {
 
     fn model(guide: Guide) -> Model {
         let mut config = TrainConfig::preset(Preset::Tiny);
+        config.networks.structure = None;
+        config.networks.patch = 1;
         config.networks.width = 8;
         config.networks.depth = 2;
         config.networks.guide_input = true;
@@ -409,7 +413,7 @@ mod tests {
             &conditions(model),
             &settings,
             &mut SeededNoise::new(&[7]),
-            &mut |_| ControlFlow::Continue(()),
+            &mut unwatched,
         );
         host_values(sampled.unwrap().texture)
     }
@@ -453,7 +457,7 @@ mod tests {
                 &conditions(&model),
                 &PaperSampler::default(),
                 &mut SeededNoise::new(&[7]),
-                &mut |_| ControlFlow::Continue(()),
+                &mut unwatched,
             );
             host_values(sampled.unwrap().texture)
         };

@@ -6,8 +6,10 @@
 //! | [`few_steps`] | the same two processes on a coarse grid, by [`solvers`] of first and second order |
 //! | `choose` | adaptive resampling's decisions, for both |
 //! | `run` | what both do at a step: draw noise, ask a network, score a pair, tell the caller |
+//! | [`batch`] | pictures to conditions and noise to either sampler, for all who fill |
 //! | [`settings`], [`change`], [`grid`], [`events`], [`noise`] | what goes in and comes out |
 
+pub mod batch;
 pub mod change;
 pub(crate) mod choose;
 pub mod events;
@@ -19,33 +21,12 @@ mod run;
 pub mod settings;
 pub mod solvers;
 
+pub use batch::{SeededBatch, sample};
 pub use change::{ChangeError, ResamplingChange, SamplerChange};
-pub use events::{Evaluations, Event, OnEvent, Phase, Sampled, Verdict};
+pub use events::{Evaluations, Event, OnEvent, Phase, Sampled, Verdict, unwatched};
 pub use grid::Grid;
 pub use noise::{NoiseSource, RecordedNoise, SeededNoise};
 pub use settings::{
     Better, DiscriminatorView, FastSampler, ForwardTheta, Incumbent, KnownStructure, LateGuide,
     PaperSampler, Rejected, Resampling, Sampler, SamplerName, Solver, Switches,
 };
-
-use crate::conditions::Conditions;
-use crate::error::Result;
-use crate::model::Model;
-
-/// Fills the holes of a batch.
-///
-/// # Errors
-/// If the settings or sizes are out of range, the noise source runs out, or the callback breaks
-/// ([`crate::Error::Cancelled`]).
-pub fn sample(
-    model: &Model,
-    conditions: &Conditions,
-    sampler: &Sampler,
-    noise: &mut dyn NoiseSource,
-    on_event: &mut OnEvent,
-) -> Result<Sampled> {
-    match sampler {
-        Sampler::Paper(paper) => paper::sample(model, conditions, paper, noise, on_event),
-        Sampler::Fast(fast) => few_steps::sample(model, conditions, fast, noise, on_event),
-    }
-}

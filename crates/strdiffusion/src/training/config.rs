@@ -21,9 +21,9 @@ use crate::weights::Storage;
 /// Named settings to start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// Two CPU cores, an hour or two: 64×64, nf 16, depth 3.
+    /// Two CPU cores, an evening: as the default model was trained, at 128×128.
     Tiny,
-    /// One GPU, hours: 128×128, nf 32, depth 4.
+    /// One GPU, hours: the same with wider networks, at 256×256.
     Small,
     /// As published: 256×256, nf 64, depth 4.
     Paper,
@@ -193,6 +193,15 @@ pub struct GuidanceTraining {
 }
 
 impl GuidanceTraining {
+    /// What the texture is used with is what it mostly learns from.
+    fn mostly_sampled() -> Self {
+        Self {
+            sampled_share: 0.75,
+            unguided_share: 0.1,
+            growth_steps: 0,
+        }
+    }
+
     /// Share at a step, counted from 0. It does not depend on where the run stops.
     pub fn share(&self, step: usize) -> f64 {
         let grown = step as f64 / self.growth_steps.max(1) as f64;
@@ -270,6 +279,15 @@ impl StageConfig {
             warmup: 0,
             times: vec![],
             adam: Adam::generator(),
+        }
+    }
+
+    /// Timesteps that a sampler of one to three halving steps begins from, the first most often.
+    fn of_one_step(steps: usize, learning_rate: f64) -> Self {
+        Self {
+            times: vec![100, 100, 100, 100, 50, 25],
+            warmup: 200,
+            ..Self::generator(steps, learning_rate)
         }
     }
 
@@ -429,71 +447,108 @@ impl TrainConfig {
         };
         match preset {
             Preset::Paper => paper,
-            Preset::Small => Self {
+            Preset::Tiny => Self {
                 networks: NetworksConfig {
                     width: 32,
-                    discriminator_width: 32,
-                    prediction: Prediction::CleanDifference,
-                    conditioning: Conditioning::Membrane,
-                    ..paper.networks
+                    depth: 2,
+                    discriminator_width: 8,
+                    discriminator_time_dim: 64,
+                    structure: Some(UNetSizes {
+                        width: 32,
+                        depth: 3,
+                        patch: 2,
+                    }),
+                    ..Self::structure_leads()
                 },
                 data: DataConfig {
                     resolution: 128,
-                    ..paper.data
-                },
-                run: RunConfig {
-                    accumulate: 1,
-                    ..RunConfig::default()
-                },
-                structure: StageConfig::generator(60_000, 2e-4),
-                texture: StageConfig::generator(100_000, 2e-4),
-                discriminator: StageConfig::discriminator(20_000, 1e-4),
-                ..paper
-            },
-            Preset::Tiny => Self {
-                networks: NetworksConfig {
-                    width: 16,
-                    depth: 3,
-                    discriminator_width: 8,
-                    discriminator_time_dim: 64,
-                    prediction: Prediction::CleanDifference,
-                    conditioning: Conditioning::Membrane,
-                    ..paper.networks
-                },
-                data: DataConfig {
-                    resolution: 64,
                     threads: 1,
                     ..paper.data
                 },
                 edges: EdgeTraining {
                     sigma: 1.0,
-                    ..paper.edges
+                    hint_probability: 0.4,
+                    hint_ratio: [0.2, 1.0],
+                },
+                guidance: GuidanceTraining {
+                    growth_steps: 800,
+                    ..GuidanceTraining::mostly_sampled()
                 },
                 run: RunConfig {
                     batch: 8,
                     accumulate: 1,
-                    time_bias: 2.0,
-                    ema_decay: 0.995,
-                    checkpoint_every: 200,
-                    log_every: 20,
+                    structure_gradient: 1.0,
+                    checkpoint_every: 250,
+                    log_every: 50,
                     ..RunConfig::default()
                 },
                 structure: StageConfig {
-                    warmup: 50,
-                    ..StageConfig::generator(4_000, 1e-3)
+                    halve_every: 2_500,
+                    ..StageConfig::of_one_step(10_000, 5e-4)
                 },
                 texture: StageConfig {
-                    warmup: 50,
-                    ..StageConfig::generator(8_000, 1e-3)
+                    halve_every: 720,
+                    ..StageConfig::of_one_step(2_800, 5e-4)
                 },
                 discriminator: StageConfig::discriminator(1_000, 2e-4),
                 validation: ValidationConfig {
-                    every: 100,
-                    pictures: 16,
-                    sampler_steps: 10,
+                    every: 500,
+                    pictures: 32,
+                    sampler_steps: 1,
+                },
+                release: ReleaseConfig {
+                    sampler_steps: 1,
+                    ..paper.release
                 },
                 ..paper
             },
+            Preset::Small => Self {
+                networks: NetworksConfig {
+                    width: 64,
+                    depth: 3,
+                    discriminator_width: 32,
+                    ..Self::structure_leads()
+                },
+                edges: EdgeTraining {
+                    hint_probability: 0.4,
+                    hint_ratio: [0.2, 1.0],
+                    ..paper.edges
+                },
+                guidance: GuidanceTraining {
+                    growth_steps: 10_000,
+                    ..GuidanceTraining::mostly_sampled()
+                },
+                run: RunConfig {
+                    accumulate: 1,
+                    structure_gradient: 1.0,
+                    ..RunConfig::default()
+                },
+                structure: StageConfig::of_one_step(80_000, 2e-4),
+                texture: StageConfig::of_one_step(40_000, 2e-4),
+                discriminator: StageConfig::discriminator(20_000, 1e-4),
+                validation: ValidationConfig {
+                    sampler_steps: 1,
+                    ..paper.validation
+                },
+                release: ReleaseConfig {
+                    sampler_steps: 1,
+                    ..paper.release
+                },
+                ..paper
+            },
+        }
+    }
+
+    /// Networks whose texture is led by a structure from its first step on: it reads the clean
+    /// estimate at full resolution.
+    fn structure_leads() -> NetworksConfig {
+        NetworksConfig {
+            patch: 2,
+            prediction: Prediction::CleanDifference,
+            conditioning: Conditioning::MembraneEdges,
+            guide_input: true,
+            guide: Guide::Clean,
+            ..NetworksConfig::default()
         }
     }
 
@@ -611,12 +666,12 @@ impl TrainConfig {
             ));
         }
         let guidance = &self.guidance;
-        let most = 1.0 - guidance.sampled_share;
-        if !(0.0..=most).contains(&guidance.unguided_share) {
+        let both = guidance.sampled_share + guidance.unguided_share;
+        if !(guidance.unguided_share >= 0.0 && both <= 1.0) {
             return complain(format!(
-                "guidance.unguided_share is {}: it must be 0 to {most}, what \
-                 guidance.sampled_share leaves",
-                guidance.unguided_share
+                "guidance.sampled_share and unguided_share are {} and {}: both must be at least \
+                 0, and at most 1 together",
+                guidance.sampled_share, guidance.unguided_share
             ));
         }
         let shares = [guidance.sampled_share, guidance.unguided_share];
@@ -761,9 +816,9 @@ mod tests {
             steps: stage.steps * 2,
             ..stage.clone()
         };
-        for step in [0, 10, 1999, 2000, 7999] {
+        for step in [0, 10, 719, 720, 2799] {
             assert_eq!(stage.rate(step), longer.rate(step));
         }
-        assert_eq!(stage.rate(2000), stage.rate(1999) / 2.0);
+        assert_eq!(stage.rate(720), stage.rate(719) / 2.0);
     }
 }

@@ -12,10 +12,8 @@ use crate::metrics::{Planes, finite_psnr, psnr_hole, ssim};
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{FloatImage, Photo};
-use crate::sampling::{FastSampler, SeededNoise, few_steps};
+use crate::sampling::{FastSampler, SeededBatch, unwatched};
 use crate::weights::host_values;
-
-use std::ops::ControlFlow;
 
 /// Pictures that are filled together.
 const BATCH: usize = 8;
@@ -94,9 +92,8 @@ impl ValidationSet {
             objective.structure_loss(&model.structure, &b.batch, &b.times, noise)
         });
         let mut rows = Rows::new(self.side);
-        for (part, conditions, mut noise) in self.parts(model) {
-            let sampled =
-                few_steps::sample_structure(model, &conditions, &self.sampler, &mut noise)?;
+        for (part, batch) in self.parts(model) {
+            let sampled = batch?.sample_structure(&self.sampler)?;
             rows.add(
                 part,
                 1,
@@ -122,27 +119,12 @@ impl ValidationSet {
             )
         });
         let mut rows = Rows::new(self.side);
-        for (part, conditions, mut noise) in self.parts(model) {
-            let mut last_structure = None;
-            let sampled = few_steps::sample(
-                model,
-                &conditions,
-                &self.sampler,
-                &mut noise,
-                &mut |event| {
-                    if let crate::sampling::Event::Step { structure, .. } = event {
-                        last_structure = Some((*structure).clone());
-                    }
-                    ControlFlow::Continue(())
-                },
-            )?;
-            let structure = last_structure.unwrap_or_else(|| sampled.structure.clone());
-            rows.add(
-                part,
-                3,
-                &host_values(structure),
-                &host_values(sampled.composite(&conditions)),
-            )?;
+        for (part, batch) in self.parts(model) {
+            let mut batch = batch?;
+            let sampled = batch.sample(&self.sampler.into(), &mut unwatched)?;
+            let texture = sampled.composite(batch.conditions());
+            let structure = host_values(sampled.structure);
+            rows.add(part, 3, &structure, &host_values(texture))?;
         }
         rows.finish(loss)
     }
@@ -150,7 +132,7 @@ impl ValidationSet {
     fn parts<'a>(
         &'a self,
         model: &'a Model,
-    ) -> impl Iterator<Item = (&'a [Sample], Conditions, SeededNoise)> {
+    ) -> impl Iterator<Item = (&'a [Sample], Result<SeededBatch<'a>>)> {
         self.samples
             .chunks(BATCH)
             .enumerate()
@@ -163,7 +145,7 @@ impl ValidationSet {
                 let seeds: Vec<u64> = (0..part.len())
                     .map(|i| (number * BATCH + i) as u64)
                     .collect();
-                (part, conditions, SeededNoise::new(&seeds))
+                (part, SeededBatch::of(model, conditions, &seeds))
             })
     }
 }

@@ -4,7 +4,6 @@ mod export;
 mod networks;
 mod training;
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use serde_json::{Map, Value, json};
 use strdiffusion::device::DeviceName;
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
 use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
-use strdiffusion::sampling::{self, FastSampler, Sampler, SeededNoise};
+use strdiffusion::sampling::{FastSampler, Sampler, SeededBatch, unwatched};
 use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
 use strdiffusion::{Device, ops};
@@ -93,21 +92,22 @@ enum Part {
 
 impl Bench {
     pub fn run(self) -> Result<()> {
-        if self.low_memory {
-            ops::set_weight_cache_bytes(0);
-        }
         let (name, device) = self.device.resolve()?;
         let precision = self.arithmetic.choose(&device);
         // Where only single networks are wanted, the others shall not take up memory.
         let model = match &self.model {
-            Some(folder) => Some(Model::load(folder, &device)?.with_precision(precision)),
+            Some(folder) => Some(Model::load(folder, &device)?),
             None if self.only.contains(&Part::Picture) || self.export.is_some() => {
-                Some(Model::init(self.random_config(), 0, &device)?.with_precision(precision))
+                Some(Model::init(self.random_config(), 0, &device)?)
             }
             None => None,
         };
+        let model = model.map(|model| match self.low_memory {
+            true => model.with_precision(precision).with_low_memory(),
+            false => model.with_precision(precision),
+        });
         let config = match &model {
-            Some(model) => model.config.clone(),
+            Some(model) => model.config().clone(),
             None => self.random_config(),
         };
         config.texture.check_size(self.size, self.size)?;
@@ -124,6 +124,10 @@ impl Bench {
             let network = match &model {
                 Some(model) => Network::of(model, kind),
                 None => Network::init(&config, kind, &device)?.with_precision(precision),
+            };
+            let network = match self.low_memory {
+                true => network.with_low_memory(),
+                false => network,
             };
             results.insert(kind.name().into(), self.measure(&network, &config, &device));
             if self.export.is_some() {
@@ -201,25 +205,20 @@ impl Bench {
     /// Runs it again, measuring its parts, where that is wanted.
     fn add_profile(&self, value: &mut Value, mut run: impl FnMut()) {
         if self.profile {
-            ops::start_profile();
+            let runs = self.repeat.max(1);
             let start = Instant::now();
-            (0..self.repeat.max(1)).for_each(|_| run());
-            value["profile"] = profile(start.elapsed(), self.repeat.max(1));
+            let ((), spent) = ops::profiled(|| (0..runs).for_each(|_| run()));
+            value["profile"] = profile(spent, start.elapsed(), runs);
         }
     }
 
     fn picture(&self, model: &Model, device: &Device) -> Result<Value> {
         let conditions =
-            networks::conditions(model.config.conditioning, [self.batch, self.size], device);
+            networks::conditions(model.config().conditioning, [self.batch, self.size], device);
         let seeds: Vec<u64> = (0..self.batch as u64).collect();
         let start = Instant::now();
-        let sampled = sampling::sample(
-            model,
-            &conditions,
-            &model.config.sampling,
-            &mut SeededNoise::new(&seeds),
-            &mut |_| ControlFlow::Continue(()),
-        )?;
+        let mut batch = SeededBatch::of(model, conditions, &seeds)?;
+        let sampled = batch.sample(&model.config().sampling, &mut unwatched)?;
         host_values(sampled.texture);
         let seconds = start.elapsed().as_secs_f64();
         Ok(json!({"seconds": seconds, "evaluations": sampled.evaluations}))
@@ -227,9 +226,8 @@ impl Bench {
 }
 
 /// Milliseconds of a pass or step for each kind of layer, the longest first.
-fn profile(total: Duration, runs: usize) -> Value {
+fn profile(spent: Vec<(String, Duration)>, total: Duration, runs: usize) -> Value {
     let ms = |time: Duration| time.as_secs_f64() * 1e3 / runs as f64;
-    let spent = ops::stop_profile();
     let known: Duration = spent.iter().map(|(_, time)| *time).sum();
     let rest = ("all else".to_string(), total.saturating_sub(known));
     (spent.into_iter().chain([rest]))

@@ -4,7 +4,9 @@ use burn::tensor::{Tensor, TensorData};
 use strdiffusion::conditioning::Conditioning;
 use strdiffusion::conditions::Conditions;
 use strdiffusion::model::{Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNet, Discriminator, GuideAlignment, Precision};
+use strdiffusion::networks::{
+    ConditionalUNet, Discriminator, GuideAlignment, Network as _, Precision,
+};
 use strdiffusion::sampling::{NoiseSource, SeededNoise};
 use strdiffusion::{Device, Result};
 
@@ -118,9 +120,9 @@ impl Network {
     /// A model's.
     pub fn of(model: &Model, kind: Kind) -> Self {
         match kind {
-            Kind::Texture => Self::Texture(model.texture.clone()),
-            Kind::Structure => Self::Structure(model.structure.clone()),
-            Kind::Discriminator => Self::Discriminator(model.discriminator.clone()),
+            Kind::Texture => Self::Texture(model.texture().clone()),
+            Kind::Structure => Self::Structure(model.structure().clone()),
+            Kind::Discriminator => Self::Discriminator(model.discriminator().clone()),
         }
     }
 
@@ -139,8 +141,20 @@ impl Network {
         match self {
             Self::Texture(network) => Self::Texture(precision.of(&network)),
             Self::Structure(network) => Self::Structure(precision.of(&network)),
-            Self::Discriminator(network) => Self::Discriminator(network),
+            Self::Discriminator(network) => {
+                Self::Discriminator(precision.of_32_bits().of(&network))
+            }
         }
+    }
+
+    /// The same network, which keeps no packed weights, as in [`Model::with_low_memory`].
+    pub fn with_low_memory(mut self) -> Self {
+        let convolutions = match &mut self {
+            Self::Texture(network) | Self::Structure(network) => network.convolutions(),
+            Self::Discriminator(network) => network.convolutions(),
+        };
+        convolutions.keep_packed = false;
+        self
     }
 
     pub fn kind(&self) -> Kind {

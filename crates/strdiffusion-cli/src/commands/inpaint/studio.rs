@@ -44,7 +44,7 @@ impl Studio {
             inpainter = inpainter.with_batch_limit(limit.get());
         }
         tracing::info!(model = %folder.display(), device = %device, "model loaded");
-        let sampler = args.sampler.apply(inpainter.model().config.sampling)?;
+        let sampler = args.sampler.apply(inpainter.model().config().sampling)?;
         Ok(Self {
             inpainter,
             folder,
@@ -75,7 +75,7 @@ impl Studio {
     /// What photographs of this size have in common where they can be batched: their size where
     /// the model sees them whole, nothing where it sees crops.
     pub fn batch_key(&self, size: [usize; 2]) -> Option<[usize; 2]> {
-        let resolution = self.inpainter.model().config.training_resolution;
+        let resolution = self.inpainter.model().config().training_resolution;
         self.scale.sees_whole(size, resolution).then_some(size)
     }
 

@@ -1,7 +1,8 @@
 //! The pictures of the report: masked input, result, truth and error map, sorted by error.
 
 use super::super::{EvaluationError, Mask, Picture, Row, RunFolder};
-use super::{ReportInput, escaped, number};
+use super::{ReportInput, number};
+use crate::text::escaped;
 use base64::Engine;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::FilterType;

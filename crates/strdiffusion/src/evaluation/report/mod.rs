@@ -144,22 +144,6 @@ pub fn peak_resident_bytes() -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Text that is safe between tags and in quoted attributes.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(c),
-        }
-    }
-    safe
-}
-
 /// A score with the given decimals: `–` when absent, `∞` when infinite.
 fn number(value: Option<f64>, decimals: usize) -> String {
     match value {

@@ -2,7 +2,8 @@
 
 use super::super::Summary;
 use super::gallery::Gallery;
-use super::{ReportInput, escaped, plots, tables};
+use super::{ReportInput, plots, tables};
+use crate::text::escaped;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("style.css");

@@ -1,7 +1,9 @@
 //! Plots as inline SVG; colours come from the page's style.
 
 use super::super::{Metric, Row, Summary};
-use super::{ReportInput, escaped};
+use super::ReportInput;
+use crate::evaluation::axis::Axis;
+use crate::text::escaped;
 use std::fmt::Write;
 
 const WIDTH: f64 = 360.0;
@@ -82,12 +84,11 @@ fn scatter_over_holes(
     if points.is_empty() {
         return String::new();
     }
-    let x = Axis::new(
+    let x = Axis::linear(
         points.iter().map(|(row, _)| row.hole_ratio * 100.0),
-        LEFT,
-        WIDTH - RIGHT,
+        [LEFT, WIDTH - RIGHT],
     );
-    let y = Axis::new(points.iter().map(|p| p.1), HEIGHT - BOTTOM, TOP);
+    let y = Axis::linear(points.iter().map(|p| p.1), [HEIGHT - BOTTOM, TOP]);
     let mut svg = frame(title, "hole (% of the picture)", &x, &y);
     for (row, value) in points.iter().step_by(points.len().div_ceil(MOST_POINTS)) {
         let _ = write!(
@@ -118,19 +119,20 @@ fn histogram(title: &str, values: impl Iterator<Item = f64>) -> String {
     if values.len() < 2 {
         return String::new();
     }
-    let x = Axis::new(values.iter().copied(), LEFT, WIDTH - RIGHT);
+    let x = Axis::linear(values.iter().copied(), [LEFT, WIDTH - RIGHT]);
+    let (low, high) = x.ends();
     let bins = ((values.len() as f64).sqrt().ceil() as usize).clamp(5, 30);
     let mut counts = vec![0usize; bins];
     for value in &values {
-        let place = (value - x.low) / (x.high - x.low) * bins as f64;
+        let place = (value - low) / (high - low) * bins as f64;
         counts[(place as usize).min(bins - 1)] += 1;
     }
     let most = counts.iter().max().copied().unwrap_or(0);
-    let y = Axis::counts(most, HEIGHT - BOTTOM, TOP);
+    let y = Axis::counts(most, [HEIGHT - BOTTOM, TOP]);
     let mut svg = frame(&format!("Histogram: {title}"), title, &x, &y);
-    let bin_width = (x.high - x.low) / bins as f64;
+    let bin_width = (high - low) / bins as f64;
     for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let from = x.low + bin as f64 * bin_width;
+        let from = low + bin as f64 * bin_width;
         let (left, right) = (x.at(from), x.at(from + bin_width));
         let top = y.at(*count as f64);
         let _ = write!(
@@ -144,68 +146,6 @@ fn histogram(title: &str, values: impl Iterator<Item = f64>) -> String {
         );
     }
     finish(svg, &format!("{title}: number of pictures"))
-}
-
-/// A linear axis from data values to SVG units, with round ticks.
-struct Axis {
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-    step: f64,
-}
-
-impl Axis {
-    fn new(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-            (low.min(v), high.max(v))
-        });
-        // Equal values still need a range to stand in.
-        let spread = (high - low).max(1e-3 * high.abs()).max(1e-6);
-        let step = round_step(spread / 4.0);
-        Self {
-            low: (low / step).floor() * step,
-            high: (low + spread).max(high).div_euclid(step) * step + step,
-            from,
-            to,
-            step,
-        }
-    }
-
-    fn counts(most: usize, from: f64, to: f64) -> Self {
-        let step = round_step(most as f64 / 4.0).max(1.0);
-        Self {
-            low: 0.0,
-            high: (most as f64 / step).ceil().max(1.0) * step,
-            from,
-            to,
-            step,
-        }
-    }
-
-    fn at(&self, value: f64) -> f64 {
-        self.from + (value - self.low) / (self.high - self.low) * (self.to - self.from)
-    }
-
-    fn ticks(&self) -> impl Iterator<Item = (f64, String)> + '_ {
-        let decimals = (-self.step.log10().floor()).max(0.0) as usize;
-        let count = ((self.high - self.low) / self.step).round() as usize;
-        (0..=count).map(move |i| {
-            let value = self.low + i as f64 * self.step;
-            (self.at(value), format!("{value:.decimals$}"))
-        })
-    }
-}
-
-/// The smallest of 1, 2, 5 times a power of ten that is not below `rough`.
-fn round_step(rough: f64) -> f64 {
-    let power = 10f64.powf(rough.log10().floor());
-    let multiples = [1.0, 2.0, 5.0, 10.0];
-    let step = multiples
-        .into_iter()
-        .map(|m| m * power)
-        .find(|s| *s >= rough * 0.999);
-    step.unwrap_or(10.0 * power)
 }
 
 fn frame(title: &str, x_label: &str, x: &Axis, y: &Axis) -> String {

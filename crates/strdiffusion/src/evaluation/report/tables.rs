@@ -1,7 +1,8 @@
 //! The score table: metrics down, buckets across, as papers print it.
 
 use super::super::{GroupSummary, Metric, Statistic, Summary};
-use super::{FidReport, ReportInput, escaped, number};
+use super::{FidReport, ReportInput, number};
+use crate::text::escaped;
 use std::fmt::Write;
 
 struct Line {

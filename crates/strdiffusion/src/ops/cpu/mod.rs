@@ -19,10 +19,7 @@ use strdiffusion_kernels::{
 
 use super::profile::timed;
 
-pub use packed::{
-    Bf16Convolutions, bf16_convolutions, has_bf16, set_precise, set_weight_cache_bytes,
-    weight_cache_bytes,
-};
+pub use packed::{ChosenConvolutions, Convolutions, choose_convolutions, has_bf16};
 
 const NORM_EPS: f32 = super::NORM_EPS as f32;
 const SLOPE: f32 = super::SPADE_SLOPE as f32;

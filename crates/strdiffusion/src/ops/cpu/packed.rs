@@ -6,49 +6,63 @@
 //! entry lives.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
 use strdiffusion_kernels::{Conv2dShape, Isa, PackedConv, Precision, prefers_plain_weights};
 
-/// 4 GB: room for both full-size networks of width 32, or one of width 64.
-const DEFAULT_BUDGET: usize = 4 << 30;
+/// Packed weights of all networks of the process: 4 GB, room for both full-size networks of width
+/// 32, or one of width 64. What does not fit is packed at every call.
+const MOST_BYTES: usize = 4 << 30;
 
-static BUDGET: AtomicUsize = AtomicUsize::new(DEFAULT_BUDGET);
 static CACHE: Mutex<Vec<Entry>> = Mutex::new(Vec::new());
 
-static PRECISE: AtomicBool = AtomicBool::new(false);
-
-/// Chooses how 3×3 convolutions on the CPU are computed from now on: `true` takes Winograd's
-/// F(2, 3), whose rounding error is about 3e-7 of the largest value, `false` (the default) F(4, 3),
-/// with about 1e-6, which is faster.
-pub fn set_precise(precise: bool) {
-    PRECISE.store(precise, Ordering::Relaxed);
+/// How a network's convolutions are computed on the CPU; elsewhere it means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolutions {
+    /// Their numbers and algorithm. Bf16 is f32 where the CPU has no tiles ([`has_bf16`]).
+    pub precision: Precision,
+    /// Whether inference keeps the weights as the kernels read them. Without, every call packs them
+    /// anew: slower, with less memory.
+    pub keep_packed: bool,
 }
 
-thread_local! {
-    static BF16: Cell<bool> = const { Cell::new(false) };
-}
-
-/// As long as it lives, this thread's convolutions are computed as [`bf16_convolutions`] was told.
-#[must_use]
-pub struct Bf16Convolutions {
-    before: bool,
-}
-
-/// From now until the result is dropped, convolutions that this thread starts on the CPU take bf16
-/// operands, or do not. Their gradients follow them, whenever they are taken. Where the CPU has no
-/// tiles (see [`has_bf16`]) they stay f32.
-pub fn bf16_convolutions(on: bool) -> Bf16Convolutions {
-    Bf16Convolutions {
-        before: BF16.replace(on),
+impl Default for Convolutions {
+    fn default() -> Self {
+        Self {
+            precision: Precision::Fast,
+            keep_packed: true,
+        }
     }
 }
 
-impl Drop for Bf16Convolutions {
+thread_local! {
+    static NOW: Cell<Convolutions> = const {
+        Cell::new(Convolutions {
+            precision: Precision::Fast,
+            keep_packed: true,
+        })
+    };
+}
+
+/// As long as it lives, this thread's convolutions are computed as [`choose_convolutions`] was
+/// told.
+#[must_use]
+pub struct ChosenConvolutions {
+    before: Convolutions,
+}
+
+/// From now until the result is dropped, convolutions that this thread starts on the CPU are
+/// computed so. Their gradients follow them, whenever they are taken.
+pub fn choose_convolutions(chosen: Convolutions) -> ChosenConvolutions {
+    ChosenConvolutions {
+        before: NOW.replace(chosen),
+    }
+}
+
+impl Drop for ChosenConvolutions {
     fn drop(&mut self) {
-        BF16.set(self.before);
+        NOW.set(self.before);
     }
 }
 
@@ -59,13 +73,7 @@ pub fn has_bf16() -> bool {
 
 /// How a convolution that starts now is computed.
 pub(super) fn precision() -> Precision {
-    if BF16.get() {
-        Precision::Bf16
-    } else if PRECISE.load(Ordering::Relaxed) {
-        Precision::Precise
-    } else {
-        Precision::Fast
-    }
+    NOW.get().precision
 }
 
 struct Entry {
@@ -83,30 +91,17 @@ impl Entry {
     }
 }
 
-/// Sets how many bytes of packed weights inference may keep. 0 keeps none: the low-memory mode,
-/// in which every call packs its weights anew.
-pub fn set_weight_cache_bytes(bytes: usize) {
-    BUDGET.store(bytes, Ordering::Relaxed);
-    let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    if held(&cache) > bytes {
-        cache.clear();
-    }
-}
-
-/// How many bytes of packed weights are kept now.
-pub fn weight_cache_bytes() -> usize {
-    held(&CACHE.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
 fn held(cache: &[Entry]) -> usize {
     cache.iter().map(|entry| entry.packed.bytes()).sum()
 }
 
 /// The packed form of `weight`, or `None` where there is no room for it or it would be slower.
 pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<PackedConv>> {
-    let budget = BUDGET.load(Ordering::Relaxed);
-    let precision = precision();
-    if budget == 0 || prefers_plain_weights(shape, precision) {
+    let Convolutions {
+        precision,
+        keep_packed,
+    } = NOW.get();
+    if !keep_packed || prefers_plain_weights(shape, precision) {
         return None;
     }
     let values: &[f32] = weight.as_slice()?;
@@ -123,7 +118,7 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
     }
     cache.retain(|entry| !entry.is_orphan());
     let packed = Arc::new(PackedConv::new(shape, values, precision));
-    if held(&cache) + packed.bytes() > budget {
+    if held(&cache) + packed.bytes() > MOST_BYTES {
         return None;
     }
     cache.push(Entry {
