@@ -16,7 +16,7 @@ if_possible=no
 [ "${1:-}" = --if-possible ] && if_possible=yes
 
 command -v node >/dev/null || give_up "node was not found"
-node -e 'process.exit(process.versions.node.split(".")[0] < 20)' ||
+node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' ||
     give_up "they need Node 20 or newer, and node is $(node --version)"
 command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null ||
     give_up "${CHROMIUM:-/usr/bin/chromium} was not found (on Debian: apt-get install chromium)"

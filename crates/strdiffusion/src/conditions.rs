@@ -14,7 +14,7 @@ pub struct Conditions {
     /// Mask m, `[b, 1, h, w]`: 1 = known, 0 = hole.
     pub mask: Tensor<4>,
     /// The texture's μ, `[b, 3, h, w]` in [0, 1]: the known pixels; in the hole zero or what the
-    /// model's [`Conditioning`](crate::conditioning::Conditioning) says.
+    /// model's [`Conditioning`] says.
     pub texture: Tensor<4>,
     /// Known structure, gray · m, `[b, 1, h, w]`.
     pub gray: Tensor<4>,

@@ -108,7 +108,7 @@ pub type Watch<'a> = dyn FnMut(&[Case], &Event) -> ControlFlow<()> + 'a;
 /// Fills every picture and compares it with the truth.
 ///
 /// # Errors
-/// As [`Sampler::sample`]; and if another structure than its own shall lead the paper's procedure.
+/// As [`SeededBatch::sample`]; and if another structure than its own shall lead the paper's procedure.
 pub fn measure(
     model: &Model,
     sampler: &Sampler,

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::picture::Photo;
 
 impl Filled {
-    /// The same fill with another share of its detail, 0 to 1, as [`Detail::Strength`] gives it;
+    /// The same fill with another share of its detail, 0 to 1, as [`Detail::Strength`](crate::Detail::Strength) gives it;
     /// the networks do not run again. Only what is in [`Self::layers`] changes.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use std::f64::consts::TAU;
 
 /// The most bands of details; smaller pictures have fewer.
 pub const SWD_BANDS: usize = 4;
-/// The smallest side of a picture: one band, and a rest of [`SMALLEST_LEVEL`] pixels.
+/// The smallest side of a picture: one band, and a rest of `SMALLEST_LEVEL` pixels.
 pub const SWD_SMALLEST_SIDE: usize = 2 * SMALLEST_LEVEL - 1;
 /// The smallest side of a level.
 const SMALLEST_LEVEL: usize = 8;

@@ -2,7 +2,7 @@
 //! kernels of its own can take them over while the networks stay defined once.
 //!
 //! On the CPU and in f32 they run on `strdiffusion-kernels`, through Burn's backend extension
-//! ([`cpu`]); everywhere else on Burn's own operations ([`burn`](self::burn_ops)).
+//! (`cpu`); everywhere else on Burn's own operations (`burn_ops`).
 
 mod burn_ops;
 mod cpu;
