@@ -6,6 +6,7 @@ mod eval;
 mod folder;
 mod import;
 mod inpaint;
+mod list;
 mod pictures;
 mod serve;
 mod support;
