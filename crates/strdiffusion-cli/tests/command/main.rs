@@ -10,3 +10,4 @@ mod list;
 mod pictures;
 mod serve;
 mod support;
+mod train;
