@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checkpoint;
+mod cluster;
 mod eval;
 mod folder;
 mod import;
