@@ -31,6 +31,11 @@ python=$environment/bin/python
     'maturin>=1.9,<2' 'mypy>=1.11' 'numpy>=1.23' 'pillow>=10.1' 'pytest>=7' ||
     give_up "pip cannot install maturin, mypy, numpy, pillow and pytest"
 
+# What tests of the examples and of training in several processes need besides; elsewhere they are
+# skipped where it is missing.
+[ -z "${CI:-}" ] || "$python" -m pip install --quiet --disable-pip-version-check \
+    'torch>=2.2' 'ray[data]>=2.9' 'optuna>=4'
+
 # With the workspace's features, what a build of the workspace has compiled is used again.
 features() {
     cargo tree --edges normal,build --prefix none --format '{p} {f}' "$@" | sed 's/ (\*)$//' | sort -u
@@ -49,6 +54,7 @@ rm -rf "$target/wheels"
 
 # Out of the source folder: what is tested is the installed wheel.
 cd "$target"
+[ ! -x release/strdiffusion ] || export STRDIFFUSION_COMMAND=$PWD/release/strdiffusion
 "$python" -m mypy --strict --package strdiffusion
 "$python" -m pytest -q -p no:cacheprovider --rootdir "$crate" "$crate/tests"
 echo "wheel: $(ls "$target"/wheels/*.whl)"

@@ -68,7 +68,8 @@ fn advice(error: &Error) -> &'static str {
         Error::Training(
             TrainingError::Diverged { .. }
             | TrainingError::WeightsNotFinite { .. }
-            | TrainingError::DeviceFailed { .. },
+            | TrainingError::DeviceFailed { .. }
+            | TrainingError::ProcessLost { .. },
         ) => " (go on with --resume)",
         _ => "",
     }

@@ -72,6 +72,14 @@ impl Reporter {
         }
     }
 
+    /// Says, for people, what failed while the rest goes on.
+    pub fn fail(&self, text: &str) {
+        match self {
+            Self::Json => {}
+            Self::Bar(bar) | Self::BesidePicture(bar) => bar.suspend(|| terminal::failure(text)),
+        }
+    }
+
     /// Prints a result: text for people, an object for programs.
     pub fn say(&self, text: &str, result: Value) {
         match self {

@@ -19,7 +19,17 @@ create_exception!(
 pub fn exception(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let text = error.to_string();
-    match &error {
+    exception_with(&error, text)
+}
+
+/// As [`exception`], for the image of a batch that has that place.
+pub fn exception_of(which: usize, error: Error) -> PyErr {
+    let text = format!("images[{which}]: {error}");
+    exception_with(&error, text)
+}
+
+fn exception_with(error: &Error, text: String) -> PyErr {
+    match error {
         Error::Cancelled => Cancelled::new_err("cancelled: progress returned False"),
         Error::Model { path, .. } if !path.exists() => PyFileNotFoundError::new_err(text),
         Error::Io { source, .. } if source.kind() == ErrorKind::NotFound => {

@@ -3,16 +3,17 @@
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
+use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyByteArray;
 use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
-use strdiffusion::picture::Mask;
-use strdiffusion::{Error, FillOptions, Scale};
+use strdiffusion::picture::{Mask, Photo};
+use strdiffusion::{Error, FillOptions, FillRequest, Filled, Scale};
 
-use crate::failure::exception;
+use crate::failure::{exception, exception_of};
 use crate::pixels::{Pixels, bytes_of};
 use crate::sampler_choice::{ResamplingChoice, SamplerChoice};
 
@@ -75,30 +76,11 @@ impl Inpainter {
             steps,
             resampling,
         };
-        let mut options = FillOptions {
-            seed,
-            scale: match scale {
-                "auto" => Scale::Auto,
-                "native" => Scale::Native,
-                _ => {
-                    return Err(PyValueError::new_err(format!(
-                        "scale {scale:?} is not known: use \"auto\" or \"native\""
-                    )));
-                }
-            },
-            detail: detail
-                .parse()
-                .map_err(|error: UnknownDetail| PyValueError::new_err(error.to_string()))?,
-            sampler: Some(choice.apply(self.inner.model().config().sampling)?),
-            ..FillOptions::default()
-        };
+        let mut options = self.options(&choice, scale, detail)?;
+        options.seed = seed;
         let (filled, holes) = py.detach(|| {
             let photo = image.to_photo()?;
-            let mut known = Mask::from_keep(photo.width(), photo.height(), known.to_vec())
-                .map_err(exception)?;
-            if transparency {
-                known = known.of_transparency();
-            }
+            let known = mask_of(&photo, &known, transparency)?;
             options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
             let mut raised = None;
             let filled = self.inner.fill(&photo, &known, &options, &mut |event| {
@@ -115,20 +97,139 @@ impl Inpainter {
             if let Some(error) = raised {
                 return Err(error);
             }
-            let filled = filled.map_err(exception)?;
-            let holes = serde_json::to_string(&filled.holes())
-                .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-            Ok((bytes_of(&filled.photo), holes))
+            told(&filled.map_err(exception)?)
         })?;
         Ok((PyByteArray::new(py, &filled), holes))
     }
+
+    /// As `fill`, for several images at once: each as `(image, known, transparency, structure,
+    /// seed)`, and in the same order what became of it. `progress` also gets the image's place.
+    #[pyo3(signature = (requests, *, scale, detail, sampler, steps, resampling, progress))]
+    #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+    fn fill_batch<'py>(
+        &self,
+        py: Python<'py>,
+        requests: Vec<Request>,
+        scale: &str,
+        detail: &str,
+        sampler: Option<String>,
+        steps: Option<usize>,
+        resampling: Option<ResamplingChoice>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Vec<(Bound<'py, PyByteArray>, String)>> {
+        let choice = SamplerChoice {
+            name: sampler,
+            steps,
+            resampling,
+        };
+        let options = self.options(&choice, scale, detail)?;
+        let filled = py.detach(|| {
+            let requests: Vec<FillRequest> = (requests.into_iter())
+                .map(|request| request.read(options.clone()))
+                .collect::<PyResult<_>>()?;
+            let mut raised = None;
+            let mut stop = false;
+            let filled = self.inner.fill_batch(&requests, &mut |which, event| {
+                // One that cancels or raises ends all of them.
+                if !stop {
+                    let steps = event.steps().map(|(done, total)| (which, done, total));
+                    match Python::try_attach(|py| report(py, progress.as_ref(), steps)) {
+                        Some(Ok(flow)) => stop = flow.is_break(),
+                        Some(Err(error)) => {
+                            raised = Some(error);
+                            stop = true;
+                        }
+                        None => stop = true,
+                    }
+                }
+                match stop {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            });
+            if let Some(error) = raised {
+                return Err(error);
+            }
+            let each = filled
+                .into_iter()
+                .enumerate()
+                .map(|(which, filled)| match filled {
+                    Ok(filled) => told(&filled),
+                    Err(Error::Cancelled) => Err(exception(Error::Cancelled)),
+                    Err(error) => Err(exception_of(which, error)),
+                });
+            each.collect::<PyResult<Vec<_>>>()
+        })?;
+        let each = filled.into_iter();
+        Ok(each
+            .map(|(filled, holes)| (PyByteArray::new(py, &filled), holes))
+            .collect())
+    }
+}
+
+impl Inpainter {
+    fn options(&self, choice: &SamplerChoice, scale: &str, detail: &str) -> PyResult<FillOptions> {
+        Ok(FillOptions {
+            scale: match scale {
+                "auto" => Scale::Auto,
+                "native" => Scale::Native,
+                _ => {
+                    return Err(PyValueError::new_err(format!(
+                        "scale {scale:?} is not known: use \"auto\" or \"native\""
+                    )));
+                }
+            },
+            detail: detail
+                .parse()
+                .map_err(|error: UnknownDetail| PyValueError::new_err(error.to_string()))?,
+            sampler: Some(choice.apply(self.inner.model().config().sampling)?),
+            ..FillOptions::default()
+        })
+    }
+}
+
+/// One image of a batch: the image, what `find_known` gives, whether the hole is its transparency,
+/// a drawing, the seed.
+#[derive(FromPyObject)]
+struct Request(Pixels, PyBackedBytes, bool, Option<Pixels>, u64);
+
+impl Request {
+    fn read(self, options: FillOptions) -> PyResult<FillRequest> {
+        let Self(image, known, transparency, structure, seed) = self;
+        let photo = image.to_photo()?;
+        Ok(FillRequest {
+            mask: mask_of(&photo, &known, transparency)?,
+            photo,
+            options: FillOptions {
+                seed,
+                drawn_edges: structure.map(|drawn| drawn.to_edges()).transpose()?,
+                ..options
+            },
+        })
+    }
+}
+
+fn mask_of(photo: &Photo, known: &[u8], transparency: bool) -> PyResult<Mask> {
+    let known = Mask::from_keep(photo.width(), photo.height(), known.to_vec());
+    let known = known.map_err(exception)?;
+    Ok(match transparency {
+        true => known.of_transparency(),
+        false => known,
+    })
+}
+
+/// A fill as bytes, and as JSON what became of the detail in each hole.
+fn told(filled: &Filled) -> PyResult<(Vec<u8>, String)> {
+    let holes = serde_json::to_string(&filled.holes())
+        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+    Ok((bytes_of(&filled.photo), holes))
 }
 
 /// Lets Ctrl-C through, and tells the caller how far the fill is.
-fn report(
-    py: Python,
+fn report<'py>(
+    py: Python<'py>,
     progress: Option<&Py<PyAny>>,
-    steps: Option<(usize, usize)>,
+    steps: Option<impl PyCallArgs<'py>>,
 ) -> PyResult<ControlFlow<()>> {
     py.check_signals()?;
     let (Some(progress), Some(steps)) = (progress, steps) else {

@@ -7,6 +7,7 @@ mod failure;
 mod inpainter;
 mod pixels;
 mod sampler_choice;
+mod training;
 
 use pyo3::prelude::*;
 
@@ -20,6 +21,8 @@ mod _native {
     use crate::inpainter::Inpainter;
     #[pymodule_export]
     use crate::pixels::find_known;
+    #[pymodule_export]
+    use crate::training::{train, training_settings};
 
     /// See `strdiffusion::limit_threads`.
     #[pyfunction]

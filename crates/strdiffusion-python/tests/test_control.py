@@ -67,7 +67,8 @@ def no_forced_switches():
     sys.setswitchinterval(interval)
 
 
-def test_other_threads_run_during_a_fill(inpainter, picture, hole, no_forced_switches):
+@pytest.mark.parametrize("batch", [False, True])
+def test_other_threads_run_during_a_fill(inpainter, picture, hole, no_forced_switches, batch):
     go = threading.Event()
     has_run = []
 
@@ -75,14 +76,17 @@ def test_other_threads_run_during_a_fill(inpainter, picture, hole, no_forced_swi
         go.wait()
         has_run.append(True)
 
-    def progress(done, total):
+    def progress(*_):
         go.set()  # the other thread wakes as soon as this one gives the interpreter away
         return not has_run
 
     thread = threading.Thread(target=other)
     thread.start()
     with pytest.raises(strdiffusion.Cancelled):
-        inpainter.inpaint(picture, hole, steps=300, progress=progress)
+        if batch:
+            inpainter.inpaint_batch([picture], [hole], steps=300, progress=progress)
+        else:
+            inpainter.inpaint(picture, hole, steps=300, progress=progress)
     thread.join()
 
 

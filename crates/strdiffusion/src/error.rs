@@ -166,6 +166,40 @@ pub enum TrainingError {
         /// The device's reason.
         reason: String,
     },
+    /// Another process of the training cannot be reached any more.
+    #[error("another process of the training is gone ({reason}); go on from the last checkpoint")]
+    ProcessLost {
+        /// What the caller's means of communication say.
+        reason: String,
+    },
+    /// Processes of one training whose networks drifted apart.
+    #[error(
+        "step {step}: this process's weights differ from the first one's; give all processes the \
+         same build, kind of machine and arithmetic, and go on from the last checkpoint"
+    )]
+    WeightsDiffer {
+        /// Steps done.
+        step: usize,
+    },
+    /// Fewer pictures than processes.
+    #[error("run.batch is {batch}: {processes} processes need at least a picture each")]
+    TooManyProcesses {
+        /// `run.batch`.
+        batch: usize,
+        /// Processes.
+        processes: usize,
+    },
+    /// Processes of one training that were given different photographs.
+    #[error(
+        "this process finds other photographs or masks than the first one ({mine} against {first}, \
+         or of other names or lengths); give all processes the same files"
+    )]
+    OtherPhotographs {
+        /// Files here.
+        mine: usize,
+        /// Files of the first process.
+        first: usize,
+    },
     /// A thread that makes batches is gone.
     #[error("a thread that reads photographs died")]
     ReaderDied,
@@ -178,10 +212,14 @@ impl TrainingError {
             Self::NoPhotographs { .. }
             | Self::TooFewPhotographs { .. }
             | Self::NoMasks
+            | Self::TooManyProcesses { .. }
+            | Self::OtherPhotographs { .. }
             | Self::NoStructureNetwork { .. } => true,
             Self::Diverged { .. }
             | Self::WeightsNotFinite { .. }
             | Self::DeviceFailed { .. }
+            | Self::ProcessLost { .. }
+            | Self::WeightsDiffer { .. }
             | Self::ReaderDied => false,
         }
     }

@@ -3,6 +3,7 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Barrier, Mutex};
 
 use strdiffusion::Device;
 use strdiffusion::conditioning::{Conditioning, Guide};
@@ -13,6 +14,7 @@ use strdiffusion::sde::Prediction;
 use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, RunConfig, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
+use strdiffusion::training::group::Group;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::stage::Stage;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
@@ -244,6 +246,170 @@ fn parts_and_devices_do_not_change_a_step() {
     for name in ["parts", "devices"] {
         let difference = drift(&whole, &bench.checkpoint(name, Stage::Texture));
         assert!(difference < 1e-2, "{name}: {difference} learning rates");
+    }
+}
+
+/// Processes that are threads, and how they reach each other.
+struct Threads {
+    rank: usize,
+    shared: Arc<Shared>,
+    /// Added to every sum that the second one gets.
+    error: f32,
+}
+
+struct Shared {
+    barrier: Barrier,
+    slots: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Threads {
+    fn exchange(&self, mine: Vec<u8>) -> Vec<Vec<u8>> {
+        self.shared.slots.lock().unwrap()[self.rank] = mine;
+        self.shared.barrier.wait();
+        let all = self.shared.slots.lock().unwrap().clone();
+        self.shared.barrier.wait();
+        all
+    }
+}
+
+impl Group for Threads {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.shared.slots.lock().unwrap().len()
+    }
+
+    fn sum(&self, values: &mut [f32]) -> Result<(), String> {
+        let mine = values.iter().flat_map(|value| value.to_le_bytes());
+        let all = self.exchange(mine.collect());
+        for (i, value) in values.iter_mut().enumerate() {
+            let of = |bytes: &Vec<u8>| f32::from_le_bytes(bytes.as_chunks().0[i]);
+            *value = all.iter().map(of).sum::<f32>() + self.error * self.rank as f32;
+        }
+        Ok(())
+    }
+
+    fn broadcast(&self, bytes: &mut Vec<u8>) -> Result<(), String> {
+        *bytes = self.exchange(bytes.clone()).swap_remove(0);
+        Ok(())
+    }
+}
+
+/// Trains in so many processes, and returns how each ended.
+fn train_together(
+    bench: &Bench,
+    name: &str,
+    config: &TrainConfig,
+    (processes, error): (usize, f32),
+    (stage, until): (Stage, usize),
+    on_event: impl Fn(usize, &TrainEvent) -> ControlFlow<()> + Sync,
+) -> Vec<strdiffusion::Result<Ended>> {
+    let shared = Arc::new(Shared {
+        barrier: Barrier::new(processes),
+        slots: Mutex::new(vec![vec![]; processes]),
+    });
+    let photos = list_pictures(bench.photos.path()).unwrap();
+    let train = |rank: usize| {
+        let (masks, shared) = (None, shared.clone());
+        let data = TrainingData {
+            photos: photos.clone(),
+            masks,
+        };
+        let group = Box::new(Threads {
+            rank,
+            shared,
+            error,
+        });
+        // Only the first one's folder is there.
+        let run = bench.run(if rank == 0 { name } else { "nowhere" });
+        let devices = [Device::flex()];
+        let (mut trainer, _) = Trainer::in_group(config.clone(), &run, data, &devices, group)?;
+        trainer.train(&[stage], Some(until), &mut |event| on_event(rank, event))
+    };
+    std::thread::scope(|scope| {
+        let train = &train;
+        let threads: Vec<_> = (0..processes)
+            .map(|rank| scope.spawn(move || train(rank)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    })
+}
+
+fn go_on(_: usize, _: &TrainEvent) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn processes_train_the_network_that_one_would_train() {
+    let bench = Bench::new();
+    let mut config = beyond_the_paper();
+    config.run.batch = 4;
+    config.run.checkpoint_every = 1; // each compares the weights
+    for stage in [
+        &mut config.structure,
+        &mut config.texture,
+        &mut config.discriminator,
+    ] {
+        stage.adam.eps = 1e-3;
+    }
+    for stage in Stage::ALL {
+        bench.train("one", config.clone(), stage, 6);
+        // Another number of processes goes on.
+        for (processes, until) in [(2, 3), (3, 6)] {
+            let part = (stage, until);
+            for ended in train_together(&bench, "several", &config, (processes, 0.0), part, go_on) {
+                assert_eq!(ended.unwrap(), Ended::Finished);
+            }
+        }
+        let (one, several) = (
+            bench.checkpoint("one", stage),
+            bench.checkpoint("several", stage),
+        );
+        assert_eq!(several.progress.step, 6);
+        let difference = drift(&one, &several);
+        assert!(
+            difference < 1e-2,
+            "{}: {difference} learning rates",
+            stage.name()
+        );
+    }
+    assert!(bench.run("several").join("model/config.json").is_file());
+    assert!(!bench.run("nowhere").exists());
+}
+
+#[test]
+fn processes_stop_together_when_one_is_asked_to() {
+    let bench = Bench::new();
+    let stop_second = |rank: usize, event: &TrainEvent| match event {
+        TrainEvent::Stepped { step: 3, .. } if rank == 1 => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let part = (Stage::Structure, 12);
+    for ended in train_together(&bench, "run", &config(), (2, 0.0), part, stop_second) {
+        assert_eq!(ended.unwrap(), Ended::Interrupted);
+    }
+    // The others learn of it in the next step.
+    assert_eq!(bench.checkpoint("run", Stage::Structure).progress.step, 4);
+}
+
+#[test]
+fn processes_that_drift_apart_or_are_too_many_are_told() {
+    let bench = Bench::new();
+    let part = (Stage::Structure, 1);
+    let ends = train_together(&bench, "drift", &config(), (2, 1e-3), part, go_on);
+    let error = ends[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("differ from the first one's"), "{error}");
+    for ended in train_together(&bench, "many", &config(), (4, 0.0), part, go_on) {
+        let error = ended.unwrap_err();
+        assert!(
+            error.is_users_fault() && error.to_string().contains("run.batch is 3"),
+            "{error}"
+        );
     }
 }
 

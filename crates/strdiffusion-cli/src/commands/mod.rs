@@ -7,6 +7,7 @@ mod import;
 mod info;
 mod inpaint;
 mod masks;
+mod merge_results;
 mod serve;
 mod train;
 
@@ -20,6 +21,7 @@ pub enum Command {
     Train(train::Train),
     Eval(eval::Eval),
     Experiment(experiment::Experiment),
+    MergeResults(merge_results::MergeResults),
     Masks(masks::Masks),
     Import(import::Import),
     Info(info::Info),
@@ -38,6 +40,7 @@ impl Command {
             Self::Train(command) => command.run(),
             Self::Eval(command) => command.run(),
             Self::Experiment(command) => command.run(),
+            Self::MergeResults(command) => command.run(),
             Self::Masks(command) => command.run(),
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),

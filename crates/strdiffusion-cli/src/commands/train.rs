@@ -1,7 +1,7 @@
 //! `strdiffusion train`: from a folder of photographs to a model.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -12,7 +12,7 @@ use strdiffusion::files::write_atomically;
 use strdiffusion::model::read_config;
 use strdiffusion::picture::HolePolarity;
 use strdiffusion::training::config::{Preset, TrainConfig};
-use strdiffusion::training::photographs::{self, Changed};
+use strdiffusion::training::photographs;
 use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::stage::Stage;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
@@ -20,6 +20,7 @@ use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use crate::arithmetic::note_if_wider;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
+use crate::terminal;
 use crate::training_display::Display;
 
 /// Train the three networks on a folder of photographs
@@ -47,6 +48,9 @@ pub struct Train {
     /// Settings from a TOML file; RUN/config.toml of any run shows every one of them
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Change one setting, such as run.batch=4 or structure.learning_rate=2e-4; may be given again
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "resume", value_parser = setting)]
+    set: Vec<(String, String)>,
     /// Start from the networks of this model folder, with its sizes, instead of fresh ones
     #[arg(long, value_name = "MODEL", conflicts_with = "resume")]
     from: Option<PathBuf>,
@@ -70,6 +74,7 @@ pub struct Train {
 const EXAMPLES: &str = "Examples:
   strdiffusion train --images photos/ --out run/ --preset tiny
   strdiffusion train --images photos/ --out run/ --resume
+  strdiffusion train --images photos/ --out run/ --set run.batch=4 --set run.loss.distance=squared
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png --model run/model";
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -91,6 +96,13 @@ enum StageName {
     Texture,
     Discriminator,
     All,
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().into(), value.trim().into())),
+        None => Err("give a key and its value, such as run.batch=4".into()),
+    }
 }
 
 impl Train {
@@ -118,13 +130,10 @@ impl Train {
         let changed = photographs::remember(&self.out, &photos)?;
         let data = TrainingData { photos, masks };
         let (mut trainer, skipped) = Trainer::new(config, &self.out, data, &devices)?;
-        self.report_skipped(&skipped)?;
-        if let Some(Changed { added, missing }) = changed {
-            eprintln!(
-                "note: these are not the photographs that the run began with ({added} more, \
-                 {missing} missing or changed); it goes on with them, but not as if nothing had \
-                 happened"
-            );
+        let skipped = photographs::list_skipped(&self.out, &skipped)?;
+        let changed = changed.map(|changed| changed.to_string());
+        for note in [skipped, changed].into_iter().flatten() {
+            terminal::note(note);
         }
         let text = trainer.config().to_toml();
         write_atomically(&self.out.join("config.toml"), text.as_bytes())?;
@@ -185,6 +194,10 @@ impl Train {
         if let Some(seed) = self.seed {
             config.run.seed = seed;
         }
+        for (key, value) in &self.set {
+            config.set(key, value)?;
+        }
+        config.validate()?;
         Ok(config)
     }
 
@@ -202,24 +215,5 @@ impl Train {
             StageName::Discriminator => vec![Stage::Discriminator],
             StageName::All => Stage::ALL.to_vec(),
         }
-    }
-
-    /// Files that do not decode are counted, and listed in the run's folder.
-    fn report_skipped(&self, skipped: &[(PathBuf, String)]) -> Result<()> {
-        let list: &Path = &self.out.join("skipped.txt");
-        if skipped.is_empty() {
-            return Ok(());
-        }
-        let lines: String = skipped
-            .iter()
-            .map(|(_, reason)| format!("{reason}\n"))
-            .collect();
-        write_atomically(list, lines.as_bytes())?;
-        eprintln!(
-            "note: {} files were skipped because they do not decode; {} lists them",
-            skipped.len(),
-            list.display()
-        );
-        Ok(())
     }
 }

@@ -2,10 +2,13 @@
 
 mod bad_input;
 mod checkpoint;
+mod cluster;
 mod eval;
 mod folder;
 mod import;
 mod inpaint;
+mod list;
 mod pictures;
 mod serve;
 mod support;
+mod train;

@@ -1,4 +1,4 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 __version__: str
 
@@ -29,3 +29,38 @@ class Inpainter:
         resampling: bool | int | Mapping[str, int] | None,
         progress: Callable[[int, int], object] | None,
     ) -> tuple[bytearray, str]: ...
+    def fill_batch(
+        self,
+        requests: Sequence[tuple[_Pixels, bytes, bool, _Pixels | None, int]],
+        *,
+        scale: str,
+        detail: str,
+        sampler: str | None,
+        steps: int | None,
+        resampling: bool | int | Mapping[str, int] | None,
+        progress: Callable[[int, int, int], object] | None,
+    ) -> list[tuple[bytearray, str]]: ...
+
+def training_settings(
+    *,
+    preset: str,
+    config: str | None,
+    start_from: str | None,
+    changes: Sequence[tuple[str, str]],
+) -> str: ...
+def train(
+    settings: str,
+    *,
+    images: str,
+    masks: str | None,
+    black_holes: bool,
+    run: str,
+    stages: Sequence[str],
+    steps: int | None,
+    device: str,
+    rank: int,
+    size: int,
+    sum: Callable[[bytearray], object],
+    broadcast: Callable[[bytes], bytes],
+    on_event: Callable[[str], object],
+) -> bool: ...

@@ -13,8 +13,19 @@ use crate::error::{Error, Result};
 /// # Errors
 /// If the folder cannot be written to, or the disk is full.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// As [`write_atomically`], for what is too much to hold in memory.
+///
+/// # Errors
+/// If the file cannot be written, or `write` fails.
+pub fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     let failed = |error| Error::io(path, error);
-    whole::replace(path, failed, |file| file.write_all(bytes).map_err(failed))
+    whole::replace(path, failed, |file| write(file).map_err(failed))
 }
 
 /// Files of a folder, and of all folders in it, whose names end like pictures; sorted.

@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use super::ema::Ema;
 use crate::error::{Error, Result, TrainingError};
-use crate::files::write_atomically;
 use crate::weights::{self, HostTensor, TensorMap};
 
 /// What a checkpoint says beside its tensors.
@@ -31,17 +30,17 @@ pub struct Progress {
 const OPTIMIZER: &str = "optimizer";
 const PROGRESS: &str = "progress";
 
-/// Writes a checkpoint.
+/// A checkpoint as bytes, to be written to `path`.
 ///
 /// # Errors
-/// If a weight is not finite (nothing is written then), or the file cannot be written.
-pub fn save<M: Module>(
+/// If a weight is not finite.
+pub fn encode<M: Module>(
     path: &Path,
     network: &M,
     ema: &Ema<M>,
     optimizer: &ModuleOptimizer,
     progress: &Progress,
-) -> Result<()> {
+) -> Result<Vec<u8>> {
     let named = |prefix: &str, tensors: TensorMap| -> Vec<(String, HostTensor)> {
         tensors
             .into_iter()
@@ -79,9 +78,8 @@ pub fn save<M: Module>(
     });
     let progress = serde_json::to_string(progress).expect("progress is plain data");
     let metadata = HashMap::from([(PROGRESS.to_string(), progress)]);
-    let file = safetensors::serialize(views, Some(metadata))
-        .map_err(|error| Error::model(path, error.to_string()))?;
-    write_atomically(path, &file)
+    safetensors::serialize(views, Some(metadata))
+        .map_err(|error| Error::model(path, error.to_string()))
 }
 
 /// What a checkpoint holds.
@@ -101,17 +99,27 @@ pub struct Checkpoint {
 /// # Errors
 /// If the file cannot be read or is no checkpoint.
 pub fn load(path: &Path) -> Result<Checkpoint> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    decode(
+        path,
+        &std::fs::read(path).map_err(|error| Error::io(path, error))?,
+    )
+}
+
+/// Reads the bytes of a checkpoint; `path` names it in errors.
+///
+/// # Errors
+/// If they are no checkpoint.
+pub fn decode(path: &Path, bytes: &[u8]) -> Result<Checkpoint> {
     let damaged = |reason: String| Error::model(path, format!("not a checkpoint ({reason})"));
     let (_, header) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
     let progress = header
         .metadata()
         .as_ref()
         .and_then(|metadata| metadata.get(PROGRESS))
         .ok_or_else(|| damaged("it does not say how far it is".into()))?;
     let progress = serde_json::from_str(progress).map_err(|error| damaged(error.to_string()))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let file = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
     let mut checkpoint = Checkpoint {
         network: TensorMap::new(),
         ema: TensorMap::new(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 
 use super::optimizer::Adam;
 use super::stage::Stage;
@@ -558,7 +559,15 @@ impl TrainConfig {
     /// If the file cannot be read, or holds an unknown key or a value out of range.
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-        let config: Self = toml::from_str(&text).map_err(|error| {
+        Self::parse(&text, path)
+    }
+
+    /// Reads the text of such a file; `path` names it in errors.
+    ///
+    /// # Errors
+    /// If it holds an unknown key or a value out of range.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|error| {
             let place = error
                 .span()
                 .map(|span| text[..span.start].matches('\n').count() + 1);
@@ -574,6 +583,33 @@ impl TrainConfig {
             .validate()
             .map_err(|error| Error::model(path, error.to_string()))?;
         Ok(config)
+    }
+
+    /// Changes one key, such as `run.batch` or `structure.adam.beta1`. The value is read as TOML; what
+    /// is none is text, so that `squared` needs no quotes. Whether it is in range is for
+    /// [`validate`](Self::validate) to say.
+    ///
+    /// # Errors
+    /// If there is no such key, or its value is of another type.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let wrong = |why: &str| {
+            let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
+            Error::Config(format!("{key} cannot be set to {value}: {why}"))
+        };
+        let mut all = Table::try_from(&*self).expect("a config is plain data");
+        let mut table = &mut all;
+        let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+        for name in path.split('.').filter(|_| !path.is_empty()) {
+            let inner = table.entry(name).or_insert_with(|| Table::new().into());
+            table = inner
+                .as_table_mut()
+                .ok_or_else(|| wrong(&format!("{name} holds no keys")))?;
+        }
+        table.insert(last.to_string(), toml_value(value));
+        *self = all
+            .try_into()
+            .map_err(|error: toml::de::Error| wrong(error.message()))?;
+        Ok(())
     }
 
     /// Starts from the networks of a model: its weights, sizes, process and edges. What makes the
@@ -795,6 +831,15 @@ impl TrainConfig {
     }
 }
 
+/// The text as a value of TOML, or as it is where it is none.
+fn toml_value(text: &str) -> Value {
+    match toml::from_str::<Table>(&format!("value = {text}")) {
+        Ok(mut table) if table.len() == 1 => table.remove("value"),
+        _ => None,
+    }
+    .unwrap_or_else(|| text.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -820,5 +865,63 @@ mod tests {
             assert_eq!(stage.rate(step), longer.rate(step));
         }
         assert_eq!(stage.rate(720), stage.rate(719) / 2.0);
+    }
+    #[test]
+    fn every_key_can_be_set_to_what_it_is_and_to_nothing_of_another_type() {
+        let config = TrainConfig::preset(Preset::Tiny);
+        let mut keys = 0;
+        for (section, keys_of) in Table::try_from(&config).unwrap() {
+            for (name, value) in keys_of.as_table().unwrap() {
+                let key = format!("{section}.{name}");
+                let mut same = config.clone();
+                same.set(&key, &value.to_string()).unwrap();
+                assert_eq!(same, config, "{key}");
+                // No key is a list of lists of lists.
+                let error = same.set(&key, "[[[]]]").unwrap_err().to_string();
+                assert!(error.contains(&key), "{error}");
+                assert_eq!(same, config, "{key}");
+                keys += 1;
+            }
+        }
+        assert!(keys > 50, "{keys}");
+    }
+
+    #[test]
+    fn keys_are_set_one_by_one_and_unknown_ones_refused() {
+        let mut config = TrainConfig::preset(Preset::Tiny);
+        for (key, value) in [
+            ("run.batch", "5"),
+            ("run.clip_norm", "2"),
+            ("run.loss.distance", "squared"),
+            ("run.start_from", "models/default"),
+            ("structure.adam.beta1", "0.8"),
+            ("texture.times", "[100, 50]"),
+            ("networks.structure", "{ width = 8, depth = 2, patch = 1 }"),
+            ("masks.shapes", "[\"stroke\"]"),
+            ("data.flip", "false"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        assert_eq!((config.run.batch, config.run.clip_norm), (5, 2.0));
+        assert_eq!(config.run.start_from, Some("models/default".into()));
+        assert_eq!(config.structure.adam.beta1, 0.8);
+        assert_eq!(config.texture.times, [100, 50]);
+        assert_eq!(config.networks.structure.unwrap().width, 8);
+        assert!(!config.data.flip);
+        let before = config.clone();
+        for (key, value) in [
+            ("run.bach", "5"),
+            ("run", "5"),
+            ("nothing.here", "5"),
+            ("run.batch.size", "5"),
+            ("run.batch", "many"),
+            ("run.batch", "-1"),
+            ("run.batch", "5\nrun.seed = 7"),
+            ("", "5"),
+        ] {
+            let error = config.set(key, value).unwrap_err().to_string();
+            assert!(error.contains(key), "{error}");
+            assert_eq!(config, before);
+        }
     }
 }

@@ -26,10 +26,13 @@ pub struct Backward {
     pub loss_scale: f64,
     /// Side of the pictures.
     pub side: usize,
+    /// Pictures of a step, those of other processes included.
+    pub batch: usize,
 }
 
 impl Backward {
-    /// Mean loss over the pictures, and its gradient, on the first device.
+    /// Mean loss over a step's pictures, and its gradient, on the first device. Of the pictures of
+    /// one process among several: its share of both.
     ///
     /// The result is the same (up to rounding) for any number of parts and devices.
     ///
@@ -43,7 +46,7 @@ impl Backward {
     ) -> Result<(f64, GradientsParams)> {
         let part = samples.len().div_ceil(self.devices.len() * self.accumulate);
         let parts: Vec<&[Sample]> = samples.chunks(part).collect();
-        let total = samples.len() as f64;
+        let total = self.batch as f64;
         // Parts are dealt out in turn, so that every device has its share.
         let work = |index: usize, network: &M| -> Result<Vec<(f64, GradientsParams)>> {
             let mine = parts.iter().skip(index).step_by(self.devices.len());

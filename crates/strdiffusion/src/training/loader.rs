@@ -1,5 +1,6 @@
 //! Batches made on background threads, in an order that does not depend on them.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -23,12 +24,13 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Starts making batches of `batch` pictures, from step `first` on.
+    /// Starts making the pictures `share` of each batch of `batch`, from step `first` on.
     pub fn start(
         dataset: Arc<Dataset>,
         stage: Stage,
         first: usize,
         batch: usize,
+        share: Range<usize>,
         threads: usize,
     ) -> Self {
         let mut loader = Self {
@@ -38,11 +40,11 @@ impl Loader {
         };
         for thread in 0..threads {
             let (sender, receiver) = sync_channel(AHEAD);
-            let dataset = dataset.clone();
+            let (dataset, share) = (dataset.clone(), share.clone());
             loader.channels.push(receiver);
             loader.threads.push(std::thread::spawn(move || {
                 for step in (first + thread..).step_by(threads) {
-                    let numbers = (step * batch) as u64..((step + 1) * batch) as u64;
+                    let numbers = share.clone().map(|place| (step * batch + place) as u64);
                     let samples: Result<Vec<Sample>> = numbers
                         .map(|number| dataset.sample(stage, number))
                         .collect();

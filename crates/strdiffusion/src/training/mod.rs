@@ -1,7 +1,8 @@
 //! Training of the three networks.
 //!
 //! [`config`] holds every knob; [`trainer`] runs the stages; [`data`] and [`loader`] make pictures
-//! on background threads; [`gradients`] takes one step's gradient; [`checkpoint`] lets a run go on
+//! on background threads; [`gradients`] takes one step's gradient, [`group`]
+//! adds up those of several processes; [`checkpoint`] lets a run go on
 //! as if it had never stopped.
 
 pub mod checkpoint;
@@ -9,6 +10,7 @@ pub mod config;
 pub mod data;
 pub mod ema;
 pub mod gradients;
+pub mod group;
 pub mod loader;
 pub mod optimizer;
 pub mod photographs;

@@ -1,6 +1,7 @@
 //! Which photographs a run began with, so that it can say when they are others.
 
 use std::collections::BTreeSet;
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -13,6 +14,38 @@ pub struct Changed {
     pub added: usize,
     /// There then, but not now, or of another length in bytes.
     pub missing: usize,
+}
+
+impl Display for Changed {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { added, missing } = self;
+        write!(
+            f,
+            "these are not the photographs that the run began with ({added} more, {missing} missing \
+             or changed); it goes on with them, but not as if nothing had happened"
+        )
+    }
+}
+
+/// Lists files that do not decode in `RUN/skipped.txt`, and says how many there are.
+///
+/// # Errors
+/// If the list cannot be written.
+pub fn list_skipped(run: &Path, skipped: &[(PathBuf, String)]) -> Result<Option<String>> {
+    if skipped.is_empty() {
+        return Ok(None);
+    }
+    let list = run.join("skipped.txt");
+    let lines: String = skipped
+        .iter()
+        .map(|(_, reason)| format!("{reason}\n"))
+        .collect();
+    write_atomically(&list, lines.as_bytes())?;
+    Ok(Some(format!(
+        "{} files were skipped because they do not decode; {} lists them",
+        skipped.len(),
+        list.display()
+    )))
 }
 
 /// Writes `RUN/photographs.txt` where it is not there yet, and compares with it where it is.

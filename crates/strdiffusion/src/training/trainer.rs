@@ -20,17 +20,19 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
 
-use super::checkpoint::{self, Progress};
+use super::checkpoint::{self, Checkpoint, Progress};
 use super::config::{GuidanceTraining, StageConfig, TrainConfig};
 use super::data::{Dataset, stream};
 use super::ema::Ema;
 use super::gradients::Backward;
+use super::group::{Group, Ranks, StepSum};
 use super::loader::{DeviceBatch, Loader};
 use super::optimizer;
 use super::stage::Stage;
 use super::start;
 use super::validation::{Scores, ValidationSet};
 use crate::error::{DeviceError, Error, Result, TrainingError};
+use crate::files::write_atomically;
 use crate::model::Model;
 use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
@@ -111,8 +113,10 @@ pub struct Trainer {
     held_out: Dataset,
     /// Devices with autodiff.
     devices: Vec<Device>,
-    /// The networks' moving averages so far, without autodiff.
+    /// The networks' moving averages so far, without autodiff. Only the first process has them.
     model: Model,
+    /// The processes that train together, if there are several.
+    group: Option<Box<dyn Group>>,
 }
 
 /// What a run trains on.
@@ -137,6 +141,40 @@ impl Trainer {
         data: TrainingData,
         devices: &[Device],
     ) -> Result<(Self, Vec<(PathBuf, String)>)> {
+        Self::open(config, run, data, devices, None)
+    }
+
+    /// As [`new`](Self::new), for one of several processes that train together. All need the same
+    /// settings and photographs; only the first one reads and writes the run's folder.
+    ///
+    /// The pictures of a step, and everything random, do not depend on how many processes there
+    /// are.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and if there are more processes than pictures in a step, or other
+    /// photographs than the first process has.
+    pub fn in_group(
+        config: TrainConfig,
+        run: &Path,
+        data: TrainingData,
+        devices: &[Device],
+        group: Box<dyn Group>,
+    ) -> Result<(Self, Vec<(PathBuf, String)>)> {
+        let (batch, processes) = (config.run.batch, group.size());
+        if batch < processes {
+            return Err(TrainingError::TooManyProcesses { batch, processes }.into());
+        }
+        Self::open(config, run, data, devices, Some(group))
+    }
+
+    fn open(
+        config: TrainConfig,
+        run: &Path,
+        data: TrainingData,
+        devices: &[Device],
+        group: Option<Box<dyn Group>>,
+    ) -> Result<(Self, Vec<(PathBuf, String)>)> {
+        let ranks = Ranks(group.as_deref());
         config.validate()?;
         let held_out = if config.validation.every == 0 {
             0
@@ -149,6 +187,10 @@ impl Trainer {
             return Err(TrainingError::TooFewPhotographs { found, held_out }.into());
         }
         let mut photos = all.into_photos();
+        ranks.check_same_files(
+            &photos,
+            data.masks.as_ref().map(|(masks, _)| masks.as_slice()),
+        )?;
         photos.shuffle(&mut stream(config.run.seed, &[4]));
         let train = photos.split_off(held_out);
         let dataset = Dataset::of_decodable(&config, train, data.masks.clone());
@@ -170,8 +212,12 @@ impl Trainer {
             .clone()
             .without_autodiff();
         let checkpoints = run.join("checkpoints");
-        std::fs::create_dir_all(&checkpoints).map_err(|error| Error::io(&checkpoints, error))?;
-        let model = match &config.run.start_from {
+        if ranks.is_first() {
+            std::fs::create_dir_all(&checkpoints)
+                .map_err(|error| Error::io(&checkpoints, error))?;
+        }
+        let start_from = config.run.start_from.as_ref();
+        let model = match start_from.filter(|_| ranks.is_first()) {
             None => Model::init(config.model_config(), config.run.seed, &first)?,
             Some(folder) => start::model(folder, run, &config, &first)?,
         };
@@ -181,6 +227,7 @@ impl Trainer {
             held_out,
             devices,
             model,
+            group,
             config,
         };
         trainer.gather_networks()?;
@@ -202,6 +249,10 @@ impl Trainer {
         &self.model
     }
 
+    fn ranks(&self) -> Ranks<'_> {
+        Ranks(self.group.as_deref())
+    }
+
     fn file(&self, stage: Stage, suffix: &str) -> PathBuf {
         self.run
             .join("checkpoints")
@@ -210,6 +261,9 @@ impl Trainer {
 
     /// Takes the best networks of earlier stages into the model.
     fn gather_networks(&mut self) -> Result<()> {
+        if !self.ranks().is_first() {
+            return Ok(());
+        }
         for stage in Stage::ALL {
             let (best, last) = (self.file(stage, "-best"), self.file(stage, ""));
             let (tensors, file) = if best.is_file() {
@@ -276,8 +330,10 @@ impl Trainer {
                 }
             };
             self.gather_networks()?;
-            self.model
-                .save(&self.run.join("model"), self.config.release.storage)?;
+            if self.ranks().is_first() {
+                self.model
+                    .save(&self.run.join("model"), self.config.release.storage)?;
+            }
             if ended == Ended::Interrupted {
                 return Ok(ended);
             }
@@ -304,14 +360,17 @@ impl Trainer {
     /// The structure network that guides the texture in training, where it does.
     fn guiding_structure(&self) -> Result<Option<ConditionalUNet>> {
         let share = self.config.guidance.sampled_share;
-        let trained = ["", "-best"].map(|suffix| self.file(Stage::Structure, suffix).is_file());
-        match share > 0.0 {
-            false => Ok(None),
-            true if trained.contains(&true) || self.config.run.start_from.is_some() => {
-                Ok(Some(self.config.run.precision.of(&self.model.structure)))
-            }
-            true => Err(TrainingError::NoStructureNetwork { share }.into()),
+        if share <= 0.0 {
+            return Ok(None);
         }
+        let trained = ["", "-best"].map(|suffix| self.file(Stage::Structure, suffix).is_file());
+        let is_there = trained.contains(&true) || self.config.run.start_from.is_some();
+        // Only the first process knows the run's folder.
+        if self.ranks().is_first() && !is_there {
+            return Err(TrainingError::NoStructureNetwork { share }.into());
+        }
+        let structure = self.ranks().of_first(&self.model.structure, &self.run)?;
+        Ok(Some(self.config.run.precision.of(&structure)))
     }
 
     fn stage<M: Network + Sync, T: Task<M>>(
@@ -324,13 +383,16 @@ impl Trainer {
     ) -> Result<Ended> {
         let config = self.config.stage(stage);
         let until = until.unwrap_or(config.steps);
-        let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config)?;
+        let ranks = self.ranks();
+        let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config, ranks)?;
         let started = TrainEvent::Started {
             stage,
             step: state.progress.step,
             until,
         };
-        if on_event(&started).is_break() {
+        // Several processes can only stop together, after a step of which all know.
+        let mut stop = on_event(&started).is_break();
+        if stop && ranks.is_alone() {
             return Ok(Ended::Interrupted);
         }
         if state.progress.step >= until {
@@ -343,6 +405,7 @@ impl Trainer {
             precision: run.precision,
             loss_scale: run.loss_scale,
             side: self.config.data.resolution,
+            batch: run.batch,
         };
         let objective = Objective {
             sde: &self.model.sde,
@@ -352,12 +415,14 @@ impl Trainer {
             loss: run.loss,
             structure_gradient: run.structure_gradient,
         };
+        let every = self.config.validation.every;
         let validation = ValidationSet::new(&self.held_out, stage, &self.config)?;
         let mut loader = Loader::start(
             self.dataset.clone(),
             stage,
             state.progress.step,
             run.batch,
+            ranks.share(run.batch),
             self.config.data.threads,
         );
         let mut repeated = None;
@@ -375,6 +440,16 @@ impl Trainer {
             let (loss, gradients) = backward.run(&state.network, &samples, &|network, batch| {
                 task.loss(&objective, network, batch, step)
             })?;
+            let mine = StepSum {
+                loss,
+                stop,
+                gradients,
+            };
+            let StepSum {
+                loss,
+                stop: all_stop,
+                gradients,
+            } = ranks.sum(&state.network, mine)?;
             let norm = optimizer::global_norm(&state.network, &gradients);
             if !loss.is_finite() || !norm.is_finite() {
                 return Err(TrainingError::Diverged {
@@ -409,23 +484,25 @@ impl Trainer {
                 steps_per_second: 1.0 / elapsed.max(1e-9),
                 log: step.is_multiple_of(run.log_every.max(1)) || step == until,
             });
-            let last = step == until || flow.is_break();
-            let every = self.config.validation.every;
-            let mut validated = false;
-            if every > 0 && (step.is_multiple_of(every) || step == until) {
+            stop |= flow.is_break();
+            let ends_now = if ranks.is_alone() { stop } else { all_stop };
+            let last = step == until || ends_now;
+            let validates = every > 0 && (step.is_multiple_of(every) || step == until);
+            if ranks.is_first() && validates {
                 self.validate(&validation, stage, &mut state, task, &objective, on_event)?;
-                validated = true;
             }
-            if last || validated || step.is_multiple_of(run.checkpoint_every.max(1)) {
+            let saves = last || validates || step.is_multiple_of(run.checkpoint_every.max(1));
+            if saves {
+                ranks.check_same_weights(&state.network, step)?;
+            }
+            if ranks.is_first() && saves {
                 state.save(&self.file(stage, ""))?;
-                if on_event(&TrainEvent::Saved { stage, step }).is_break() {
-                    return Ok(Ended::Interrupted);
-                }
+                stop |= on_event(&TrainEvent::Saved { stage, step }).is_break();
             }
-            if flow.is_break() {
+            if ends_now || stop && ranks.is_alone() {
                 return Ok(Ended::Interrupted);
             }
-            if validated {
+            if validates {
                 clock = Instant::now();
             }
         }
@@ -675,41 +752,62 @@ struct State<M> {
 }
 
 impl<M: Module> State<M> {
-    /// Goes on from a checkpoint, or starts with a fresh network where there is none.
-    fn open(file: &Path, fresh: M, stage: &StageConfig, config: &TrainConfig) -> Result<Self> {
+    /// Goes on from a checkpoint, or starts with a fresh network where there is none. All processes
+    /// begin with the first one's bits.
+    fn open(
+        file: &Path,
+        fresh: M,
+        stage: &StageConfig,
+        config: &TrainConfig,
+        ranks: Ranks,
+    ) -> Result<Self> {
         let network = optimizer::with_stable_ids(fresh);
-        let optimizer = stage.adam.init();
+        let fresh = Self {
+            ema: Ema::new(network.valid(), config.run.ema_decay, 0),
+            network,
+            optimizer: stage.adam.init(),
+            progress: Progress::default(),
+        };
         let decay = config.run.ema_decay;
-        if !file.is_file() {
-            let ema = Ema::new(network.valid(), decay, 0);
-            return Ok(Self {
-                network,
-                ema,
-                optimizer,
-                progress: Progress::default(),
-            });
+        if !ranks.is_first() {
+            let bytes = ranks.broadcast(vec![])?;
+            return fresh.restore(checkpoint::decode(file, &bytes)?, decay, file);
         }
-        let stored = checkpoint::load(file)?;
-        let optimizer = optimizer
+        let mut state = match file.is_file() {
+            true => fresh.restore(checkpoint::load(file)?, decay, file)?,
+            false => fresh,
+        };
+        if !ranks.is_alone() {
+            ranks.broadcast(state.encode(file)?)?;
+        }
+        Ok(state)
+    }
+
+    fn restore(self, stored: Checkpoint, decay: f64, file: &Path) -> Result<Self> {
+        let optimizer = (self.optimizer)
             .from_bytes(stored.optimizer)
             .map_err(|error| Error::model(file, format!("the optimizer's state: {error}")))?;
-        let average = weights::apply(network.valid(), stored.ema, file)?;
+        let average = weights::apply(self.network.valid(), stored.ema, file)?;
         Ok(Self {
-            network: weights::apply(network, stored.network, file)?,
+            network: weights::apply(self.network, stored.network, file)?,
             ema: Ema::new(average, decay, stored.progress.ema_updates),
             optimizer,
             progress: stored.progress,
         })
     }
 
-    fn save(&mut self, file: &Path) -> Result<()> {
+    fn encode(&mut self, file: &Path) -> Result<Vec<u8>> {
         self.progress.ema_updates = self.ema.updates();
-        checkpoint::save(
+        checkpoint::encode(
             file,
             &self.network,
             &self.ema,
             &self.optimizer,
             &self.progress,
         )
+    }
+
+    fn save(&mut self, file: &Path) -> Result<()> {
+        write_atomically(file, &self.encode(file)?)
     }
 }

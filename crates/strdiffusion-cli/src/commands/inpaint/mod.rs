@@ -2,9 +2,13 @@
 
 mod candidates;
 mod folder;
+mod list;
 mod listing;
+mod many;
 mod one;
 mod output;
+pub mod results;
+pub mod shard;
 mod sources;
 mod studio;
 
@@ -20,9 +24,10 @@ use crate::arithmetic::Arithmetic;
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
 use output::FormatName;
+use shard::Shard;
 use sources::{Hole, SizeLimits};
 
-/// Fill the hole of a photograph, or of every photograph of a folder
+/// Fill the hole of a photograph, or of every photograph of a folder or list
 ///
 /// Known pixels come back bit for bit (in lossless formats). What the photograph holds inside the
 /// hole is never read. A PNG holds the seed, the settings and the model that filled it as text.
@@ -30,7 +35,7 @@ use sources::{Hole, SizeLimits};
 #[command(after_long_help = EXAMPLES)]
 pub struct Inpaint {
     /// Photograph: PNG, JPEG, WebP, TIFF or BMP; - reads standard input
-    #[arg(required_unless_present = "images", conflicts_with = "images")]
+    #[arg(required_unless_present = "many", conflicts_with = "many")]
     photo: Option<PathBuf>,
     /// Mask of the photograph's size, or of all photographs of a folder [default: the photograph's
     /// transparent pixels are the hole]
@@ -41,12 +46,12 @@ pub struct Inpaint {
         short,
         long,
         value_name = "OUT",
-        required_unless_present = "images",
-        conflicts_with = "images"
+        required_unless_present = "many",
+        conflicts_with = "many"
     )]
     output: Option<PathBuf>,
     /// Format of what goes to standard output [default: png]
-    #[arg(long, value_enum, conflicts_with = "images")]
+    #[arg(long, value_enum, conflicts_with = "many")]
     format: Option<FormatName>,
     #[command(flatten)]
     limits: SizeLimits,
@@ -77,7 +82,7 @@ pub struct Inpaint {
     #[arg(long, requires = "hole_source")]
     fit_mask: bool,
     /// Drawing of the photograph's size: bright lines are the edges that the hole shall have
-    #[arg(long, value_name = "DRAWING", conflicts_with = "images")]
+    #[arg(long, value_name = "DRAWING", conflicts_with = "many")]
     structure: Option<PathBuf>,
     /// auto: large photographs hole by hole at the model's resolution; native: as a whole
     #[arg(long, value_enum, default_value = "auto")]
@@ -87,7 +92,7 @@ pub struct Inpaint {
     detail: Detail,
     /// Folder for the texture and structure states along the way; with several candidates each has
     /// a folder in it, named by its number
-    #[arg(long, value_name = "DIR", conflicts_with = "images")]
+    #[arg(long, value_name = "DIR", conflicts_with = "many")]
     frames: Option<PathBuf>,
     /// Pictures that pass through the networks together at most; memory grows with it [default: up
     /// to 8, fewer for large networks]
@@ -97,7 +102,13 @@ pub struct Inpaint {
     #[arg(long)]
     json: bool,
     /// Folder whose photographs are filled instead of one; its subfolders are left alone
-    #[arg(long, value_name = "DIR", requires = "out", help_heading = "Folders")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "out",
+        group = "many",
+        help_heading = "Folders and lists"
+    )]
     images: Option<PathBuf>,
     /// Folder of masks, each named as its photograph but for the extension; a photograph without
     /// one needs transparent pixels
@@ -106,7 +117,7 @@ pub struct Inpaint {
         value_name = "DIR",
         requires = "images",
         group = "hole_source",
-        help_heading = "Folders"
+        help_heading = "Folders and lists"
     )]
     masks: Option<PathBuf>,
     /// Folder for the filled photographs, under their own names. What is there already is not done
@@ -115,9 +126,38 @@ pub struct Inpaint {
         long,
         value_name = "DIR",
         requires = "images",
-        help_heading = "Folders"
+        help_heading = "Folders and lists"
     )]
     out: Option<PathBuf>,
+    /// CSV whose first line names the columns photo and output and, where wanted, mask, seed and
+    /// structure; - reads standard input. Folders for the outputs are made. What is there already
+    /// is not done again
+    #[arg(
+        long,
+        value_name = "CSV",
+        groups = ["many", "hole_source"],
+        help_heading = "Folders and lists"
+    )]
+    list: Option<PathBuf>,
+    /// Only the photographs of shard I of N, from 0 to N - 1: each is in one, by its output's name
+    #[arg(
+        long,
+        value_name = "I/N",
+        default_value = "0/1",
+        requires = "many",
+        requires = "results",
+        help_heading = "Folders and lists"
+    )]
+    shard: Shard,
+    /// Folder for a file of what became of each photograph, one for each shard; `merge-results`
+    /// joins them
+    #[arg(
+        long,
+        value_name = "DIR",
+        requires = "many",
+        help_heading = "Folders and lists"
+    )]
+    results: Option<PathBuf>,
     #[command(flatten)]
     sampler: SamplerChoice,
 }
@@ -130,6 +170,7 @@ const EXAMPLES: &str = "Examples:
                                                           filled-1.png to filled-4.png
   strdiffusion inpaint --images photos/ --masks masks/ --out filled/
   strdiffusion inpaint --images scans/ --mask logo.png --out filled/   one mask for all
+  strdiffusion inpaint --list pairs.csv --shard 2/8 --results results/
   convert photo.png jpg:- | strdiffusion inpaint - --mask mask.png -o - --format jpeg > filled.jpg";
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -140,11 +181,15 @@ enum ScaleName {
 
 impl Inpaint {
     pub fn run(self) -> Result<()> {
+        if let Some(list) = &self.list {
+            return list::run(&self, list);
+        }
         match (&self.photo, &self.output, &self.images, &self.out) {
             (Some(photo), Some(output), None, _) => one::run(&self, photo, output),
             (_, _, Some(images), Some(out)) => folder::run(&self, images, out),
             _ => Err(user_error(
-                "name a photograph and an output with -o, or folders with --images and --out",
+                "name a photograph and an output with -o, folders with --images and --out, or a \
+                 list with --list",
             )),
         }
     }
