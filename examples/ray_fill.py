@@ -19,8 +19,8 @@ from pyarrow import fs
 import strdiffusion
 
 
-def place(uri):
-    return fs.FileSystem.from_uri(uri if "://" in uri else os.path.abspath(uri))
+def address(text):
+    return text if "://" in text else os.path.abspath(text)  # workers have folders of their own
 
 
 def files(system, folder):
@@ -34,10 +34,13 @@ class Filler:
     def __init__(self, masks, out, seed):
         strdiffusion.limit_threads(1)
         self.inpainter, self.seed = strdiffusion.Inpainter(), seed
-        (self.masks, folder), (self.system, self.out) = place(masks), place(out)
+        self.masks, folder = fs.FileSystem.from_uri(masks)
+        self.system, self.out = fs.FileSystem.from_uri(out)
         self.mask_of = files(self.masks, folder)
 
     def fill(self, named):
+        if missing := [name for name, _ in named if name not in self.mask_of]:
+            raise FileNotFoundError(f"no mask is named {missing[0]}.*")
         images = [Image.open(io.BytesIO(photo)) for _, photo in named]
         masks = [self.masks.open_input_file(self.mask_of[name]).read() for name, _ in named]
         masks = [Image.open(io.BytesIO(mask)) for mask in masks]
@@ -64,12 +67,14 @@ class Filler:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("photos"), parser.add_argument("masks"), parser.add_argument("out")
+    for folder in ("photos", "masks", "out"):
+        parser.add_argument(folder, type=address)
     parser.add_argument("--workers", type=int, help="one CPU each; none: all CPUs of the cluster")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     ray.init(address=os.environ.get("RAY_ADDRESS"))
-    (photos, folder), (system, out) = place(args.photos), place(args.out)
+    photos, folder = fs.FileSystem.from_uri(args.photos)
+    system, out = fs.FileSystem.from_uri(args.out)
     system.create_dir(out)
     there = files(system, out)
     todo = sorted(path for name, path in files(photos, folder).items() if name not in there)

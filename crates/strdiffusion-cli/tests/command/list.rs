@@ -206,7 +206,7 @@ fn bad_rows_are_named_in_a_line_each_and_stop_no_other() {
         ("photos/d.png", "overwrite"),
         ("list.csv line 8", "names no photo"),
         ("photos/e.png", "nowhere.png: no such file"),
-        ("filled/h.xyz", "extension"),
+        ("filled/h.xyz", "unknown output format"),
         ("list.csv line 11", "stands for no file"),
         ("list.csv line 12", "not UTF-8"),
     ];

@@ -381,9 +381,14 @@ impl Trainer {
         on_event: &mut OnTrainEvent,
         task: &T,
     ) -> Result<Ended> {
+        // The discriminator compares a step's pictures with each other, so they cannot be shared out.
+        let ranks = match stage {
+            Stage::Discriminator if !self.ranks().is_first() => return Ok(Ended::Finished),
+            Stage::Discriminator => Ranks(None),
+            _ => self.ranks(),
+        };
         let config = self.config.stage(stage);
         let until = until.unwrap_or(config.steps);
-        let ranks = self.ranks();
         let mut state = State::open(&self.file(stage, ""), fresh, config, &self.config, ranks)?;
         let started = TrainEvent::Started {
             stage,
