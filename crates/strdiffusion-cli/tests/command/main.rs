@@ -1,9 +1,10 @@
 //! Promises of the command, kept by running it, with tiny models of random weights.
 
 mod bad_input;
-mod checkpoint;
+mod determinism;
 mod eval;
 mod folder;
+mod hostile;
 mod import;
 mod inpaint;
 mod pictures;
