@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use strdiffusion::Error;
 use strdiffusion::error::TrainingError;
 use strdiffusion::picture::PictureError;
-use strdiffusion::text::one_line;
+use strdiffusion::text::{one_line, printable};
 
 /// What the user gave is at fault; the text names it and says what to do.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
     match catch_unwind(AssertUnwindSafe(command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(error)) => {
-            eprintln!("error: {}", text_of(&error));
+            eprintln!("error: {}", printable(text_of(&error)));
             ExitCode::from(exit_code(&error))
         }
         // The hook has said what happened.

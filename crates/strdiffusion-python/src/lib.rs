@@ -3,6 +3,8 @@
 //! Pictures cross over as bytes with a size, so neither NumPy nor Pillow is needed to build or to
 //! import it; the Python half, in `python/strdiffusion`, turns both into such bytes and back.
 
+#![deny(unsafe_code)]
+
 mod failure;
 mod inpainter;
 mod pixels;

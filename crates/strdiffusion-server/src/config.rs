@@ -29,12 +29,18 @@ pub struct ServerLimits {
     pub pixels: u64,
     /// Longest side of a picture, at most.
     pub side: u32,
+    /// Connections at the same time; further ones wait to be accepted. At least 1.
+    pub connections: usize,
+    /// A connection on which no whole head of a request arrives for so long is closed.
+    pub head_time: Duration,
     /// Bytes of a request's body, at most.
     pub body_bytes: usize,
     /// Bytes of bodies that are read at the same time; further uploads wait.
     pub upload_bytes: usize,
     /// A body of which nothing arrives for so long is given up.
     pub upload_idle: Duration,
+    /// A body that is not whole after so long is given up.
+    pub upload_time: Duration,
     /// Pictures that pass through the networks at once, at most; at least 1.
     pub batch: usize,
     /// Finished jobs that are kept.
@@ -55,9 +61,13 @@ impl Default for ServerLimits {
             waiting_bytes: 1 << 30,
             pixels: 64_000_000,
             side: Limits::default().max_side,
+            // Below the files that a process may usually have open.
+            connections: 512,
+            head_time: Duration::from_secs(15),
             body_bytes: 128 << 20,
             upload_bytes: 512 << 20,
             upload_idle: Duration::from_secs(30),
+            upload_time: Duration::from_secs(900),
             batch: 8,
             kept_jobs: 64,
             kept_bytes: 512 << 20,
@@ -128,11 +138,19 @@ impl ServerConfig {
             ));
         }
         let limits = &self.limits;
-        if [limits.queue, limits.batch, limits.body_bytes].contains(&0)
+        if [
+            limits.queue,
+            limits.batch,
+            limits.body_bytes,
+            limits.connections,
+        ]
+        .contains(&0)
             || limits.pixels == 0
             || limits.side == 0
         {
-            return complain("queue, batch, body and pixel limits must be at least 1".into());
+            return complain(
+                "queue, batch, body, connection and pixel limits must be at least 1".into(),
+            );
         }
         Ok(())
     }

@@ -54,12 +54,16 @@ pub(crate) async fn drain_refused(
     if response.status().is_success() || (waits_to_send && !rest.was_read()) {
         return response;
     }
-    let mut allowed = app.limits.body_bytes;
-    while let Ok(Some(Ok(chunk))) = timeout(app.limits.upload_idle, rest.next()).await {
-        let Some(left) = allowed.checked_sub(chunk.len()) else {
-            break;
-        };
-        allowed = left;
-    }
+    let drain = async {
+        let mut allowed = app.limits.body_bytes;
+        while let Some(Ok(chunk)) = rest.next().await {
+            let Some(left) = allowed.checked_sub(chunk.len()) else {
+                break;
+            };
+            allowed = left;
+        }
+    };
+    // In all, since a client may send a byte now and then for ever.
+    let _ = timeout(app.limits.upload_idle, drain).await;
     response
 }

@@ -34,11 +34,14 @@
 mod app;
 mod candidate;
 mod config;
+mod connections;
 mod decode;
 mod drain;
 mod engine;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod job;
 mod metrics;
 mod models;

@@ -43,7 +43,7 @@ impl ModelCard {
 }
 
 impl Defaults {
-    fn of(sampler: &Sampler, timesteps: usize) -> Self {
+    pub fn of(sampler: &Sampler, timesteps: usize) -> Self {
         let (steps, resampling) = match sampler {
             Sampler::Paper(paper) => (timesteps, paper.resampling.map_or(0, |r| r.u_max - 1)),
             Sampler::Fast(fast) => (fast.steps, fast.resampling_rounds),

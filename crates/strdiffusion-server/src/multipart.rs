@@ -143,7 +143,8 @@ fn broken(error: &MultipartError, limits: &ServerLimits) -> ApiError {
     )
 }
 
-fn stalled() -> ApiError {
+/// The refusal of an upload that takes too long.
+pub(crate) fn stalled() -> ApiError {
     ApiError::new(
         Code::UploadTimeout,
         "the upload stalled and was given up; try again",

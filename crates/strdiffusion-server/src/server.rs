@@ -12,6 +12,7 @@ use tokio::time::{interval, timeout};
 
 use crate::app::App;
 use crate::config::ServerConfig;
+use crate::connections;
 use crate::routes;
 use crate::start::StartError;
 use crate::worker;
@@ -83,15 +84,12 @@ impl Server {
             mut idle,
             ..
         } = self;
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let router = routes::router(Arc::clone(&app));
         let farewell = app.limits.farewell;
-        let mut serving: JoinHandle<std::io::Result<()>> = tokio::spawn(async move {
-            axum::serve(listener, router)
-                .with_graceful_shutdown(async move {
-                    let _ = stopped.wait_for(|&stop| stop).await;
-                })
-                .await
+        let limits = app.limits.clone();
+        let mut serving: JoinHandle<()> = tokio::spawn(async move {
+            connections::serve(listener, router, &limits, stopped).await;
         });
         let sweeper = tokio::spawn(sweep(Arc::clone(&app)));
 
@@ -142,8 +140,8 @@ async fn next(shutdown: &mut mpsc::Receiver<()>) {
     }
 }
 
-fn finished(ended: Result<std::io::Result<()>, tokio::task::JoinError>) -> Result<(), StartError> {
-    ended.map_err(std::io::Error::other)??;
+fn finished(ended: Result<(), tokio::task::JoinError>) -> Result<(), StartError> {
+    ended.map_err(std::io::Error::other)?;
     Ok(())
 }
 

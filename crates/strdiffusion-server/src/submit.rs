@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::decode::Pictures;
 use crate::error::{ApiError, Code};
 use crate::job::Job;
-use crate::multipart::{Form, announced_length};
+use crate::multipart::{Form, announced_length, stalled};
 use crate::queue::Task;
 use crate::settings::Settings;
 
@@ -30,7 +31,8 @@ pub(crate) async fn submit(
     app.queue.check_room()?;
     let length = announced_length(&request, &app.limits)?;
     let memory = app.uploads.reserve(length).await?;
-    let form = Form::read(request, &app.limits).await?;
+    let form = timeout(app.limits.upload_time, Form::read(request, &app.limits)).await;
+    let form = form.map_err(|_| stalled())??;
     let settings = Settings::parse(form.settings.as_deref())?;
     if purpose == Purpose::Answer && settings.candidates() > 1 {
         return Err(ApiError::new(

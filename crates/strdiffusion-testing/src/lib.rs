@@ -1,7 +1,11 @@
-//! What the tests of every crate share: a tiny model, noise by formula, and recorded numbers.
+//! What the tests of every crate share: a tiny model, checkpoints, noise by formula, and recorded
+//! numbers.
 //!
 //! Never part of what users run.
 
+#![forbid(unsafe_code)]
+
+pub mod checkpoint;
 mod noise;
 mod recording;
 mod tiny;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use pytorch_reader::{DType, PytorchReader};
+use pytorch_reader::{DType, PickleValue, PytorchReader};
 
 use crate::error::{Error, Result};
 use crate::networks::{ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig};
@@ -21,17 +21,21 @@ use crate::weights::{self, HostTensor, TensorMap};
 /// # Errors
 /// If the file is no PyTorch checkpoint of floats.
 pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
-    let size = std::fs::metadata(path)
-        .map_err(|error| Error::io(path, error))?
-        .len();
-    if size == 0 {
+    let file = std::fs::metadata(path).map_err(|error| Error::io(path, error))?;
+    if !file.is_file() && !file.is_dir() {
+        return Err(Error::model(
+            path,
+            "is no regular file; save the checkpoint and name its file",
+        ));
+    }
+    if file.len() == 0 {
         return Err(Error::model(
             path,
             "the file is empty; download the checkpoint again",
         ));
     }
     // The copy must live until the tensors are read from it.
-    let (reader, _copy) = match PytorchReader::new(path) {
+    let (reader, copy) = match PytorchReader::new(path) {
         Ok(reader) => (reader, None),
         Err(error) => {
             let unreadable = || {
@@ -53,6 +57,8 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
             )
         }
     };
+    refuse_objects(copy.as_ref().map_or(path, |copy| copy.path()), path)?;
+    refuse_expansion(&reader, file.len(), path)?;
     let mut tensors = TensorMap::new();
     for (name, tensor) in reader.into_tensors() {
         let bytes = tensor.read().map_err(|error| {
@@ -80,6 +86,59 @@ pub fn read_checkpoint(path: &Path) -> Result<TensorMap> {
         );
     }
     Ok(tensors)
+}
+
+/// Refuses a checkpoint that would make Python call or build something beside tensors. Nothing here
+/// does so, but a file that tries is no set of weights. `file` is read, and `path` named.
+fn refuse_objects(file: &Path, path: &Path) -> Result<()> {
+    let value = PytorchReader::read_pickle_data(file, None).map_err(|error| {
+        let reason = one_line(&error);
+        Error::model(path, format!("damaged ({reason}); download it again"))
+    })?;
+    let Some(name) = foreign_object(&value) else {
+        return Ok(());
+    };
+    Err(Error::model(
+        path,
+        format!(
+            "it holds the Python object {name}, which weights have no need of and which was not \
+             run; do not load this file with other programs unless you know where it comes from"
+        ),
+    ))
+}
+
+/// An object that is neither plain data nor a tensor.
+fn foreign_object(value: &PickleValue) -> Option<&str> {
+    const TENSORS: [&str; 3] = ["torch.Tensor", "torch.TypedStorage", "torch.UntypedStorage"];
+    match value {
+        PickleValue::Unsupported(name) => {
+            Some(name.as_str()).filter(|name| !TENSORS.contains(name))
+        }
+        PickleValue::List(values) => values.iter().filter_map(foreign_object).min(),
+        PickleValue::Dict(values) => values.values().filter_map(foreign_object).min(),
+        _ => None,
+    }
+}
+
+/// Refuses tensors that take far more memory than the file has bytes. PyTorch stores each number; a
+/// file can be made whose few numbers stand for gigabytes.
+fn refuse_expansion(reader: &PytorchReader, bytes: u64, path: &Path) -> Result<()> {
+    const SPARE: u64 = 1 << 20;
+    let needed = reader.tensors().values().fold(0u64, |sum, tensor| {
+        sum.saturating_add(tensor.byte_len() as u64)
+    });
+    if needed <= bytes.saturating_mul(2).saturating_add(SPARE) {
+        return Ok(());
+    }
+    Err(Error::model(
+        path,
+        format!(
+            "its tensors would take {} MiB, but the file has {} MiB: not as PyTorch writes \
+             checkpoints; save it again with torch.save",
+            needed >> 20,
+            bytes >> 20
+        ),
+    ))
 }
 
 /// A copy of a zip archive without its redundant zip64 trailer, if it has one.
@@ -151,9 +210,10 @@ pub fn unet(path: &Path, device: &Device) -> Result<(ConditionalUNetConfig, Cond
         guide_input: false,
         patch: 1,
     };
-    let network = config
-        .init(0, device)
-        .map_err(|error| Error::model(path, error.to_string()))?;
+    let out_of_range = |error: Error| Error::model(path, error.to_string());
+    config.validate().map_err(out_of_range)?;
+    weights::check_count(&tensors, config.fewest_weights(), path)?;
+    let network = config.init(0, device).map_err(out_of_range)?;
     let depth = config.depth;
     let network = apply(network, tensors, path, |name| unet_name(name, depth))?;
     Ok((config, network))
@@ -172,9 +232,10 @@ pub fn discriminator(path: &Path, device: &Device) -> Result<(DiscriminatorConfi
         width: double_width / 2,
         time_dim,
     };
-    let network = config
-        .init(0, device)
-        .map_err(|error| Error::model(path, error.to_string()))?;
+    let out_of_range = |error: Error| Error::model(path, error.to_string());
+    config.validate().map_err(out_of_range)?;
+    weights::check_count(&tensors, config.fewest_weights(), path)?;
+    let network = config.init(0, device).map_err(out_of_range)?;
     Ok((config, apply(network, tensors, path, discriminator_name)?))
 }
 
@@ -209,7 +270,7 @@ fn count_levels(tensors: &TensorMap) -> usize {
                 .ok()
         })
         .max()
-        .map_or(0, |last| last + 1)
+        .map_or(0, |last| last.saturating_add(1))
 }
 
 /// Moves a checkpoint's tensors into a network, speaking of the checkpoint's own names in errors.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
-use crate::files::write_atomically;
+use crate::files::{whole, write_atomically};
 use crate::import;
 use crate::networks::{
     ConditionalUNet, ConditionalUNetConfig, Discriminator, DiscriminatorConfig, Network, Precision,
@@ -332,10 +332,16 @@ impl Model {
             ));
         }
         let [texture_file, structure_file, discriminator_file] = &files;
-        let texture = load_network(config.texture.init(0, device)?, texture_file)?;
-        let structure = load_network(config.structure.init(0, device)?, structure_file)?;
-        let discriminator =
-            load_network(config.discriminator.init(0, device)?, discriminator_file)?;
+        let unet = |config: &ConditionalUNetConfig, file: &Path| {
+            load_network(file, config.fewest_weights(), || config.init(0, device))
+        };
+        let texture = unet(&config.texture, texture_file)?;
+        let structure = unet(&config.structure, structure_file)?;
+        let discriminator = load_network(
+            discriminator_file,
+            config.discriminator.fewest_weights(),
+            || config.discriminator.init(0, device),
+        )?;
         Ok(Self {
             sde: Sde::new(&config.sde)?,
             config,
@@ -377,13 +383,8 @@ impl Model {
         ] {
             weights::write_safetensors(&new.join(name), &tensors, storage)?;
         }
-        let rename = |from: &Path, to: &Path| {
-            std::fs::rename(from, to).map_err(|error| Error::io(to, error))
-        };
-        if folder.exists() {
-            rename(folder, &staging.path().join("old"))?;
-        }
-        rename(&new, folder)
+        whole::replace_folder(&new, folder, &staging.path().join("old"))
+            .map_err(|error| Error::io(folder, error))
     }
 
     /// Checks that pictures of this size can pass through the networks.
@@ -417,8 +418,16 @@ fn is_empty_folder(folder: &Path) -> bool {
     std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
 }
 
-fn load_network<M: Module>(network: M, file: &Path) -> Result<M> {
-    weights::apply(network, weights::read_safetensors(file)?, file)
+/// A network of a file's weights. It is made only where the file holds enough of them, so that no
+/// setting asks for more memory than the file's size answers for.
+fn load_network<M: Module>(
+    file: &Path,
+    fewest: usize,
+    init: impl FnOnce() -> Result<M>,
+) -> Result<M> {
+    let tensors = weights::read_safetensors(file)?;
+    weights::check_count(&tensors, fewest, file)?;
+    weights::apply(init()?, tensors, file)
 }
 
 /// Reads `config.json` of a model folder.
@@ -437,6 +446,12 @@ pub fn read_config(folder: &Path) -> Result<ModelConfig> {
         return Err(Error::model(folder, "no such model folder; check the path"));
     }
     let file = folder.join(CONFIG);
+    if std::fs::metadata(&file).is_ok_and(|kind| !kind.is_file()) {
+        return Err(Error::model(
+            &file,
+            "is no regular file; make or copy the model folder again",
+        ));
+    }
     let text = std::fs::read_to_string(&file).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::model(
             &file,

@@ -8,6 +8,15 @@ pub fn one_line(text: impl Display) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A text as a terminal may show it: control characters, which could move its cursor or forge further
+/// lines, become U+FFFD.
+pub fn printable(text: impl Display) -> String {
+    let text = text.to_string();
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// Bytes in hexadecimal, two digits each.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

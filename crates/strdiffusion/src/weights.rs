@@ -146,6 +146,22 @@ pub fn apply<M: Module>(module: M, tensors: TensorMap, source: &Path) -> Result<
     ))
 }
 
+/// Refuses weights that are too few for a network of at least `fewest` numbers, before memory for it
+/// is taken.
+pub(crate) fn check_count(tensors: &TensorMap, fewest: usize, source: &Path) -> Result<()> {
+    let found: usize = tensors.values().map(|tensor| tensor.values.len()).sum();
+    if found >= fewest {
+        return Ok(());
+    }
+    Err(Error::model(
+        source,
+        format!(
+            "it holds {found} numbers, but a network of these sizes has at least {fewest}: sizes \
+             and weights do not belong together; make or copy the model again"
+        ),
+    ))
+}
+
 /// The first few problems on one line, and how many more there are.
 pub(crate) fn summary(problems: &[String]) -> String {
     const SHOWN: usize = 4;

@@ -54,6 +54,9 @@ pub struct Serve {
     /// Largest request, in MiB
     #[arg(long, value_name = "N", default_value_t = ServerLimits::default().body_bytes >> 20)]
     max_body_mib: usize,
+    /// Connections at the same time; further ones wait
+    #[arg(long, value_name = "N", default_value_t = ServerLimits::default().connections)]
+    max_connections: usize,
 }
 
 impl Serve {
@@ -65,6 +68,7 @@ impl Serve {
             batch: self.batch.unwrap_or(defaults.batch),
             pixels: self.max_megapixels.saturating_mul(1_000_000),
             side: self.max_side,
+            connections: self.max_connections,
             body_bytes,
             upload_bytes: defaults.upload_bytes.max(body_bytes),
             ..defaults

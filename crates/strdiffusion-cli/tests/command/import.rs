@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 use strdiffusion::import::{discriminator_name, unet_name};
 use strdiffusion::weights::{self, TensorMap};
+use strdiffusion_testing::checkpoint::{self, Layout};
 
-use crate::checkpoint::{self, Layout};
 use crate::support::*;
 
 /// The tiny model's tensors under the reference implementation's names.

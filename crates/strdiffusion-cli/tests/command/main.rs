@@ -1,10 +1,11 @@
 //! Promises of the command, kept by running it, with tiny models of random weights.
 
 mod bad_input;
-mod checkpoint;
 mod cluster;
+mod determinism;
 mod eval;
 mod folder;
+mod hostile;
 mod import;
 mod inpaint;
 mod list;

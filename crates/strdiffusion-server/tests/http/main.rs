@@ -1,5 +1,6 @@
 //! Promises of the HTTP API, kept by a running server with a tiny model of random weights.
 
+mod abuse;
 mod checked;
 mod description;
 mod fills;

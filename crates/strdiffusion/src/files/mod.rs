@@ -2,6 +2,7 @@
 
 pub(crate) mod whole;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -28,26 +29,37 @@ pub fn write_atomically_with(
     whole::replace(path, failed, |file| write(file).map_err(failed))
 }
 
-/// Files of a folder, and of all folders in it, whose names end like pictures; sorted.
+/// Files of a folder, and of all folders in it, whose names end like pictures; sorted. A folder that
+/// links lead to again is listed once, and pipes and devices, which might never end, are left out.
 ///
 /// # Errors
 /// If the folder cannot be read.
 pub fn list_pictures(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = vec![];
     let mut folders = vec![folder.to_path_buf()];
+    let mut seen = BTreeSet::new();
     while let Some(current) = folders.pop() {
+        let real = current.canonicalize();
+        if !seen.insert(real.map_err(|error| Error::io(&current, error))?) {
+            continue;
+        }
         let entries = std::fs::read_dir(&current).map_err(|error| Error::io(&current, error))?;
         for entry in entries {
             let path = entry.map_err(|error| Error::io(&current, error))?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if looks_like_a_picture(&path) {
+            } else if looks_like_a_picture(&path) && may_be_opened(&path) {
                 paths.push(path);
             }
         }
     }
     paths.sort();
     Ok(paths)
+}
+
+/// A link that leads nowhere may: what is wrong with it is said then.
+fn may_be_opened(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |kind| kind.is_file())
 }
 
 fn looks_like_a_picture(path: &Path) -> bool {

@@ -26,6 +26,30 @@ pub(crate) fn replace<E>(
     Ok(())
 }
 
+/// `new`, a folder, takes the name of `folder`, and what was there goes to `old`. At no moment is
+/// nothing there, where the system can exchange names in one step.
+pub(crate) fn replace_folder(new: &Path, folder: &Path, old: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(folder).is_err() {
+        return std::fs::rename(new, folder);
+    }
+    if exchange(new, folder).is_ok() {
+        return std::fs::rename(new, old);
+    }
+    std::fs::rename(folder, old)?;
+    std::fs::rename(new, folder)
+}
+
+#[cfg(any(target_os = "linux", target_vendor = "apple"))]
+fn exchange(one: &Path, other: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Ok(renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// A temporary file in the file's own folder, so that the later rename is atomic.
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();

@@ -9,6 +9,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use serde::{Deserialize, Serialize};
 
+use super::MOST_WIDTH;
 use super::embedding::sinusoidal;
 use super::layers::{Conv2d, Conv2dConfig, Init, InitRng, Linear};
 use super::precision::Network;
@@ -52,6 +53,13 @@ impl DiscriminatorConfig {
                 "a discriminator needs at least one channel and a width (ngf) of at least 1".into(),
             ));
         }
+        let sizes = [self.in_channels, self.width, self.time_dim];
+        if sizes.iter().any(|&size| size > MOST_WIDTH) {
+            return Err(Error::Config(format!(
+                "the discriminator's sizes are {sizes:?} (channels in, width, time_dim): each must \
+                 be at most {MOST_WIDTH}"
+            )));
+        }
         if self.time_dim < 4 || !self.time_dim.is_multiple_of(2) {
             return Err(Error::Config(format!(
                 "the discriminator's time_dim is {}: it must be even and at least 4",
@@ -59,6 +67,13 @@ impl DiscriminatorConfig {
             )));
         }
         Ok(())
+    }
+
+    /// Numbers that a network of these sizes has at the least: those of its last convolution, of its
+    /// first one and of the time's maps.
+    pub(crate) fn fewest_weights(&self) -> usize {
+        let last = 8 * self.width;
+        9 * last * (last + 1) + 2 * self.width * self.in_channels + 2 * self.time_dim.pow(2)
     }
 
     /// A fresh network whose weights are drawn from `seed`: variance scaling over the mean fan,

@@ -8,6 +8,12 @@ pub mod layers;
 mod precision;
 mod unet;
 
+/// Largest base width and time embedding, far beyond any network that has been trained: what a file
+/// states must not overflow.
+const MOST_WIDTH: usize = 1 << 14;
+/// Most channels that a network reads or says.
+const MOST_CHANNELS: usize = 1 << 12;
+
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use embedding::sinusoidal;
 pub use guide::{GuideAlignment, GuideBlock, Spade};

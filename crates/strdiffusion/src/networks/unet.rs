@@ -15,6 +15,7 @@ use super::embedding::sinusoidal;
 use super::guide::{GuideAlignment, GuideBlock};
 use super::layers::{ChannelNorm, Conv2d, Conv2dConfig, Init, InitRng, Linear};
 use super::precision::Network;
+use super::{MOST_CHANNELS, MOST_WIDTH};
 use crate::error::{Error, Result};
 use crate::ops::{self, Convolutions};
 
@@ -91,6 +92,19 @@ impl ConditionalUNetConfig {
         let complain = |what: String| Err(Error::Config(what));
         if self.in_channels == 0 || self.out_channels == 0 {
             return complain("a network needs at least one channel in and out".into());
+        }
+        let channels = [self.in_channels, self.out_channels, self.context_channels];
+        if channels.iter().any(|&channels| channels > MOST_CHANNELS) {
+            return complain(format!(
+                "a network's channels are {channels:?} (in, out, context): each must be at most \
+                 {MOST_CHANNELS}"
+            ));
+        }
+        if self.width > MOST_WIDTH {
+            return complain(format!(
+                "width (nf) is {}: it must be at most {MOST_WIDTH}",
+                self.width
+            ));
         }
         if self.width < 4 || !self.width.is_multiple_of(2) {
             return complain(format!(
@@ -181,6 +195,15 @@ impl ConditionalUNetConfig {
             guide_input: self.guide_input,
             convolutions: Convolutions::default(),
         })
+    }
+
+    /// Numbers that a network of these sizes has at the least: those of its largest convolution and
+    /// of its first one.
+    pub(crate) fn fewest_weights(&self) -> usize {
+        let middle = self.width << self.depth;
+        let patch = self.patch.pow(2);
+        let stem = self.input_channels() * patch * self.width * self.stem_kernel().pow(2);
+        9 * (middle * middle + self.out_channels * patch * self.width) + stem
     }
 
     /// Channels that the network reads: x_t − μ, μ, the context, and the guide if it is read.

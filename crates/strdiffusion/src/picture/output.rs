@@ -92,6 +92,10 @@ fn check_place(path: &Path) -> Result<(), PictureError> {
     if path.is_dir() {
         return Err(PictureError::from_write(path, "it is a folder"));
     }
+    let there = std::fs::symlink_metadata(path).map(|there| there.file_type());
+    if there.is_ok_and(|kind| !kind.is_file() && !kind.is_symlink()) {
+        return Err(PictureError::from_write(path, "it is no regular file"));
+    }
     let folder = whole::folder_of(path);
     if !folder.is_dir() {
         let reason = format!("there is no folder {}", folder.display());

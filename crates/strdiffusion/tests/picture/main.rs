@@ -5,6 +5,7 @@
 mod alpha;
 mod damage;
 mod files;
+mod hostile;
 mod masks;
 mod metadata;
 mod support;

@@ -22,7 +22,7 @@ pub(super) fn read(bytes: &[u8], path: &Path, limits: &Limits) -> Result<Decoded
     if let Some([width, height]) = segments.size {
         limits.check(path, width, height)?;
     }
-    jpeg_scan::check(bytes).map_err(|reason| damaged(path, reason))?;
+    jpeg_scan::check(bytes, limits).map_err(|reason| damaged(path, reason))?;
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::MAX)

@@ -4,14 +4,19 @@
 //! closed with an end marker. So the entropy-coded data is walked block by block, without
 //! computing one pixel (ITU-T T.81, annexes B, F and G).
 
+use crate::picture::Limits;
+
 /// Checks that every block of every scan is there, up to the end-of-image marker. Streams of kinds
 /// that are not read anyway (lossless, arithmetic coding) pass.
 ///
 /// # Errors
 /// What is missing, in words.
-pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
-    Walk::new(bytes).run()
+pub(super) fn check(bytes: &[u8], limits: &Limits) -> Result<(), String> {
+    Walk::new(bytes, limits.max_pixels).run()
 }
+
+/// Components of a frame, at most (annex B.2.2, for the kinds of frames that are walked).
+const MOST_COMPONENTS: usize = 4;
 
 const ENDS_EARLY: &str = "the JPEG data ends early";
 
@@ -159,12 +164,14 @@ struct Walk<'a> {
     dc: [Table; 4],
     ac: [Table; 4],
     restart: usize,
+    most_pixels: u64,
 }
 
 impl<'a> Walk<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
+    fn new(bytes: &'a [u8], most_pixels: u64) -> Self {
         Self {
             bytes,
+            most_pixels,
             at: 0,
             progressive: false,
             size: [0; 2],
@@ -214,7 +221,8 @@ impl<'a> Walk<'a> {
                 kind @ 0xc0..=0xc2 => {
                     self.progressive = kind == 0xc2;
                     let frame = self.segment()?;
-                    if self.frame(frame).is_none() {
+                    // A second header might state any size.
+                    if !self.components.is_empty() || self.frame(frame).is_none() {
                         return Err("the JPEG header contradicts itself".into());
                     }
                     if self.size[1] == 0 {
@@ -259,7 +267,10 @@ impl<'a> Walk<'a> {
             .iter()
             .map(|part| sampling(part))
             .fold([1, 1], |most, of| [most[0].max(of[0]), most[1].max(of[1])]);
-        self.components = vec![];
+        let pixels = self.size[0] as u64 * self.size[1] as u64;
+        if pixels > self.most_pixels || parts.len() > MOST_COMPONENTS {
+            return None;
+        }
         for part in parts {
             let [horizontal, vertical] = sampling(part);
             if !(1..=4).contains(&horizontal) || !(1..=4).contains(&vertical) {

@@ -1,5 +1,6 @@
 //! Reading PNG: pixels, and what its chunks say beside them.
 
+use std::cell::Cell;
 use std::io::{BufRead, Seek};
 use std::path::Path;
 
@@ -11,6 +12,10 @@ use crate::picture::exif;
 use crate::picture::metadata::{Metadata, PngColour, Resolution, Unit};
 use crate::picture::{Limits, PictureError};
 
+/// Bytes that the decoder keeps beside the pixels: rows, and chunks unpacked.
+const MOST_BESIDE_PIXELS: usize = 64 << 20;
+/// Bytes of packed text that are unpacked, in all.
+const MOST_TEXT: usize = 32 << 20;
 /// Keywords under which programs keep other files' metadata as hexadecimal text.
 const RAW_PROFILE: &str = "Raw profile type ";
 /// Keyword of XMP (XMP specification, part 3, 1.1.5).
@@ -24,6 +29,7 @@ pub(super) fn read(
 ) -> Result<Decoded, PictureError> {
     let failed = |e| decode_error(path, e);
     let bytes = usize::try_from(limits.bytes()).unwrap_or(usize::MAX);
+    let bytes = bytes.min(MOST_BESIDE_PIXELS);
     let mut decoder = png::Decoder::new_with_limits(stream, png::Limits { bytes });
     let header = decoder.read_header_info().map_err(failed)?;
     let [width, height] = [header.width, header.height];
@@ -82,7 +88,7 @@ pub(super) fn read(
         }
     };
     let image = image.ok_or_else(|| damaged(path, "it holds fewer pixels than it states"))?;
-    let metadata = metadata(reader.info());
+    let metadata = metadata(reader.info(), &mut notes);
     Ok(Decoded {
         image,
         orientation: metadata
@@ -108,7 +114,7 @@ fn decode_error(path: &Path, error: DecodingError) -> PictureError {
     }
 }
 
-fn metadata(info: &Info) -> Metadata {
+fn metadata(info: &Info, notes: &mut Vec<String>) -> Metadata {
     let mut metadata = Metadata {
         icc: info.icc_profile.as_deref().map(<[u8]>::to_vec),
         png_colour: PngColour {
@@ -132,12 +138,31 @@ fn metadata(info: &Info) -> Metadata {
     };
     let latin = info.uncompressed_latin1_text.iter();
     let latin = latin.map(|chunk| (chunk.keyword.clone(), Some(chunk.text.clone())));
-    let packed = info.compressed_latin1_text.iter();
-    let packed = packed.map(|chunk| (chunk.keyword.clone(), chunk.get_text().ok()));
-    let unicode = info.utf8_text.iter();
-    let unicode = unicode.map(|chunk| (chunk.keyword.clone(), chunk.get_text().ok()));
+    let left = Cell::new(MOST_TEXT);
+    let bounded = |text: Option<String>| {
+        let rest = left.get().checked_sub(text.as_ref()?.len())?;
+        left.set(rest);
+        text
+    };
+    let packed = info.compressed_latin1_text.iter().map(|chunk| {
+        let mut packed = chunk.clone();
+        let unpacked = packed.decompress_text_with_limit(left.get());
+        let text = unpacked.and_then(|()| packed.get_text());
+        (chunk.keyword.clone(), bounded(text.ok()))
+    });
+    let unicode = info.utf8_text.iter().map(|chunk| {
+        let mut packed = chunk.clone();
+        let unpacked = packed.decompress_text_with_limit(left.get());
+        let text = unpacked.and_then(|()| packed.get_text());
+        (chunk.keyword.clone(), bounded(text.ok()))
+    });
     for (keyword, text) in latin.chain(packed).chain(unicode) {
-        let Some(text) = text else { continue };
+        let Some(text) = text else {
+            notes.push(format!(
+                "its text {keyword:?} is damaged or too long and is left out"
+            ));
+            continue;
+        };
         if keyword == XMP_KEYWORD {
             metadata.xmp = Some(text.into_bytes());
         } else if let Some(kind) = keyword.strip_prefix(RAW_PROFILE) {

@@ -53,7 +53,7 @@ pub(super) fn read(
         .map_err(failed)?
         .with_limits(tiff_limits(limits));
     decoder.seek_to_image(page.index).map_err(failed)?;
-    check_chunks(&mut decoder, &kind, page.size, length, path)?;
+    check_chunks(&mut decoder, &kind, page.size, length, (path, limits))?;
     let mut buffer = DecodingResult::U8(vec![]);
     let layout = decoder.read_image_to_buffer(&mut buffer).map_err(failed)?;
     let pixels = Pixels {
@@ -460,7 +460,7 @@ fn check_chunks<R: Read + Seek>(
     kind: &PixelKind,
     size: [u32; 2],
     length: u64,
-    path: &Path,
+    (path, limits): (&Path, &Limits),
 ) -> Result<(), PictureError> {
     let failed = |e| decode_error(path, e);
     let mut list = |strip: Tag, tile: Tag| -> Result<Vec<u64>, TiffError> {
@@ -471,6 +471,13 @@ fn check_chunks<R: Read + Seek>(
     };
     let offsets = list(Tag::StripOffsets, Tag::TileOffsets).map_err(failed)?;
     let counts = list(Tag::StripByteCounts, Tag::TileByteCounts).map_err(failed)?;
+    // A few bytes that all parts share are no damage; reading most of the file for each part is.
+    let all = counts
+        .iter()
+        .fold(0u64, |sum, &count| sum.saturating_add(count));
+    if all > limits.bytes().max(length) {
+        return Err(damaged(path, "its parts overlap"));
+    }
     let tables = decoder.find_tag(Tag::JPEGTables).map_err(failed)?;
     let tables = tables.and_then(|tables| tables.into_u8_vec().ok());
     let tables = tables.unwrap_or_default();
@@ -493,8 +500,11 @@ fn check_chunks<R: Read + Seek>(
                 return Err(part("is too short"));
             }
             CompressionMethod::Deflate | CompressionMethod::OldDeflate => {
-                let unpacked = io::copy(&mut ZlibDecoder::new(stream), &mut io::sink());
-                if !unpacked.is_ok_and(|bytes| bytes >= stated.bytes_of(number)) {
+                let stated = stated.bytes_of(number);
+                // One more than is stated, so that the checksum at the end is looked at.
+                let mut unpacked = ZlibDecoder::new(stream).take(stated.saturating_add(1));
+                let unpacked = io::copy(&mut unpacked, &mut io::sink());
+                if !unpacked.is_ok_and(|bytes| bytes >= stated) {
                     return Err(part("is cut off or changed"));
                 }
             }
@@ -508,7 +518,7 @@ fn check_chunks<R: Read + Seek>(
                 }
                 let whole = whole.and_then(|()| stream.read_to_end(&mut data));
                 whole.map_err(|e| from_io(path, e))?;
-                jpeg_scan::check(&data).map_err(|reason| damaged(path, reason))?;
+                jpeg_scan::check(&data, limits).map_err(|reason| damaged(path, reason))?;
             }
             _ => {}
         }
