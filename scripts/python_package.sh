@@ -4,6 +4,8 @@
 #
 #   scripts/python_package.sh                  stops with an error where Python is too old
 #   scripts/python_package.sh --if-possible    says so and is content, for CI
+#
+# With STRDIFFUSION_TEST_EXAMPLES=1 also torch, Ray and Optuna, and the tests that need them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,9 +33,9 @@ python=$environment/bin/python
     'maturin>=1.9,<2' 'mypy>=1.11' 'numpy>=1.23' 'pillow>=10.1' 'pytest>=7' ||
     give_up "pip cannot install maturin, mypy, numpy, pillow and pytest"
 
-# What tests of the examples and of training in several processes need besides; elsewhere they are
-# skipped where it is missing.
-[ -z "${CI:-}" ] || "$python" -m pip install --quiet --disable-pip-version-check \
+# What tests of the examples and of training in several processes need besides is large; without it
+# they are skipped.
+[ -z "${STRDIFFUSION_TEST_EXAMPLES:-}" ] || "$python" -m pip install --quiet --disable-pip-version-check \
     'torch>=2.2' 'ray[data]>=2.9' 'optuna>=4'
 
 # With the workspace's features, what a build of the workspace has compiled is used again.

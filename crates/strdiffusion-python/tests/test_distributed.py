@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-if "CI" in os.environ:
+if "STRDIFFUSION_TEST_EXAMPLES" in os.environ:
     import torch  # noqa: F401
 else:
     pytest.importorskip("torch", reason="training in several processes needs torch")

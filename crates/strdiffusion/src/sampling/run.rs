@@ -110,7 +110,14 @@ impl<'a> Run<'a> {
         round: usize,
     ) -> Result<Vec<f32>> {
         let network = &self.model.discriminator;
-        let scores = host_values(network.forward(&[t as f32], texture, structure));
+        let [pictures, ..] = texture.dims();
+        // One by one: the discriminator reads how a batch spreads, and a fill shall not depend on
+        // its company.
+        let alone = |all: &Tensor<4>, picture| all.clone().narrow(0, picture, 1);
+        let scores: Vec<f32> = (0..pictures)
+            .map(|i| network.forward(&[t as f32], alone(&texture, i), alone(&structure, i)))
+            .flat_map(host_values)
+            .collect();
         self.evaluations.discriminator += 1;
         self.tell(&Event::Scored {
             t,
