@@ -7,13 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-give_up() {
-    echo "Browser tests not run: $1" >&2
-    [ "$if_possible" = yes ] && exit 0
-    exit 1
-}
-if_possible=no
-[ "${1:-}" = --if-possible ] && if_possible=yes
+source scripts/if_possible.sh "Browser tests not run" "$@"
 
 command -v node >/dev/null || give_up "node was not found"
 node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' ||

@@ -8,17 +8,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if_possible=no
-[ "${1:-}" = --if-possible ] && { if_possible=yes; shift; }
+source scripts/if_possible.sh "API not checked" "$@"
+[ "$if_possible" = no ] || shift
 examples=${1:-20}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 command=$target/release/strdiffusion
 
-give_up() {
-    echo "API not checked: $1" >&2
-    [ "$if_possible" = yes ] && exit 0
-    exit 1
-}
 environment=$target/api-environment
 [ -x "$environment/bin/pip" ] || python3 -m venv --clear "$environment" || give_up "python3 has no venv"
 "$environment/bin/pip" install --quiet --disable-pip-version-check 'schemathesis>=4,<5' ||

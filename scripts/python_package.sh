@@ -12,13 +12,7 @@ cd "$(dirname "$0")/.."
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 crate=$PWD/crates/strdiffusion-python
 
-give_up() {
-    echo "Python package not built: $1" >&2
-    [ "$if_possible" = yes ] && exit 0
-    exit 1
-}
-if_possible=no
-[ "${1:-}" = --if-possible ] && if_possible=yes
+source scripts/if_possible.sh "Python package not built" "$@"
 
 command -v python3 >/dev/null || give_up "python3 was not found"
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||

@@ -10,14 +10,6 @@ use strdiffusion_fuzz::joined;
 use strdiffusion_testing::checkpoint::{self, CompressionMethod, Layout};
 use strdiffusion_testing::tiny_model;
 
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Png,
-    OutputFormat::Jpeg,
-    OutputFormat::WebP,
-    OutputFormat::Tiff,
-    OutputFormat::Bmp,
-];
-
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let put = |target: &str, name: &str, bytes: &[u8]| {
@@ -28,7 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let photo = photo()?;
     let mask = mask()?;
     let hole = mask.encode(OutputFormat::Png)?;
-    for format in FORMATS {
+    for format in OutputFormat::ALL {
         let name = format.name();
         let file = photo.encode(format)?;
         put("picture", name, &joined(&file, &hole))?;

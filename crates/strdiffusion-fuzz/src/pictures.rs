@@ -53,15 +53,6 @@ pub fn picture(bytes: &[u8]) {
     }
 }
 
-/// Every kind of file that a photograph is written to.
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Png,
-    OutputFormat::Jpeg,
-    OutputFormat::WebP,
-    OutputFormat::Tiff,
-    OutputFormat::Bmp,
-];
-
 /// A photograph with all that its file says, and a text, into every format and back.
 pub fn metadata(bytes: &[u8]) {
     let [file, text] = halves(bytes);
@@ -73,7 +64,7 @@ pub fn metadata(bytes: &[u8]) {
     if let Ok(png) = photo.encode_png_with_text(&[(keyword, text.to_owned())]) {
         same_pixels(&photo, &png);
     }
-    for format in FORMATS {
+    for format in OutputFormat::ALL {
         photo.losses(format);
         let Ok(written) = photo.encode(format) else {
             continue;

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
-use strdiffusion::weights::Storage;
 
 use crate::support::*;
 
@@ -282,10 +281,7 @@ fn png_text(mut bytes: &[u8]) -> Vec<(String, String)> {
 #[test]
 fn ctrl_c_ends_a_folder_and_the_same_command_goes_on() {
     let bench = with_photos(6);
-    let long = bench.path("long");
-    tiny_model(|config| config.sde.steps = 100_000)
-        .save(&long, Storage::F32)
-        .unwrap();
+    bench.add_long_model();
     let mut child = bench
         .command(&format!("{RUN} --model long --json"))
         .stdout(Stdio::piped())
@@ -294,10 +290,7 @@ fn ctrl_c_ends_a_folder_and_the_same_command_goes_on() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("event"));
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    signal(&child, "INT");
     let last = lines.map(Result::unwrap).last().unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use image::{DynamicImage, ExtendedColorType, GenericImageView, ImageEncoder};
-use strdiffusion::weights::Storage;
 
 use crate::support::*;
 
@@ -359,10 +358,7 @@ fn losing_16_bits_to_the_format_is_said() {
 #[test]
 fn ctrl_c_ends_the_work_without_a_partial_output() {
     let bench = Bench::with_photo();
-    let long = bench.path("long");
-    tiny_model(|config| config.sde.steps = 100_000)
-        .save(&long, Storage::F32)
-        .unwrap();
+    bench.add_long_model();
     std::fs::write(bench.path("out.png"), "what was there before").unwrap();
     let before = bench.names();
     let mut child = bench
@@ -374,10 +370,7 @@ fn ctrl_c_ends_the_work_without_a_partial_output() {
     // It is at work once the first line is there.
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("event"));
-    let kill = std::process::Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(kill.unwrap().success());
+    signal(&child, "INT");
     let last = lines.map(Result::unwrap).last();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 
 use serde_json::Value;
-use strdiffusion::weights::Storage;
 
 use crate::support::*;
 
@@ -383,10 +382,7 @@ fn lists_that_cannot_be_used_are_refused_before_the_work() {
 fn ctrl_c_ends_a_list_and_the_same_command_goes_on() {
     let bench = with_photos(3);
     write(&bench, "list.csv", list_of(&names(3)));
-    let long = bench.path("long");
-    tiny_model(|config| config.sde.steps = 100_000)
-        .save(&long, Storage::F32)
-        .unwrap();
+    bench.add_long_model();
     let mut command = bench.command(&format!("{RUN} --model long --json"));
     let mut child = command
         .stdout(Stdio::piped())
@@ -395,14 +391,7 @@ fn ctrl_c_ends_a_list_and_the_same_command_goes_on() {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("event"));
-    let id = child.id().to_string();
-    assert!(
-        std::process::Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(&child, "INT");
     lines.for_each(drop);
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));

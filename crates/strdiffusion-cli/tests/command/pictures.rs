@@ -104,23 +104,16 @@ fn a_named_pipe_is_read_as_a_photo_and_left_alone_in_a_folder() {
 #[test]
 fn sigterm_ends_a_folder_at_once_and_leaves_nothing_half_done() {
     use std::io::{BufRead, BufReader};
-    use strdiffusion::weights::Storage;
 
     let bench = Bench::with_photo();
     std::fs::create_dir(bench.path("photos")).unwrap();
     std::fs::copy(bench.path("photo.png"), bench.path("photos/b.png")).unwrap();
-    tiny_model(|config| config.sde.steps = 100_000)
-        .save(&bench.path("long"), Storage::F32)
-        .unwrap();
+    bench.add_long_model();
     let run = "inpaint --images photos --mask mask.png --out filled --model long --json";
     let mut child = bench.command(run).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("event"));
-    let id = child.id().to_string();
-    let kill = std::process::Command::new("kill")
-        .args(["-TERM", &id])
-        .status();
-    assert!(kill.unwrap().success());
+    signal(&child, "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     // On the spot: there is no summary.
     assert!(

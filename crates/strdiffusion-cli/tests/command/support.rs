@@ -1,7 +1,7 @@
 //! Models, pictures and runs of the command.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use image::{DynamicImage, ImageBuffer, Luma};
 use serde_json::Value;
@@ -37,6 +37,13 @@ impl Bench {
         photo(24, 20).save(bench.path("photo.png")).unwrap();
         mask(24, 20).save(bench.path("mask.png")).unwrap();
         bench
+    }
+
+    /// With `long` beside what is there: a model that is at work until it is interrupted.
+    pub fn add_long_model(&self) {
+        tiny_model(|config| config.sde.steps = 100_000)
+            .save(&self.path("long"), Storage::F32)
+            .unwrap();
     }
 
     pub fn root(&self) -> &Path {
@@ -92,6 +99,14 @@ impl Bench {
         assert_eq!(self.names(), before, "{arguments}");
         error
     }
+}
+
+/// Sends a running program a signal, such as `INT`.
+pub fn signal(child: &Child, name: &str) {
+    let kill = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status();
+    assert!(kill.unwrap().success());
 }
 
 pub fn names_in(folder: &Path) -> Vec<String> {

@@ -23,6 +23,9 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::WebP, Self::Tiff, Self::Bmp];
+
     /// The format's name.
     pub fn name(self) -> &'static str {
         match self {

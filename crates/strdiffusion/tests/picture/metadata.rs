@@ -9,14 +9,6 @@ use strdiffusion::picture::{OutputFormat, Photo};
 
 use crate::support::*;
 
-const FORMATS: [OutputFormat; 5] = [
-    OutputFormat::Png,
-    OutputFormat::Jpeg,
-    OutputFormat::WebP,
-    OutputFormat::Tiff,
-    OutputFormat::Bmp,
-];
-
 const XMP: &str = "<x:xmpmeta xmlns:x=\"adobe:ns:meta/\"><rdf:Description tiff:Orientation=\"6\">\
     <xmp:Thumbnails>a picture</xmp:Thumbnails><dc:title>A title</dc:title></rdf:Description>\
     </x:xmpmeta>";
@@ -117,7 +109,7 @@ fn what_a_camera_wrote_travels_into_every_format_that_has_a_place_for_it() {
     let photo = read(&camera_jpeg(), "camera.jpg").unwrap();
     assert_eq!(photo.notes(), [] as [&str; 0]);
     assert_eq!((photo.width(), photo.height()), (16, 32));
-    for format in FORMATS {
+    for format in OutputFormat::ALL {
         let bytes = photo.encode(format).unwrap();
         let name = format.name();
         assert!(!contains(&bytes, b"the thumbnail"), "{name}");
@@ -235,7 +227,7 @@ fn a_profile_is_written_only_with_pixels_of_its_colour_model() {
     let colour = with(DynamicImage::new_rgb8(4, 4), rgb_profile());
     for (photo, profile) in [(&gray, gray_profile()), (&colour, rgb_profile())] {
         assert_eq!(photo.icc_profile(), Some(&profile[..]));
-        for format in FORMATS {
+        for format in OutputFormat::ALL {
             let back = read(&photo.encode(format).unwrap(), "back").unwrap();
             assert!(
                 back.notes().is_empty(),
