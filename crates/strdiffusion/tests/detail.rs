@@ -34,6 +34,22 @@ fn tiles() -> FloatImage {
     })
 }
 
+/// Waves that repeat nowhere, with grain.
+fn waves() -> FloatImage {
+    draw(|x, y| {
+        let (u, v) = (x as f32 / 9.0, y as f32 / 7.0);
+        let wave = |a: f32, b: f32| {
+            0.5 + 0.2 * (a * u + (b * v).sin() * 3.0).sin() + 0.2 * (u * v / 9.0).cos()
+        };
+        let grain = 0.1 * (noise(x, y) - 0.5);
+        [
+            wave(2.0, 0.7) + grain,
+            wave(1.4, 1.1) + grain,
+            wave(1.7, 0.4) + grain,
+        ]
+    })
+}
+
 fn hole(is_hole: impl Fn(usize, usize) -> bool) -> Mask {
     let keep = (0..SIDE * SIDE)
         .map(|i| u8::from(!is_hole(i % SIDE, i / SIDE)))
@@ -183,18 +199,7 @@ fn threads_and_instruction_sets_change_no_bit_and_seeds_do() {
 fn a_fill_that_knows_what_it_shows_keeps_it() {
     // The truth at half resolution as the fill, on a picture without repetition: nothing in the
     // surroundings can replace it.
-    let truth = draw(|x, y| {
-        let (u, v) = (x as f32 / 9.0, y as f32 / 7.0);
-        let wave = |a: f32, b: f32| {
-            0.5 + 0.2 * (a * u + (b * v).sin() * 3.0).sin() + 0.2 * (u * v / 9.0).cos()
-        };
-        let grain = 0.1 * (noise(x, y) - 0.5);
-        [
-            wave(2.0, 0.7) + grain,
-            wave(1.4, 1.1) + grain,
-            wave(1.7, 0.4) + grain,
-        ]
-    });
+    let truth = waves();
     let mask = hole(disc);
     let small = |picture: &FloatImage| picture.resize(SIDE / 2, SIDE / 2, Filter::Lanczos3);
     let fill = composite(
@@ -222,6 +227,23 @@ fn a_fill_that_knows_what_it_shows_keeps_it() {
         after > before - 1.0,
         "{before} dB became {after} dB at the fill's resolution"
     );
+}
+
+#[test]
+fn a_smudge_is_not_trusted_however_strong() {
+    let mask = hole(disc);
+    let mut truth = tiles();
+    let scaled = |value: &mut f32, by: f32| *value = 0.5 + by * (*value - 0.5);
+    truth.data_mut().iter_mut().for_each(|v| scaled(v, 0.3));
+    // As much contrast as the tiles have, and none of it fine.
+    let mut smudge = softened(&truth, &mask, 3);
+    for (i, value) in smudge.data_mut().iter_mut().enumerate() {
+        if mask.keep()[i % (SIDE * SIDE)] == 0 {
+            scaled(value, 4.5);
+        }
+    }
+    let found = layers(&smudge, &mask, 1, 3);
+    assert_eq!(found[0].confidence.trust, 0.0);
 }
 
 #[test]

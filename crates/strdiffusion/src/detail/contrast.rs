@@ -24,97 +24,128 @@ const MORE: f32 = 1.07;
 /// The most by which a vote's contrast is raised.
 const MOST_GAIN: f32 = 2.0;
 
-/// The hole's contrast at one level.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Contrast {
-    /// The fill's own, as a share of the expected.
+/// The contrast of a fill.
+#[derive(Clone, Copy)]
+pub(super) struct Sharpness {
+    /// Its own, as a share of the expected.
     pub share: f32,
-    /// Expected, on the mean.
+    /// Expected, on the mean; in steps of 1/255, over three channels twice.
     pub expected: f32,
+}
+
+/// The fill's finest contrast beside that of known pixels of its colour. What lies deep in the hole
+/// counts for more: near the border, known pixels lend it theirs.
+pub(super) fn sharpness(level: &Level) -> Sharpness {
+    const FINEST: f32 = 0.7;
+    let size = [level.width, level.height];
+    let detail = measure(&level.pixels, size, FINEST);
+    let samples = Samples::around(level, &low_pass(&detail, size, NEIGHBOURHOOD));
+    let expected = Expected::of(level, &samples);
+    let (mut own, mut wanted, mut weights) = (0.0, 0.0, 0.0);
+    for (i, &depth) in level.depth.iter().enumerate() {
+        let place = level.area.outer(i, level.width);
+        if level.cells[place] != Cell::Hole || !depth.is_finite() {
+            continue;
+        }
+        // The pixel's own: known neighbours say nothing of the fill.
+        own += f64::from(depth) * f64::from(detail[place][0]);
+        wanted += f64::from(depth) * f64::from(expected.at(i));
+        weights += f64::from(depth);
+    }
+    Sharpness {
+        share: (own / wanted.max(1e-3)) as f32,
+        expected: (wanted / weights.max(1.0)) as f32 / STEPS,
+    }
 }
 
 /// Writes the local contrast E into the guide's fourth number: measured where patches are known,
 /// expected elsewhere.
-pub(super) fn expect(level: &mut Level) -> Contrast {
+pub(super) fn expect(level: &mut Level) {
     let size = [level.width, level.height];
-    let detail = measure(&level.pixels, size);
-    let measured = low_pass(&detail, size, NEIGHBOURHOOD);
+    let measured = low_pass(&measure(&level.pixels, size, DETAIL), size, NEIGHBOURHOOD);
     for (guide, [e]) in level.guide.iter_mut().zip(&measured) {
         guide[3] = *e;
     }
     let samples = Samples::around(level, &measured);
     if samples.0.is_empty() {
-        return Contrast {
-            share: 1.0,
-            expected: 0.0,
-        };
+        return;
     }
-    const LEAST_STEP: usize = 3;
-    // On a grid of about 64 points a side, where it is asked for; it changes slowly.
-    let area = level.area;
-    let step = (area.width.max(area.height) / 64).max(LEAST_STEP);
-    let (columns, rows) = (
-        area.width.div_ceil(step) + 1,
-        area.height.div_ceil(step) + 1,
-    );
-    let mut is_asked = vec![false; columns * rows];
-    for i in (0..area.len()).filter(|&i| !level.is_source[area.outer(i, level.width)]) {
-        let at = i / area.width / step * columns + i % area.width / step;
-        for corner in [at, at + 1, at + columns, at + columns + 1] {
-            is_asked[corner] = true;
+    let expected = Expected::of(level, &samples);
+    for i in 0..level.area.len() {
+        let place = level.area.outer(i, level.width);
+        if !level.is_source[place] {
+            let e = MORE * expected.at(i);
+            level.guide[place][3] = e.round().min(f32::from(LARGEST)) as i16;
         }
     }
-    let grid: Vec<f32> = (0..columns * rows)
-        .into_par_iter()
-        .map(|i| {
+}
+
+/// The contrast that is expected where patches are not known, over a level's area; on a grid of
+/// about 64 points a side, for it changes slowly.
+struct Expected {
+    /// Columns of the area.
+    width: usize,
+    step: usize,
+    columns: usize,
+    rows: usize,
+    grid: Vec<f32>,
+}
+
+impl Expected {
+    fn of(level: &Level, samples: &Samples) -> Self {
+        const LEAST_STEP: usize = 3;
+        let area = level.area;
+        let step = (area.width.max(area.height) / 64).max(LEAST_STEP);
+        let (columns, rows) = (
+            area.width.div_ceil(step) + 1,
+            area.height.div_ceil(step) + 1,
+        );
+        let mut is_asked = vec![false; columns * rows];
+        for i in (0..area.len()).filter(|&i| !level.is_source[area.outer(i, level.width)]) {
+            let at = i / area.width / step * columns + i % area.width / step;
+            for corner in [at, at + 1, at + columns, at + columns + 1] {
+                is_asked[corner] = true;
+            }
+        }
+        let expect = |i: usize| {
             if !is_asked[i] {
                 return 0.0;
             }
             let x = (area.x + i % columns * step).min(level.width - 1);
             let y = (area.y + i / columns * step).min(level.height - 1);
             samples.expect([x as f32, y as f32], &level.guide[y * level.width + x])
-        })
-        .collect();
-    let expected = |i: usize| {
-        let (x, y) = (i % area.width, i / area.width);
-        let (column, row) = (x / step, y / step);
-        let (tx, ty) = (
-            (x % step) as f32 / step as f32,
-            (y % step) as f32 / step as f32,
-        );
-        let at = |c: usize, r: usize| grid[r.min(rows - 1) * columns + c.min(columns - 1)];
+        };
+        Self {
+            width: area.width,
+            step,
+            columns,
+            rows,
+            grid: (0..columns * rows).into_par_iter().map(expect).collect(),
+        }
+    }
+
+    /// At the area's pixel `i`, whose patch is not known.
+    fn at(&self, i: usize) -> f32 {
+        let (x, y) = (i % self.width, i / self.width);
+        let (column, row) = (x / self.step, y / self.step);
+        let share = |v: usize| (v % self.step) as f32 / self.step as f32;
+        let (tx, ty) = (share(x), share(y));
+        let at = |c: usize, r: usize| {
+            self.grid[r.min(self.rows - 1) * self.columns + c.min(self.columns - 1)]
+        };
         let top = at(column, row) * (1.0 - tx) + at(column + 1, row) * tx;
         let bottom = at(column, row + 1) * (1.0 - tx) + at(column + 1, row + 1) * tx;
         top * (1.0 - ty) + bottom * ty
-    };
-    let (mut own, mut wanted, mut count) = (0.0, 0.0, 0u32);
-    for i in 0..area.len() {
-        let place = area.outer(i, level.width);
-        if level.is_source[place] {
-            continue;
-        }
-        let e = expected(i);
-        if level.cells[place] == Cell::Hole {
-            // The pixel's own: known neighbours say nothing of the fill.
-            own += f64::from(detail[place][0]);
-            wanted += f64::from(e);
-            count += 1;
-        }
-        level.guide[place][3] = (MORE * e).round().min(f32::from(LARGEST)) as i16;
-    }
-    Contrast {
-        share: (own / wanted.max(1e-3)) as f32,
-        expected: (wanted / f64::from(count.max(1))) as f32 / STEPS,
     }
 }
 
-/// Twice the absolute difference from a low-pass, summed over the channels.
-fn measure(pixels: &[Pixel], size: [usize; 2]) -> Vec<[i16; 1]> {
+/// Twice the absolute difference from a low-pass of `sigma`, summed over the channels.
+fn measure(pixels: &[Pixel], size: [usize; 2], sigma: f32) -> Vec<[i16; 1]> {
     let difference = |(a, b): (&Pixel, &Pixel)| {
         let sum: i32 = (0..3).map(|c| i32::from(a[c] - b[c]).abs()).sum();
         [(2 * sum).min(i32::from(LARGEST)) as i16]
     };
-    let base = low_pass(pixels, size, DETAIL);
+    let base = low_pass(pixels, size, sigma);
     pixels.par_iter().zip(&base).map(difference).collect()
 }
 
@@ -129,7 +160,7 @@ pub(super) fn restore(level: &Level, votes: &mut Votes) {
         .map(|i| level.pixels[part.outer(i, level.width)])
         .collect();
     let base = low_pass(&pixels, size, DETAIL);
-    let found = low_pass(&measure(&pixels, size), size, NEIGHBOURHOOD);
+    let found = low_pass(&measure(&pixels, size, DETAIL), size, NEIGHBOURHOOD);
     for (i, vote) in votes.iter_mut().enumerate() {
         let place = level.area.outer(i, level.width);
         if level.cells[place] != Cell::Hole {

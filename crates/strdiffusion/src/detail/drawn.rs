@@ -6,8 +6,8 @@
 
 use crate::blend::{Cell as Membrane, solve};
 
-use super::guide::ramp;
 use super::pyramid::{Cell, Pixel, STEPS, WHITE};
+use super::trust::ramp;
 
 /// Lines are made this much wider in pixels before parts are told apart, so that a small gap does
 /// not join two.

@@ -9,7 +9,8 @@
 //! | `window` | a window of the photograph for each hole | |
 //! | `drawn` | what a person has drawn into the hole | |
 //! | `pyramid` | the window at several scales | |
-//! | `guide` | the network's fill from afar, and trust in it | Zhang et al., ECCV 2022 |
+//! | `guide` | the network's fill from afar | Zhang et al., ECCV 2022 |
+//! | `trust` | how far that fill can be trusted | |
 //! | `contrast` | the contrast that belongs into the hole, expected and given back | |
 //! | `energy` | how well a patch serves | Wexler et al., PAMI 2007; Darabi et al., SIGGRAPH 2012 |
 //! | `field` | the best patch for each place, found by PatchMatch | Barnes et al., SIGGRAPH 2009 |
@@ -26,6 +27,7 @@ mod field;
 mod guide;
 mod pyramid;
 mod synthesis;
+mod trust;
 mod vote;
 mod window;
 
@@ -34,7 +36,6 @@ use std::str::FromStr;
 
 use crate::picture::{FloatImage, Mask, Photo, PictureError};
 use crate::region::Crop;
-use synthesis::Synthesis;
 
 /// How much detail a fill gets from the photograph.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -91,12 +92,12 @@ pub struct Confidence {
 }
 
 impl Confidence {
-    fn of(found: &Synthesis) -> Self {
+    fn of(misfit: f32, trust: f32) -> Self {
         // A misfit at which a fill is as likely to look wrong as right.
         const HALF: f32 = 600.0;
         Self {
-            fit: HALF / (HALF + found.misfit),
-            trust: found.trust,
+            fit: HALF / (HALF + misfit),
+            trust,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Window {
     pub scale: f32,
     /// A person has drawn where colours change: the guide holds everywhere.
     pub is_drawn: bool,
+    /// How far the fill can be trusted, 0 to 1.
+    pub trust: f32,
 }
 
 /// What was found for a window.
@@ -51,8 +53,6 @@ pub(super) struct Synthesis {
     pub level: Level,
     /// Over the level's area.
     pub votes: Votes,
-    /// How far the fill was trusted, 0 to 1.
-    pub trust: f32,
     /// Nine of ten patches found a source at most this far off, at the coarsest level; in squared
     /// steps of 1/255 for each value.
     pub misfit: f32,
@@ -68,13 +68,14 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         cells,
         scale,
         is_drawn,
+        trust,
     } = window;
     let finest = Level::new(width, height, pixels, cells);
     if !finest.is_useful() {
         return None;
     }
     let mut levels = build(finest, THICKNESS, SHORTEST);
-    let trust = guide::attach(&mut levels, scale);
+    guide::attach(&mut levels, scale);
     let top = levels.len() - 1;
     let mut field = Field::default();
     let mut votes = vec![];
@@ -108,7 +109,6 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     Some(Synthesis {
         level,
         votes,
-        trust,
         misfit,
     })
 }

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 
 use super::pyramid::{Area, Cell, Pixel, WHITE};
 use super::synthesis::{Synthesis, Window, synthesize};
+use super::trust;
 use super::{Confidence, Layer, Request, drawn};
 use crate::blend::{Blend, blend, continued};
 use crate::picture::{Filter, FloatImage, Mask, PictureError};
@@ -115,16 +116,18 @@ impl<'a> Place<'a> {
             picture = continued(&picture, &Mask::from_keep(width, height, void)?);
         }
         let mut pixels = pixels_of(&picture);
+        let mut scale = (1.0 / self.crop.scale()) as f32;
+        let mut trust = trust::trust(&picture, &cells, scale);
         drop(picture);
         let mut is_drawn = false;
-        let mut scale = (1.0 / self.crop.scale()) as f32;
         if let Some(drawn) = request.drawn {
             let lines = drawn.crop(x, y, width, height);
             let is_line: Vec<bool> = lines.data().iter().map(|&v| v > 0.5).collect();
             is_drawn = drawn::obey(&mut pixels, &cells, &is_line, width);
             if is_drawn {
-                // The lines are as fine as the photograph.
+                // The lines are as fine as the photograph, and a person knows better.
                 scale = 1.0;
+                trust = 0.0;
             }
         }
         let window = Window {
@@ -134,6 +137,7 @@ impl<'a> Place<'a> {
             cells,
             scale,
             is_drawn,
+            trust,
         };
         // Every window draws from a stream of its own.
         let seed = request.seed ^ ((self.holes.y as u64) << 32 | self.holes.x as u64);
@@ -148,14 +152,14 @@ impl<'a> Place<'a> {
         };
         let soft = photo.crop_rgb_f32(there.x, there.y, there.width, there.height);
         let mut sharp = finish(&soft, &found)?;
-        if found.trust > 0.0 {
+        if trust > 0.0 {
             let scale = self.crop.scale();
             let seen = |length: usize| {
                 let seen = (FINER * length as f64 * scale).round() as usize;
                 seen.clamp(1, length)
             };
             let seen = [seen(there.width), seen(there.height)];
-            keep_low_frequencies(&soft, &found, seen, &mut sharp);
+            keep_low_frequencies(&soft, &found, trust, seen, &mut sharp);
         }
         let part = Area {
             x: self.holes.x - there.x,
@@ -173,13 +177,13 @@ impl<'a> Place<'a> {
             ),
             soft: soft.crop(part.x, part.y, part.width, part.height),
             sharp: sharp.crop(part.x, part.y, part.width, part.height),
-            confidence: Confidence::of(&found),
+            confidence: Confidence::of(found.misfit, trust),
         }))
     }
 }
 
 /// A planar picture in [0, 1] as pixels.
-fn pixels_of(picture: &FloatImage) -> Vec<Pixel> {
+pub(super) fn pixels_of(picture: &FloatImage) -> Vec<Pixel> {
     let [r, g, b] = [0, 1, 2].map(|c| picture.plane(c));
     let number = |v: f32| (v.clamp(0.0, 1.0) * WHITE + 0.5) as i16;
     (0..picture.width() * picture.height())
@@ -221,6 +225,7 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
 fn keep_low_frequencies(
     soft: &FloatImage,
     found: &Synthesis,
+    trust: f32,
     [width, height]: [usize; 2],
     sharp: &mut FloatImage,
 ) {
@@ -239,7 +244,7 @@ fn keep_low_frequencies(
         );
         for (i, value) in sharp.data_mut().iter_mut().enumerate() {
             if level.cells[area.outer(i % area.len(), level.width)] == Cell::Hole {
-                *value += found.trust * 2.0 * (lost.data()[i] - 0.5);
+                *value += trust * 2.0 * (lost.data()[i] - 0.5);
             }
         }
     }
