@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
+use strdiffusion::picture::Photo;
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Scale};
 
 use crate::failure::{exception, exception_of};
@@ -75,7 +76,7 @@ impl Inpainter {
         let mut options = self.options(&choice, scale, detail)?;
         options.seed = seed;
         let (filled, holes) = py.detach(|| {
-            let photo = image.to_photo()?;
+            let photo = extended(image.to_photo()?, hole.get());
             options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
             let mut raised = None;
             let filled = self
@@ -192,7 +193,7 @@ impl Request {
     fn read(self, options: FillOptions) -> PyResult<FillRequest> {
         let Self(image, hole, structure, seed) = self;
         Ok(FillRequest {
-            photo: image.to_photo()?,
+            photo: extended(image.to_photo()?, hole.get()),
             mask: hole.get().mask.clone(),
             options: FillOptions {
                 seed,
@@ -200,6 +201,13 @@ impl Request {
                 ..options
             },
         })
+    }
+}
+
+fn extended(photo: Photo, hole: &Hole) -> Photo {
+    match hole.margins.is_empty() {
+        true => photo,
+        false => photo.extended(&hole.margins),
     }
 }
 

@@ -100,7 +100,7 @@ def ctrl_c_raises():
 
 def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_c_raises):
     source = read_image(picture)
-    borders = dict(grow=0, shrink=0, feather=0, threshold=None, soft=False)
+    borders = dict(grow=0, shrink=0, feather=0, threshold=None, soft=False, extend=None)
     found = _native.find_hole(source.pixels, read_mask(hole, "mask"), **borders)
     go = threading.Event()
     main = threading.main_thread().ident

@@ -185,3 +185,26 @@ def test_a_hole_is_grown_feathered_and_soft(inpainter, picture, hole):
     for wrong in (dict(grow=-1), dict(feather=5000), dict(soft=True, grow=1), dict(threshold=0)):
         with pytest.raises(ValueError):
             inpainter.inpaint(picture, hole, **wrong)
+
+
+def test_an_image_is_continued_beyond_its_sides(inpainter, picture, hole):
+    from PIL import Image
+
+    height, width = hole.shape
+    for array in (picture, picture / 255, picture[..., 0].astype(np.uint16) * 250):
+        wider = inpainter.inpaint(array, extend=(4, 0, "10%", 3))
+        assert wider.shape[:2] == (height + 3, width + 4 + 6)
+        assert wider.dtype == array.dtype
+        assert np.array_equal(wider[:height, 4 : 4 + width], array)
+        assert wider[:, :4].any()
+    (alike,) = inpainter.inpaint_batch([array], extend="4,0,6,3")
+    assert np.array_equal(alike, wider)
+    image = Image.fromarray(picture)
+    image.info["dpi"] = (300, 300)
+    both = inpainter.inpaint(image, hole, extend=(4, 0, 6, 3))
+    assert both.size == (width + 10, height + 3) and both.info["dpi"] == (300, 300)
+    part = np.asarray(both)[:height, 4 : 4 + width]
+    assert np.array_equal(part[~hole], picture[~hole])
+    for wrong in ((1, 2, 3), (-1, 0, 0, 0), "wide", (0, 0, 0, 10**9)):
+        with pytest.raises(ValueError):
+            inpainter.inpaint(picture, hole, extend=wrong)

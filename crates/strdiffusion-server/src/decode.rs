@@ -20,10 +20,11 @@ pub(crate) struct HoleSettings {
 }
 
 impl HoleSettings {
-    fn margins(&self, photo: &Photo) -> Margins {
-        let size = [photo.width(), photo.height()];
-        self.extend
-            .map_or_else(Margins::default, |extension| extension.margins(size))
+    fn margins(&self, photo: &Photo, limits: &Limits) -> Result<Margins, ApiError> {
+        self.extend.map_or(Ok(Margins::default()), |extension| {
+            let margins = photo.margins(&extension, limits);
+            margins.map_err(|error| refused(error, Code::BadSettings))
+        })
     }
 }
 
@@ -47,11 +48,12 @@ impl Pictures {
             ));
         };
         let photo = read(image, "image", limits, Code::BadImage)?;
-        let mask = read_mask(form, &photo, hole, limits)?;
-        let photo = match hole.margins(&photo) {
-            margins if margins.is_empty() => photo,
-            margins => (photo.extended(&margins, limits))
-                .map_err(|error| refused(error, Code::BadSettings))?,
+        let margins = hole.margins(&photo, limits)?;
+        let mask = read_mask(form, &photo, &hole.borders, limits)?;
+        let mask = with_borders(mask, &hole.borders, &margins)?;
+        let photo = match margins.is_empty() {
+            true => photo,
+            false => photo.extended(&margins),
         };
         let drawn_edges = match &form.structure {
             Some(drawing) => {
@@ -106,60 +108,47 @@ impl Pictures {
     }
 }
 
-/// The hole, of the extended photograph's size.
+/// The mask, of the photograph's size, as it was sent. Without one, and without an alpha channel, it
+/// has no hole.
 fn read_mask(
     form: &Form,
     photo: &Photo,
-    hole: &HoleSettings,
+    borders: &MaskOptions,
     limits: &Limits,
 ) -> Result<Mask, ApiError> {
-    let margins = hole.margins(photo);
-    let mask = match &form.mask {
-        Some(mask) => {
-            let mask = read(mask, "mask", limits, Code::BadMask)?;
-            same_size(photo, &mask, "the mask")?;
-            Mask::from_photo_with(&mask, HolePolarity::White, &hole.borders)
-                .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
-        }
-        None => match Mask::from_alpha_with(photo, &hole.borders) {
-            Ok(mask) => mask,
-            Err(_) if !margins.is_empty() => Mask::all_known(photo.width(), photo.height()),
-            Err(_) => {
-                return Err(ApiError::new(
-                    Code::NoHole,
-                    "no mask was sent and the image has no transparent pixels; send a mask in \
-                     which the hole is white",
-                ));
-            }
-        },
+    let Some(mask) = &form.mask else {
+        let mask = Mask::from_alpha_with(photo, borders);
+        return Ok(mask.unwrap_or_else(|_| Mask::all_known(photo.width(), photo.height())));
     };
+    let mask = read(mask, "mask", limits, Code::BadMask)?;
+    same_size(photo, &mask, "the mask")?;
+    Mask::from_photo_with(&mask, HolePolarity::White, borders)
+        .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))
+}
+
+/// The hole that a mask becomes, of the extended photograph's size.
+fn with_borders(mask: Mask, borders: &MaskOptions, margins: &Margins) -> Result<Mask, ApiError> {
     if mask.is_empty() && margins.is_empty() {
-        let why = match form.mask {
-            Some(_) => "no pixel of the mask is white; paint the hole white",
-            None => "no pixel of the image is transparent; send a mask",
-        };
         return Err(ApiError::new(
             Code::NoHole,
-            format!("{why}, or nothing is to be filled"),
+            "there is no hole: no pixel of the mask is white, or without a mask no pixel of the image \
+             transparent; send a mask in which the hole is white",
         ));
     }
     if mask.is_full() {
         return Err(ApiError::new(
             Code::FullMask,
-            "the hole covers the whole picture, so nothing is known to fill it from; leave some of \
-             it",
+            "the hole covers the whole picture, so nothing is known to fill it from; leave some of it",
         ));
     }
-    hole.borders
-        .apply_extended(mask, &margins)
-        .map_err(|error| {
-            let code = match error {
-                PictureError::HoleCovers { .. } => Code::FullMask,
-                PictureError::HoleVanishes { .. } => Code::NoHole,
-                _ => Code::BadSettings,
-            };
-            ApiError::new(code, error.to_string())
-        })
+    borders.apply_extended(mask, margins).map_err(|error| {
+        let code = match error {
+            PictureError::HoleCovers { .. } => Code::FullMask,
+            PictureError::HoleVanishes { .. } => Code::NoHole,
+            _ => Code::BadSettings,
+        };
+        ApiError::new(code, error.to_string())
+    })
 }
 
 fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {

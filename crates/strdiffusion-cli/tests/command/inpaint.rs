@@ -474,7 +474,9 @@ fn a_photo_is_continued_beyond_its_sides() {
     let wrong = bench.run(&format!("{one} 1,2,3"));
     assert_eq!(wrong.status.code(), Some(2));
     assert!(text(&wrong.stderr).contains("LEFT,TOP,RIGHT,BOTTOM"));
-    let large = format!("{one} 0,0,40000,0");
-    bench.run_refused(&large, &["photo.png", "40024x20", "--max-side 40024"]);
+    for right in [40_000, 4_000_000_000u32] {
+        let hint = format!("--max-side {}", right + 24);
+        bench.run_refused(&format!("{one} 0,0,{right},0"), &["photo.png", &hint]);
+    }
     bench.run_refused(&format!("{one} 0,0,0,0"), &["photo.png", "--mask"]);
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
 Progress = Callable[[int, int], Any]
 BatchProgress = Callable[[int, int, int], Any]
+Extension = str | Sequence[int | str]
 T = TypeVar("T")
 
 
@@ -57,6 +58,7 @@ class Borders(TypedDict):
     feather: int
     threshold: float | None
     soft: bool
+    extend: str | None
 
 
 _VARIABLE = "STRDIFFUSION_MODEL"
@@ -136,6 +138,7 @@ class Inpainter:
         feather: int = 0,
         threshold: float | None = None,
         soft: bool = False,
+        extend: Extension | None = None,
         progress: Progress | None = None,
         report: Report | None = None,
     ) -> Picture:
@@ -170,13 +173,17 @@ class Inpainter:
                 Without a mask the alpha below which a pixel is the hole; None: 1.
             soft: whether the mask's gray is the share of the fill, which is blended with what the
                 image holds there. Excludes the four above.
+            extend: continues the image beyond its sides: left, top, right and bottom, each a number
+                of pixels or, as ``"25%"``, percent of its size; or a string of these with commas.
+                What is new belongs to the hole, and no mask is needed; ``structure`` has the extended
+                size.
             progress: called as ``progress(done, total)`` after each step; if it returns False,
                 the fill is cancelled.
             report: called once, after the fill, with a list of :class:`HoleDetail`: one for each
                 hole that got detail.
 
         Returns:
-            A new image of the input's type, dtype and mode. Known pixels are as they were, bit
+            A new image of the input's type, dtype and mode, extended as asked. Known pixels are as they were, bit
             for bit, but for those that ``feather`` blends. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:
@@ -191,7 +198,12 @@ class Inpainter:
         if report is not None and not callable(report):
             raise TypeError("report must be callable, as report(holes)")
         borders = Borders(
-            grow=grow, shrink=shrink, feather=feather, threshold=threshold, soft=soft
+            grow=grow,
+            shrink=shrink,
+            feather=feather,
+            threshold=threshold,
+            soft=soft,
+            extend=_in_words(extend),
         )
         source, hole = _read(image, mask, borders)
         filled, holes = self._native.fill(
@@ -206,7 +218,7 @@ class Inpainter:
             resampling=resampling,
             progress=progress,
         )
-        result: Picture = source.restore(filled, hole.known, keeps_alpha=mask is not None)
+        result: Picture = source.restore(filled, hole, keeps_alpha=mask is not None)
         if report is not None:
             report(json.loads(holes))
         return result
@@ -228,6 +240,7 @@ class Inpainter:
         feather: int = 0,
         threshold: float | None = None,
         soft: bool = False,
+        extend: Extension | None = None,
         progress: BatchProgress | None = None,
     ) -> list[Picture]:
         """Fill the holes of several images, each as :meth:`inpaint` would alone, but faster:
@@ -262,7 +275,12 @@ class Inpainter:
         holes = _one_each("masks", masks, images, None)
         drawn = _one_each("structures", structures, images, None)
         borders = Borders(
-            grow=grow, shrink=shrink, feather=feather, threshold=threshold, soft=soft
+            grow=grow,
+            shrink=shrink,
+            feather=feather,
+            threshold=threshold,
+            soft=soft,
+            extend=_in_words(extend),
         )
         sources, requests = [], []
         for place, (image, mask, seed, structure) in enumerate(
@@ -286,9 +304,15 @@ class Inpainter:
             progress=progress,
         )
         return [
-            source.restore(pixels, request[1].known, keeps_alpha=mask is not None)
+            source.restore(pixels, request[1], keeps_alpha=mask is not None)
             for source, request, mask, (pixels, _) in zip(sources, requests, holes, filled)
         ]
+
+
+def _in_words(extend: Extension | None) -> str | None:
+    if extend is None or isinstance(extend, str):
+        return extend
+    return ",".join(map(str, extend))
 
 
 def _checked_seed(seed: int) -> int:
@@ -310,7 +334,7 @@ def _read(image: Any, mask: Mask | None, borders: Borders) -> tuple[Source, _nat
     white = 0.5 if borders["threshold"] is None else borders["threshold"]
     pixels = None if mask is None else read_mask(mask, "mask", white)
     hole = _native.find_hole(source.pixels, pixels, **borders)
-    source.check(hole.shown)
+    source.check(hole)
     return source, hole
 
 

@@ -17,9 +17,11 @@ def find_hole(
     feather: int,
     threshold: float | None,
     soft: bool,
+    extend: str | None,
 ) -> Hole: ...
 
 class Hole:
+    canvas: tuple[int, int, int, int]
     known: bytes
     shown: bytes
 

@@ -10,6 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from ._native import Hole
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -32,10 +34,10 @@ class Source(Protocol):
 
     pixels: Pixels
 
-    def check(self, shown: bytes) -> None:
+    def check(self, hole: Hole) -> None:
         """Refuses pixels that show in the result and cannot be used."""
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> Any:
         """The filled pixels as an image of the caller's kind."""
 
 
@@ -134,14 +136,16 @@ class _IntegerSource:
         self.pixels = _pixels(array, "image")
         self._like = array
 
-    def check(self, shown: bytes) -> None:
+    def check(self, hole: Hole) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
         samples = numpy.frombuffer(filled, dtype=self._like.dtype.newbyteorder("<"))
-        return samples.reshape(self._like.shape).astype(self._like.dtype, copy=False)
+        width, height = hole.canvas[:2]
+        shape = (height, width, *self._like.shape[2:])
+        return samples.reshape(shape).astype(self._like.dtype, copy=False)
 
 
 class _FloatSource:
@@ -151,15 +155,13 @@ class _FloatSource:
         self.pixels = _pixels(_to_16_bit(array), "image")
         self._array = array
 
-    def _where(self, known: bytes, value: int) -> NDArray[np.bool_]:
+    def check(self, hole: Hole) -> None:
         import numpy
 
-        flags = numpy.frombuffer(known, dtype=numpy.uint8).reshape(self._array.shape[:2])
-        found: NDArray[np.bool_] = flags == value
-        return found
-
-    def check(self, shown: bytes) -> None:
-        samples = self._array[self._where(shown, 1)]
+        width, height, left, top = hole.canvas
+        flags = numpy.frombuffer(hole.shown, dtype=numpy.uint8).reshape(height, width)
+        rows, columns = self._array.shape[:2]
+        samples = self._array[flags[top : top + rows, left : left + columns] == 1]
         wrong = samples[~((samples >= 0) & (samples <= 1))]
         if wrong.size:
             raise ValueError(
@@ -167,15 +169,21 @@ class _FloatSource:
                 "them, or use uint8 or uint16"
             )
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
-        samples = numpy.frombuffer(filled, dtype="<u2").reshape(self._array.shape)
-        hole = self._where(known, 0)
-        result: NDArray[Any] = self._array.copy()
-        result[hole] = samples[hole] / 65535
+        width, height, left, top = hole.canvas
+        shape = (height, width, *self._array.shape[2:])
+        samples = numpy.frombuffer(filled, dtype="<u2").reshape(shape) / 65535
+        result: NDArray[Any] = samples.astype(self._array.dtype)
+        known = numpy.frombuffer(hole.known, dtype=numpy.uint8).reshape(height, width) == 1
+        rows, columns = self._array.shape[:2]
+        # A view: what was known is written through it.
+        part = result[top : top + rows, left : left + columns]
+        known = known[top : top + rows, left : left + columns]
+        part[known] = self._array[known]
         if keeps_alpha and self.pixels.channels in (2, 4):
-            result[hole, -1] = self._array[hole, -1]
+            part[..., -1] = self._array[..., -1]
         return result
 
 
@@ -206,11 +214,15 @@ class _PilSource:
         self.pixels = _pixels_of_pil(image, "image")
         self._image = image
 
-    def check(self, shown: bytes) -> None:
+    def check(self, hole: Hole) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Image.Image:
-        # A copy keeps what belongs to the image, such as its colour profile.
-        result = self._image.copy()
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> Image.Image:
+        # What belongs to the image, such as its colour profile, comes along.
+        width, height = hole.canvas[:2]
+        if (width, height) == self._image.size:
+            result = self._image.copy()
+        else:
+            result = self._image.resize((width, height))
         result.frombytes(bytes(filled))
         return result

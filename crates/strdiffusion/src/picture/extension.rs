@@ -1,6 +1,7 @@
 //! A larger canvas: how far a photograph is to be continued beyond its sides.
 
 use std::fmt::{self, Display, Formatter};
+use std::path::Path;
 use std::str::FromStr;
 
 use image::{DynamicImage, ImageBuffer, Pixel, Primitive, imageops};
@@ -112,30 +113,40 @@ impl Margins {
 }
 
 impl Photo {
-    /// The photograph on a larger canvas, whose new pixels are black and opaque. What the file says
-    /// beside its pixels stays, but for the size.
+    /// The pixels that an extension adds to the photograph.
     ///
     /// # Errors
     /// [`PictureError::TooLarge`] where the canvas is beyond the limits.
-    pub fn extended(&self, margins: &Margins, limits: &Limits) -> Result<Self, PictureError> {
+    pub fn margins(&self, extension: &Extension, limits: &Limits) -> Result<Margins, PictureError> {
+        let size = [self.width(), self.height()];
+        let margins = extension.margins(size);
+        let canvas = margins.around(size);
+        let [width, height] = canvas.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        if !margins.is_empty() {
+            let name = format!("{}, extended", self.name());
+            limits.check(Path::new(&name), width, height)?;
+        }
+        Ok(margins)
+    }
+
+    /// The photograph on a larger canvas, whose new pixels are black and opaque. What the file says
+    /// beside its pixels stays, but for the size.
+    #[must_use]
+    pub fn extended(&self, margins: &Margins) -> Self {
         if margins.is_empty() {
-            return Ok(self.clone());
+            return self.clone();
         }
         let size = margins.around([self.width(), self.height()]);
-        let size = size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-        let path = self.path.clone();
-        let path = path.unwrap_or_else(|| "the extended photograph".into());
-        limits.check(&path, size[0], size[1])?;
+        let size = size.map(|side| side as u32);
         let at = [margins.left as i64, margins.top as i64];
-        let mut extended = Self {
+        let mut metadata = self.metadata.clone();
+        metadata.exif = (metadata.exif).and_then(|block| exif::upright(block, size));
+        Self {
             image: on_canvas_of_kind(&self.image, size, at),
-            metadata: self.metadata.clone(),
+            metadata,
             notes: self.notes.clone(),
             path: self.path.clone(),
-        };
-        let exif = &mut extended.metadata.exif;
-        *exif = exif.take().and_then(|block| exif::upright(block, size));
-        Ok(extended)
+        }
     }
 }
 

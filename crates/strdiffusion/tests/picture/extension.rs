@@ -45,7 +45,7 @@ fn every_kind_of_photograph_lies_unchanged_on_the_larger_canvas() {
     };
     for image in pictures() {
         let photo = Photo::from_image(image).unwrap();
-        let extended = photo.extended(&wide, &Limits::default()).unwrap();
+        let extended = photo.extended(&wide);
         assert_eq!((extended.width(), extended.height()), (18, 14));
         let part = extended.image().crop_imm(3, 1, W, H);
         assert!(part.as_bytes() == photo.image().as_bytes());
@@ -61,8 +61,11 @@ fn every_kind_of_photograph_lies_unchanged_on_the_larger_canvas() {
             max_side: 17,
             ..Limits::default()
         };
-        let refused = photo.extended(&wide, &limits);
+        let extension = "3,1,2,4".parse().unwrap();
+        let refused = photo.margins(&extension, &limits);
         assert!(matches!(refused, Err(PictureError::TooLarge { .. })));
+        let margins = photo.margins(&extension, &Limits::default()).unwrap();
+        assert_eq!(margins, wide);
     }
     let soft = Mask::from_weights(2, 1, vec![0, 9]).unwrap();
     assert_eq!(

@@ -382,7 +382,7 @@ impl<'a> Run<'a> {
             reporter: self.reporter,
         };
         if let HoleFrom::Transparency(missing) = &item.hole
-            && source.margins(&photo).is_empty()
+            && source.margins(&photo)?.is_empty()
         {
             check_transparency(&photo, missing.as_deref())?;
         }

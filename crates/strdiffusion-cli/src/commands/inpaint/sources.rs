@@ -115,7 +115,7 @@ impl Source<'_> {
             return Err(self.full_mask());
         }
         let file = self.mask.unwrap_or(self.photo).display();
-        let hole = self.borders.apply_extended(mask, &self.margins(photo));
+        let hole = self.borders.apply_extended(mask, &self.margins(photo)?);
         let hole = hole.map_err(|error| user_error(format!("{file}: {error}")))?;
         if let Some(note) = self.borders.note().filter(|_| !hole.is_empty()) {
             self.reporter
@@ -125,10 +125,14 @@ impl Source<'_> {
     }
 
     /// What is added to a photograph.
-    pub fn margins(&self, photo: &Photo) -> Margins {
-        let size = [photo.width(), photo.height()];
-        self.extend
-            .map_or_else(Margins::default, |extension| extension.margins(size))
+    ///
+    /// # Errors
+    /// If it is too large then.
+    pub fn margins(&self, photo: &Photo) -> Result<Margins> {
+        self.extend.map_or(Ok(Margins::default()), |extension| {
+            let margins = photo.margins(&extension, &self.limits.limits());
+            margins.map_err(with_limit)
+        })
     }
 
     /// The photograph, extended as asked.
@@ -136,16 +140,17 @@ impl Source<'_> {
     /// # Errors
     /// If it is too large then.
     pub fn extend(&self, photo: Photo) -> Result<Photo> {
-        match self.margins(&photo) {
-            margins if margins.is_empty() => Ok(photo),
-            margins => (photo.extended(&margins, &self.limits.limits())).map_err(with_limit),
-        }
+        Ok(match self.margins(&photo)? {
+            margins if margins.is_empty() => photo,
+            margins => photo.extended(&margins),
+        })
     }
 
     fn read_any_mask(&self, photo: &Photo) -> Result<Mask> {
         let Some(path) = self.mask else {
+            let extends = !self.margins(photo)?.is_empty();
             return Mask::from_alpha_with(photo, &self.borders).or_else(|_| {
-                if !self.margins(photo).is_empty() {
+                if extends {
                     return Ok(Mask::all_known(photo.width(), photo.height()));
                 }
                 Err(user_error(format!(
