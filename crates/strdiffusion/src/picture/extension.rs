@@ -146,6 +146,7 @@ impl Photo {
             metadata,
             notes: self.notes.clone(),
             path: self.path.clone(),
+            format: self.format,
         }
     }
 }

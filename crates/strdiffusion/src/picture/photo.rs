@@ -19,6 +19,7 @@ pub struct Photo {
     pub(super) metadata: Metadata,
     pub(super) notes: Vec<String>,
     pub(super) path: Option<PathBuf>,
+    pub(super) format: Option<OutputFormat>,
 }
 
 impl Photo {
@@ -48,6 +49,7 @@ impl Photo {
             metadata: Metadata::default(),
             notes: vec![],
             path: None,
+            format: None,
         }
     }
 
@@ -129,6 +131,28 @@ impl Photo {
     /// Keywords and texts of a PNG, less XMP and IPTC.
     pub fn text(&self) -> &[(String, String)] {
         &self.metadata.text
+    }
+
+    /// The format of the file that it was read from, if from one.
+    pub fn format(&self) -> Option<OutputFormat> {
+        self.format
+    }
+
+    /// The photograph without EXIF, XMP, IPTC, resolution and text. What says the colour of its
+    /// pixels, such as the profile, stays.
+    #[must_use]
+    pub fn stripped(mut self) -> Self {
+        self.metadata = self.metadata.of_pixels();
+        self
+    }
+
+    /// The photograph with another quality as JPEG, 1 to 100. Without one it is compressed as its file
+    /// was, with the same quantisation tables, if that was a JPEG, and else with 95. The subsampling of
+    /// colours stays either way.
+    #[must_use]
+    pub fn with_jpeg_quality(mut self, quality: u8) -> Self {
+        self.metadata.jpeg_quality = Some(quality.clamp(1, 100));
+        self
     }
 
     /// What a user should know of how the file was read: what was left out or converted, each in a

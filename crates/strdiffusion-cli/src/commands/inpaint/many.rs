@@ -378,6 +378,7 @@ impl<'a> Run<'a> {
             fit_mask: self.args.fit_mask,
             borders: self.args.borders.options()?,
             extend: self.args.extend,
+            keeping: &self.args.keeping,
             limits: &self.args.limits,
             reporter: self.reporter,
         };
@@ -387,7 +388,7 @@ impl<'a> Run<'a> {
             check_transparency(&photo, missing.as_deref())?;
         }
         let hole = source.read_mask(&photo)?;
-        let photo = source.extend(photo)?;
+        let photo = source.prepare(photo)?;
         let drawing = item.drawing.as_deref();
         let drawn_edges = drawing.map(|path| read_drawing(path, &photo, &self.args.limits));
         let drawn_edges = drawn_edges.transpose()?;

@@ -26,7 +26,7 @@ use crate::arithmetic::Arithmetic;
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
 use mask_choice::MaskChoice;
-use output::FormatName;
+use output::{FormatName, Keeping};
 use shard::Shard;
 use sources::{Hole, SizeLimits};
 
@@ -53,9 +53,11 @@ pub struct Inpaint {
         conflicts_with = "many"
     )]
     output: Option<PathBuf>,
-    /// Format of what goes to standard output [default: png]
+    /// Format of what goes to standard output [default: the photograph's]
     #[arg(long, value_enum, conflicts_with = "many")]
     format: Option<FormatName>,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     limits: SizeLimits,
     /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
@@ -182,7 +184,7 @@ const EXAMPLES: &str = "Examples:
   strdiffusion inpaint --images photos/ --masks masks/ --out filled/
   strdiffusion inpaint --images scans/ --mask logo.png --out filled/   one mask for all
   strdiffusion inpaint --list pairs.csv --shard 2/8 --results results/
-  convert photo.png jpg:- | strdiffusion inpaint - --mask mask.png -o - --format jpeg > filled.jpg";
+  convert photo.png jpg:- | strdiffusion inpaint - --mask mask.png -o - > filled.jpg";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ScaleName {

@@ -10,6 +10,7 @@ use strdiffusion::picture::{
 };
 use strdiffusion::structure::drawn_edges;
 
+use super::output::Keeping;
 use crate::failure::user_error;
 use crate::progress::Reporter;
 
@@ -99,6 +100,7 @@ pub struct Source<'a> {
     pub fit_mask: bool,
     pub borders: MaskOptions,
     pub extend: Option<Extension>,
+    pub keeping: &'a Keeping,
     pub limits: &'a SizeLimits,
     /// Who is told what is left out of the mask's file.
     pub reporter: &'a Reporter,
@@ -135,15 +137,17 @@ impl Source<'_> {
         })
     }
 
-    /// The photograph, extended as asked.
+    /// The photograph as it is to be filled: extended, and without what is not to be written.
     ///
     /// # Errors
     /// If it is too large then.
-    pub fn extend(&self, photo: Photo) -> Result<Photo> {
-        Ok(match self.margins(&photo)? {
-            margins if margins.is_empty() => photo,
-            margins => photo.extended(&margins),
-        })
+    pub fn prepare(&self, photo: Photo) -> Result<Photo> {
+        let margins = self.margins(&photo)?;
+        let photo = match margins.is_empty() {
+            true => photo,
+            false => photo.extended(&margins),
+        };
+        Ok(self.keeping.of(photo))
     }
 
     fn read_any_mask(&self, photo: &Photo) -> Result<Mask> {

@@ -30,6 +30,7 @@ pub struct Studio {
     detail: Detail,
     borders: MaskOptions,
     extend: Option<Extension>,
+    strip: bool,
 }
 
 impl Studio {
@@ -60,6 +61,7 @@ impl Studio {
             detail: args.detail,
             borders: args.borders.options()?,
             extend: args.extend,
+            strip: args.keeping.strip,
         })
     }
 
@@ -95,7 +97,7 @@ impl Studio {
         (PIXELS_AT_ONCE / pixels.max(1)).clamp(1, self.inpainter.batch_limit())
     }
 
-    /// Writes a fill, and in a PNG what it was made with.
+    /// Writes a fill, and in a PNG what it was made with, unless that is not wanted.
     ///
     /// # Errors
     /// If it cannot be written; nothing partial is left then.
@@ -107,7 +109,10 @@ impl Studio {
             .inpainter
             .provenance(&model, options)
             .with_mask(&self.borders);
-        output.write(&filled.photo, &provenance.texts())
+        match self.strip {
+            true => output.write(&filled.photo, &[]),
+            false => output.write(&filled.photo, &provenance.texts()),
+        }
     }
 }
 
