@@ -12,14 +12,16 @@ use strdiffusion::structure::drawn_edges;
 use crate::error::{ApiError, Code};
 use crate::multipart::Form;
 
-/// How a request's mask becomes the hole.
+/// How a request's pictures become what is filled.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HoleSettings {
+pub(crate) struct PictureSettings {
     pub borders: MaskOptions,
     pub extend: Option<Extension>,
+    /// Keep nothing of what the photograph's file says beside its pixels.
+    pub strip: bool,
 }
 
-impl HoleSettings {
+impl PictureSettings {
     fn margins(&self, photo: &Photo, limits: &Limits) -> Result<Margins, ApiError> {
         self.extend.map_or(Ok(Margins::default()), |extension| {
             let margins = photo.margins(&extension, limits);
@@ -33,14 +35,18 @@ impl HoleSettings {
 pub(crate) struct Pictures {
     pub photo: Photo,
     pub mask: Mask,
-    /// How the mask became the hole.
-    pub borders: MaskOptions,
+    /// How they came about.
+    pub settings: PictureSettings,
     pub drawn_edges: Option<FloatImage>,
 }
 
 impl Pictures {
     /// Decodes and checks. Takes long for large pictures: not for the async runtime.
-    pub fn decode(form: &Form, hole: &HoleSettings, limits: &Limits) -> Result<Self, ApiError> {
+    pub fn decode(
+        form: &Form,
+        settings: PictureSettings,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
         let Some(image) = &form.image else {
             return Err(ApiError::new(
                 Code::BadImage,
@@ -48,12 +54,16 @@ impl Pictures {
             ));
         };
         let photo = read(image, "image", limits, Code::BadImage)?;
-        let margins = hole.margins(&photo, limits)?;
-        let mask = read_mask(form, &photo, &hole.borders, limits)?;
-        let mask = with_borders(mask, &hole.borders, &margins)?;
+        let margins = settings.margins(&photo, limits)?;
+        let mask = read_mask(form, &photo, &settings.borders, limits)?;
+        let mask = with_borders(mask, &settings.borders, &margins)?;
         let photo = match margins.is_empty() {
             true => photo,
             false => photo.extended(&margins),
+        };
+        let photo = match settings.strip {
+            true => photo.stripped(),
+            false => photo,
         };
         let drawn_edges = match &form.structure {
             Some(drawing) => {
@@ -68,7 +78,7 @@ impl Pictures {
         Ok(Self {
             photo,
             mask,
-            borders: hole.borders,
+            settings,
             drawn_edges,
         })
     }
@@ -77,7 +87,7 @@ impl Pictures {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.photo.notes().to_vec();
         notes.extend(self.photo.losses(OutputFormat::Png));
-        notes.extend(self.borders.note());
+        notes.extend(self.settings.borders.note());
         notes
     }
 

@@ -6,7 +6,7 @@ use strdiffusion::Detail;
 use strdiffusion::picture::{Extension, MaskOptions};
 use strdiffusion::sampling::{ResamplingChange, Sampler, SamplerChange, SamplerName};
 
-use crate::decode::HoleSettings;
+use crate::decode::PictureSettings;
 use crate::error::{ApiError, Code};
 use crate::models::ModelCard;
 
@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     threshold: Option<f64>,
     soft: Option<bool>,
     extend: Option<Value>,
+    strip: Option<bool>,
 }
 
 impl Settings {
@@ -89,8 +90,8 @@ impl Settings {
         })
     }
 
-    /// How the mask becomes the hole, and how the fill ends at its border.
-    pub fn hole(&self) -> Result<HoleSettings, ApiError> {
+    /// How photograph and mask become what is filled.
+    pub fn pictures(&self) -> Result<PictureSettings, ApiError> {
         let borders = MaskOptions {
             threshold: self.threshold,
             shrink: self.shrink.unwrap_or(0),
@@ -101,9 +102,10 @@ impl Settings {
         borders
             .check()
             .map_err(|error| bad(format!("settings: {error}")))?;
-        Ok(HoleSettings {
+        Ok(PictureSettings {
             borders,
             extend: self.extension()?,
+            strip: self.strip.unwrap_or(false),
         })
     }
 

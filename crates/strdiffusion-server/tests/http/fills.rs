@@ -170,7 +170,7 @@ async fn a_result_says_how_it_was_made() {
     let seed = u64::MAX.to_string();
     assert_eq!(response.headers()["x-strdiffusion-seed"], seed.as_str());
     let png = response.bytes().await.unwrap();
-    let reader = png::Decoder::new(Cursor::new(png)).read_info().unwrap();
+    let reader = png::Decoder::new(Cursor::new(&png)).read_info().unwrap();
     let text = |key: &str| {
         let info = reader.info();
         let latin = info.uncompressed_latin1_text.iter();
@@ -188,6 +188,9 @@ async fn a_result_says_how_it_was_made() {
     assert_eq!(settings["sampler"]["solver"], "euler");
     assert_eq!(settings["sampler"]["steps"], 2);
     assert_eq!(settings["drawn_structure"], false);
+    let settings = br#"{"strip": true}"#;
+    let parts: Parts = &[("image", &png), ("mask", &hole), ("settings", settings)];
+    assert!(decode(&server.inpaint(parts).await).text().is_empty());
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ pub(super) struct Job<'a> {
     /// The photograph as it came, for what a soft mask leaves of it.
     original: &'a Photo,
     filled: Filled,
-    hole: Mask,
+    hole: &'a Mask,
     /// The hole that the networks fill: all but the specks.
     networks_hole: Mask,
     /// Specks, which the photograph around them fills.
@@ -44,7 +44,7 @@ impl<'a> Job<'a> {
     pub fn new(
         model: &ModelConfig,
         photo: &'a Photo,
-        mask: &Mask,
+        mask: &'a Mask,
         options: &'a FillOptions,
     ) -> Result<Self> {
         let (width, height) = (photo.width(), photo.height());
@@ -64,7 +64,7 @@ impl<'a> Job<'a> {
         }
         let (specks, networks_hole) = match strength(options) {
             Some(_) => region::split_specks(mask, &unknown),
-            None => (vec![], mask.clone()),
+            None => (vec![], mask.hard()),
         };
         for crop in &specks {
             crop.paste_membrane(&mut filled, &mut unknown)?;
@@ -87,7 +87,7 @@ impl<'a> Job<'a> {
                 evaluations: Evaluations::default(),
                 layers: vec![],
             },
-            hole: mask.clone(),
+            hole: mask,
             networks_hole,
             specks,
             unknown,
@@ -195,9 +195,9 @@ impl<'a> Job<'a> {
             self.filled.layers = self.detail()?;
         }
         let filled = &mut self.filled;
-        filled.photo.blend_with(self.original, &self.hole);
+        filled.photo.blend_with(self.original, self.hole);
         for layer in &mut filled.layers {
-            layer.blend_with(self.original, &self.hole);
+            layer.blend_with(self.original, self.hole);
             layer.paste(&mut filled.photo, strength.unwrap_or(0.0))?;
         }
         Ok(self.filled)
@@ -211,10 +211,10 @@ impl<'a> Job<'a> {
         };
         crops.append(&mut self.specks);
         let photo = &self.filled.photo;
-        let void = void(photo, &self.hole)?;
+        let void = void(photo, self.hole)?;
         Ok(detail::refine(&detail::Request {
             photo,
-            hole: &self.hole,
+            hole: self.hole,
             void: void.as_ref(),
             crops: &crops,
             drawn: self.options.drawn_edges.as_ref(),

@@ -84,6 +84,19 @@ impl Mask {
         self.is_transparency
     }
 
+    /// The same mask, in which the fill hides all that the photograph holds in the hole.
+    #[must_use]
+    pub fn hard(&self) -> Self {
+        Self {
+            width: self.width,
+            height: self.height,
+            keep: self.keep.clone(),
+            holes: self.holes,
+            is_transparency: self.is_transparency,
+            weights: None,
+        }
+    }
+
     /// Each pixel's share of the fill, as [`Self::from_weights`] takes it; none where no pixel blends
     /// fill and photograph.
     pub fn weights(&self) -> Option<&[u16]> {

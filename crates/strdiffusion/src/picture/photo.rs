@@ -253,7 +253,7 @@ impl Photo {
     pub fn unknown(&self, hole: &Mask) -> Result<Mask, PictureError> {
         hole.check_size(self.width(), self.height(), &self.name())?;
         let Some(alpha) = self.alpha() else {
-            return Ok(hole.clone());
+            return Ok(hole.hard());
         };
         let known = hole.keep().iter().zip(alpha);
         let known = known.map(|(&keep, alpha)| keep & u8::from(alpha >= 0.5));

@@ -105,14 +105,11 @@ impl Studio {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
-        let provenance = self
-            .inpainter
-            .provenance(&model, options)
-            .with_mask(&self.borders);
-        match self.strip {
-            true => output.write(&filled.photo, &[]),
-            false => output.write(&filled.photo, &provenance.texts()),
+        let mut provenance = self.inpainter.provenance(&model, options);
+        if self.strip {
+            provenance = provenance.silent();
         }
+        output.write(&filled.photo, &provenance.with_mask(&self.borders).texts())
     }
 }
 
