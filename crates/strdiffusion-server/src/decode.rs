@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use strdiffusion::Detail;
 use strdiffusion::picture::{
-    FloatImage, HolePolarity, Limit, Limits, Mask, OutputFormat, Photo, PictureError,
+    Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, OutputFormat,
+    Photo, PictureError,
 };
 use strdiffusion::region::{Regions, Scale, split_specks};
 use strdiffusion::structure::drawn_edges;
@@ -11,17 +12,41 @@ use strdiffusion::structure::drawn_edges;
 use crate::error::{ApiError, Code};
 use crate::multipart::Form;
 
+/// How a request's pictures become what is filled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PictureSettings {
+    pub borders: MaskOptions,
+    pub extend: Option<Extension>,
+    /// Keep nothing of what the photograph's file says beside its pixels.
+    pub strip: bool,
+}
+
+impl PictureSettings {
+    fn margins(&self, photo: &Photo, limits: &Limits) -> Result<Margins, ApiError> {
+        self.extend.map_or(Ok(Margins::default()), |extension| {
+            let margins = photo.margins(&extension, limits);
+            margins.map_err(|error| refused(error, Code::BadSettings))
+        })
+    }
+}
+
 /// A request's pictures, checked.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     pub photo: Photo,
     pub mask: Mask,
+    /// How they came about.
+    pub settings: PictureSettings,
     pub drawn_edges: Option<FloatImage>,
 }
 
 impl Pictures {
     /// Decodes and checks. Takes long for large pictures: not for the async runtime.
-    pub fn decode(form: &Form, limits: &Limits) -> Result<Self, ApiError> {
+    pub fn decode(
+        form: &Form,
+        settings: PictureSettings,
+        limits: &Limits,
+    ) -> Result<Self, ApiError> {
         let Some(image) = &form.image else {
             return Err(ApiError::new(
                 Code::BadImage,
@@ -29,38 +54,17 @@ impl Pictures {
             ));
         };
         let photo = read(image, "image", limits, Code::BadImage)?;
-        let mask = match &form.mask {
-            Some(mask) => {
-                let mask = read(mask, "mask", limits, Code::BadMask)?;
-                same_size(&photo, &mask, "the mask")?;
-                Mask::from_photo(&mask, HolePolarity::White)
-                    .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
-            }
-            None => Mask::from_alpha(&photo).map_err(|_| {
-                ApiError::new(
-                    Code::NoHole,
-                    "no mask was sent and the image has no transparent pixels; send a mask in \
-                     which the hole is white",
-                )
-            })?,
+        let margins = settings.margins(&photo, limits)?;
+        let mask = read_mask(form, &photo, &settings.borders, limits)?;
+        let mask = with_borders(mask, &settings.borders, &margins)?;
+        let photo = match margins.is_empty() {
+            true => photo,
+            false => photo.extended(&margins),
         };
-        if mask.is_empty() {
-            let why = match form.mask {
-                Some(_) => "no pixel of the mask is white; paint the hole white",
-                None => "no pixel of the image is transparent; send a mask",
-            };
-            return Err(ApiError::new(
-                Code::NoHole,
-                format!("{why}, or nothing is to be filled"),
-            ));
-        }
-        if mask.is_full() {
-            return Err(ApiError::new(
-                Code::FullMask,
-                "the hole covers the whole picture, so nothing is known to fill it from; leave \
-                 some of it",
-            ));
-        }
+        let photo = match settings.strip {
+            true => photo.stripped(),
+            false => photo,
+        };
         let drawn_edges = match &form.structure {
             Some(drawing) => {
                 let drawing = read(drawing, "structure", limits, Code::BadStructure)?;
@@ -74,6 +78,7 @@ impl Pictures {
         Ok(Self {
             photo,
             mask,
+            settings,
             drawn_edges,
         })
     }
@@ -82,13 +87,15 @@ impl Pictures {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.photo.notes().to_vec();
         notes.extend(self.photo.losses(OutputFormat::Png));
+        notes.extend(self.settings.borders.note());
         notes
     }
 
     /// Memory that they take, in bytes.
     pub fn bytes(&self) -> usize {
         let drawn = self.drawn_edges.as_ref().map_or(0, |d| 4 * d.data().len());
-        self.photo.image().as_bytes().len() + self.mask.keep().len() + drawn
+        let weights = self.mask.weights().map_or(0, |weights| 2 * weights.len());
+        self.photo.image().as_bytes().len() + self.mask.keep().len() + weights + drawn
     }
 
     /// Width and height of each region as a model of this resolution will see them. Jobs of the
@@ -111,18 +118,65 @@ impl Pictures {
     }
 }
 
-fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {
-    Photo::from_bytes(bytes, name, limits).map_err(|error| {
-        let PictureError::TooLarge { limit, .. } = error else {
-            return ApiError::new(code, error.to_string());
+/// The mask, of the photograph's size, as it was sent. Without one, and without an alpha channel, it
+/// has no hole.
+fn read_mask(
+    form: &Form,
+    photo: &Photo,
+    borders: &MaskOptions,
+    limits: &Limits,
+) -> Result<Mask, ApiError> {
+    let Some(mask) = &form.mask else {
+        let mask = Mask::from_alpha_with(photo, borders);
+        return Ok(mask.unwrap_or_else(|_| Mask::all_known(photo.width(), photo.height())));
+    };
+    let mask = read(mask, "mask", limits, Code::BadMask)?;
+    same_size(photo, &mask, "the mask")?;
+    Mask::from_photo_with(&mask, HolePolarity::White, borders)
+        .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))
+}
+
+/// The hole that a mask becomes, of the extended photograph's size.
+fn with_borders(mask: Mask, borders: &MaskOptions, margins: &Margins) -> Result<Mask, ApiError> {
+    if mask.is_empty() && margins.is_empty() {
+        return Err(ApiError::new(
+            Code::NoHole,
+            "there is no hole: no pixel of the mask is white, or without a mask no pixel of the image \
+             transparent; send a mask in which the hole is white",
+        ));
+    }
+    if mask.is_full() {
+        return Err(ApiError::new(
+            Code::FullMask,
+            "the hole covers the whole picture, so nothing is known to fill it from; leave some of it",
+        ));
+    }
+    borders.apply_extended(mask, margins).map_err(|error| {
+        let code = match error {
+            PictureError::HoleCovers { .. } => Code::FullMask,
+            PictureError::HoleVanishes { .. } => Code::NoHole,
+            _ => Code::BadSettings,
         };
-        let option = match limit {
-            Limit::Side(_) => "--max-side",
-            Limit::Pixels(_) => "--max-megapixels",
-        };
-        let message = format!("{error}, or start the server with a larger {option}");
-        ApiError::new(Code::TooLarge, message)
+        ApiError::new(code, error.to_string())
     })
+}
+
+fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {
+    Photo::from_bytes(bytes, name, limits).map_err(|error| refused(error, code))
+}
+
+/// What is wrong with a picture: that it is too large, with the option that allows it, or else under
+/// this code.
+fn refused(error: PictureError, code: Code) -> ApiError {
+    let PictureError::TooLarge { limit, .. } = error else {
+        return ApiError::new(code, error.to_string());
+    };
+    let option = match limit {
+        Limit::Side(_) => "--max-side",
+        Limit::Pixels(_) => "--max-megapixels",
+    };
+    let message = format!("{error}, or start the server with a larger {option}");
+    ApiError::new(Code::TooLarge, message)
 }
 
 fn same_size(photo: &Photo, other: &Photo, what: &str) -> Result<(), ApiError> {

@@ -44,13 +44,14 @@ pub(crate) async fn submit(
     let model = settings.model(&app.models)?;
     let (sampler, steps) = settings.sampler(&app.models[model])?;
     let detail = settings.detail()?;
+    let wanted = settings.pictures()?;
     let resolution = app.models[model].resolution;
     let limits = app.limits.picture();
     let permit = app.decoding_permit().await?;
     let decoded = tokio::task::spawn_blocking(move || {
         // Until the work is done, whether or not anyone still waits for it.
         let _held = permit;
-        let pictures = Pictures::decode(&form, &limits)?;
+        let pictures = Pictures::decode(&form, wanted, &limits)?;
         let regions = pictures.regions(resolution, detail);
         Ok::<_, ApiError>((pictures, regions))
     });

@@ -123,7 +123,12 @@ fn fill_places(
             Some(Ok(filled)) => {
                 app.metrics.evaluations(&filled.evaluations);
                 let model = &app.models[task.model].name;
+                let settings = &task.pictures.settings;
                 let provenance = engine.provenance(model, &options);
+                let mut provenance = provenance.with_mask(&settings.borders);
+                if settings.strip {
+                    provenance = provenance.silent();
+                }
                 deliver(&task.job, candidate, filled, provenance);
             }
             Some(Err(error)) => end_without_result(&task.job, &error),

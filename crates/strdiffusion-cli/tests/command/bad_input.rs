@@ -19,6 +19,8 @@ fn pictures_that_cannot_be_read_are_named() {
     write("huge.png", &png_header(100_000, 100_000));
     write("anim.gif", b"GIF89a\x01\0\x01\0\0\0\0;");
     write("photo.heic", b"\0\0\0\x18ftypheic\0\0\0\0heicmif1");
+    write("photo.avif", b"\0\0\0\x1cftypavif\0\0\0\0avifmif1");
+    write("photo.jxl", b"\xff\x0a\xfa\x1f\x01\x91\x08\x06\x01\0");
     std::fs::create_dir(bench.path("folder.png")).unwrap();
     for (name, hint) in [
         ("text.png", "not a picture"),
@@ -27,7 +29,9 @@ fn pictures_that_cannot_be_read_are_named() {
         ("cut.jpg", "truncated"),
         ("huge.png", "100000x100000"),
         ("anim.gif", "not supported"),
-        ("photo.heic", "not"),
+        ("photo.heic", "HEIC format (which heif-convert reads)"),
+        ("photo.avif", "AVIF format (which avifdec reads)"),
+        ("photo.jxl", "JPEG XL format (which djxl reads)"),
         ("folder.png", "is a folder"),
         ("missing.png", "no such file"),
     ] {

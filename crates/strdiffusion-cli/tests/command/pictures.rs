@@ -51,6 +51,9 @@ fn a_photo_or_a_mask_may_come_from_standard_input_and_the_result_go_to_standard_
         &read("photo.png"),
     );
     assert!(output.stdout.starts_with(b"\xff\xd8"));
+    // The photograph's format, unless told.
+    let output = run_with_input(&bench, "inpaint - -m mask.png -o -", &output.stdout);
+    assert!(output.stdout.starts_with(b"\xff\xd8"));
     for (arguments, hint) in [
         (
             "inpaint - -m - -o out2.png",
@@ -58,6 +61,10 @@ fn a_photo_or_a_mask_may_come_from_standard_input_and_the_result_go_to_standard_
         ),
         ("inpaint photo.png -m mask.png -o - --json", "--json"),
         ("inpaint photo.png -m mask.png -o - -n 2", "one picture"),
+        (
+            "inpaint photo.png -m mask.png -o - --quality 80",
+            "PNG has no --quality",
+        ),
         (
             "inpaint photo.png -m mask.png -o out2.png --format png",
             "extension",
@@ -269,4 +276,29 @@ fn a_cause_is_told_once() {
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert_eq!(said.matches("os error").count(), 1, "{said}");
     }
+}
+
+#[test]
+fn a_jpeg_is_written_in_the_quality_that_is_asked_for_and_without_what_is_not() {
+    let bench = Bench::with_photo();
+    let tables = |name: &str| {
+        let bytes = std::fs::read(bench.path(name)).unwrap();
+        let at = bytes.windows(2).position(|marker| marker == [0xff, 0xdb]);
+        bytes[at.unwrap() + 5..][..64].to_vec()
+    };
+    bench.run_well("inpaint photo.png -m mask.png -o first.jpg --quality 60");
+    bench.run_well("inpaint first.jpg -m mask.png -o second.jpg");
+    bench.run_well("inpaint first.jpg -m mask.png -o finer.jpg --quality 90");
+    assert_eq!(tables("first.jpg"), tables("second.jpg"));
+    assert!(tables("finer.jpg") < tables("first.jpg"));
+    bench.run_well("inpaint photo.png -m mask.png -o told.png");
+    bench.run_well("inpaint told.png -m mask.png -o bare.png --strip");
+    let holds = |name: &str, word: &str| {
+        let bytes = std::fs::read(bench.path(name)).unwrap();
+        bytes
+            .windows(word.len())
+            .any(|part| part == word.as_bytes())
+    };
+    assert!(holds("told.png", "strdiffusion-seed") && holds("told.png", "Software"));
+    assert!(!holds("bare.png", "strdiffusion") && !holds("bare.png", "Software"));
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
 Progress = Callable[[int, int], Any]
 BatchProgress = Callable[[int, int, int], Any]
+Extension = str | Sequence[int | str]
 T = TypeVar("T")
 
 
@@ -47,6 +48,18 @@ class HoleDetail(TypedDict):
 
 
 Report = Callable[[list[HoleDetail]], Any]
+
+
+class Borders(TypedDict):
+    """How a mask becomes the hole, and how the fill ends at its border."""
+
+    grow: int
+    shrink: int
+    feather: int
+    threshold: float | None
+    soft: bool
+    extend: str | None
+
 
 _VARIABLE = "STRDIFFUSION_MODEL"
 _PACKAGED = Path(__file__).parent / "default_model"
@@ -120,6 +133,12 @@ class Inpainter:
         structure: Mask | None = None,
         scale: Literal["auto", "native"] = "auto",
         detail: Literal["auto", "off"] | float = "auto",
+        grow: int = 0,
+        shrink: int = 0,
+        feather: int = 0,
+        threshold: float | None = None,
+        soft: bool = False,
+        extend: Extension | None = None,
         progress: Progress | None = None,
         report: Report | None = None,
     ) -> Picture:
@@ -146,14 +165,26 @@ class Inpainter:
                 as a whole.
             detail: how much detail the fill gets from the image around it: ``"auto"`` (all, but
                 with ``scale="native"`` none), ``"off"``, or a share from 0 to 1.
+            grow: pixels that the hole grows by.
+            shrink: pixels that the hole shrinks by, before it grows.
+            feather: pixels around the hole across which fill and image are blended; these known
+                pixels change.
+            threshold: where white begins in the mask, above 0 and at most 1; None: one half.
+                Without a mask the alpha below which a pixel is the hole; None: 1.
+            soft: whether the mask's gray is the share of the fill, which is blended with what the
+                image holds there. Excludes the four above.
+            extend: continues the image beyond its sides: left, top, right and bottom, each a number
+                of pixels or, as ``"25%"``, percent of its size; or a string of these with commas.
+                What is new belongs to the hole, and no mask is needed; ``structure`` has the extended
+                size.
             progress: called as ``progress(done, total)`` after each step; if it returns False,
                 the fill is cancelled.
             report: called once, after the fill, with a list of :class:`HoleDetail`: one for each
                 hole that got detail.
 
         Returns:
-            A new image of the input's type, dtype and mode. Known pixels are as they were, bit
-            for bit. Filled pixels keep their alpha; without a mask they become opaque.
+            A new image of the input's type, dtype and mode, extended as asked. Known pixels are as they were, bit
+            for bit, but for those that ``feather`` blends. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:
             ValueError: if image, mask and settings do not fit together, or nothing is known.
@@ -166,11 +197,18 @@ class Inpainter:
             raise TypeError("progress must be callable, as progress(done, total)")
         if report is not None and not callable(report):
             raise TypeError("report must be callable, as report(holes)")
-        source, known = _read(image, mask)
+        borders = Borders(
+            grow=grow,
+            shrink=shrink,
+            feather=feather,
+            threshold=threshold,
+            soft=soft,
+            extend=_in_words(extend),
+        )
+        source, hole = _read(image, mask, borders)
         filled, holes = self._native.fill(
             source.pixels,
-            known,
-            transparency=mask is None,
+            hole,
             structure=None if structure is None else read_mask(structure, "structure"),
             seed=seed,
             scale=scale,
@@ -180,7 +218,7 @@ class Inpainter:
             resampling=resampling,
             progress=progress,
         )
-        result: Picture = source.restore(filled, known, keeps_alpha=mask is not None)
+        result: Picture = source.restore(filled, hole, keeps_alpha=mask is not None)
         if report is not None:
             report(json.loads(holes))
         return result
@@ -197,6 +235,12 @@ class Inpainter:
         resampling: bool | int | Mapping[str, int] | None = None,
         scale: Literal["auto", "native"] = "auto",
         detail: Literal["auto", "off"] | float = "auto",
+        grow: int = 0,
+        shrink: int = 0,
+        feather: int = 0,
+        threshold: float | None = None,
+        soft: bool = False,
+        extend: Extension | None = None,
         progress: BatchProgress | None = None,
     ) -> list[Picture]:
         """Fill the holes of several images, each as :meth:`inpaint` would alone, but faster:
@@ -230,14 +274,22 @@ class Inpainter:
             raise TypeError("progress must be callable, as progress(image, done, total)")
         holes = _one_each("masks", masks, images, None)
         drawn = _one_each("structures", structures, images, None)
+        borders = Borders(
+            grow=grow,
+            shrink=shrink,
+            feather=feather,
+            threshold=threshold,
+            soft=soft,
+            extend=_in_words(extend),
+        )
         sources, requests = [], []
         for place, (image, mask, seed, structure) in enumerate(
             zip(images, holes, _one_each("seeds", seeds, images, 0), drawn)
         ):
             try:
-                source, known = _read(image, mask)
+                source, hole = _read(image, mask, borders)
                 drawing = None if structure is None else read_mask(structure, "structure")
-                request = (source.pixels, known, mask is None, drawing, _checked_seed(seed))
+                request = (source.pixels, hole, drawing, _checked_seed(seed))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"images[{place}]: {error}") from None
             sources.append(source)
@@ -252,9 +304,15 @@ class Inpainter:
             progress=progress,
         )
         return [
-            source.restore(pixels, request[1], keeps_alpha=not request[2])
-            for source, request, (pixels, _) in zip(sources, requests, filled)
+            source.restore(pixels, request[1], keeps_alpha=mask is not None)
+            for source, request, mask, (pixels, _) in zip(sources, requests, holes, filled)
         ]
+
+
+def _in_words(extend: Extension | None) -> str | None:
+    if extend is None or isinstance(extend, str):
+        return extend
+    return ",".join(map(str, extend))
 
 
 def _checked_seed(seed: int) -> int:
@@ -270,13 +328,14 @@ def _checked_steps(steps: int | None) -> int | None:
     return steps
 
 
-def _read(image: Any, mask: Mask | None) -> tuple[Source, bytes]:
-    """An image, and which of its pixels are known."""
+def _read(image: Any, mask: Mask | None, borders: Borders) -> tuple[Source, _native.Hole]:
+    """An image and its hole."""
     source = read_image(image)
-    hole = None if mask is None else read_mask(mask, "mask")
-    known = _native.find_known(source.pixels, hole)
-    source.check(known)
-    return source, known
+    white = 0.5 if borders["threshold"] is None else borders["threshold"]
+    pixels = None if mask is None else read_mask(mask, "mask", white)
+    hole = _native.find_hole(source.pixels, pixels, **borders)
+    source.check(hole)
+    return source, hole
 
 
 def _one_each(

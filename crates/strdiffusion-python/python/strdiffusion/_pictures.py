@@ -10,6 +10,8 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from ._native import Hole
+
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
@@ -32,10 +34,10 @@ class Source(Protocol):
 
     pixels: Pixels
 
-    def check(self, known: bytes) -> None:
-        """Refuses known pixels that the networks cannot use."""
+    def check(self, hole: Hole) -> None:
+        """Refuses pixels that show in the result and cannot be used."""
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> Any:
         """The filled pixels as an image of the caller's kind."""
 
 
@@ -49,8 +51,8 @@ def read_image(image: Any) -> Source:
     return _IntegerSource(array)
 
 
-def read_mask(mask: Any, what: str) -> Pixels:
-    """A mask or a drawing; ``what`` names it in errors."""
+def read_mask(mask: Any, what: str, white: float = 0.5) -> Pixels:
+    """A mask or a drawing; ``what`` names it in errors, and white begins at ``white``, 0 to 1."""
     if _is_pil(mask):
         return _mask_of_pil(mask, what)
     array = _array(mask, what)
@@ -60,10 +62,11 @@ def read_mask(mask: Any, what: str) -> Pixels:
     if kind in "iu" and array.size:
         array = _narrow(array)
         kind = "b" if array.max() == 1 and array.min() >= 0 else kind
-        half = {"u1": 128, "u2": 32768}.get(array.dtype.str[1:], 0)
-        if kind != "b" and 0 < array.max() < half:
+        least = {"u1": 255, "u2": 65535}.get(array.dtype.str[1:], 0) * white
+        if kind != "b" and 0 < array.max() < least:
+            share = "half" if white == 0.5 else f"{white:g}"
             raise ValueError(
-                f"{what}: the largest value is {array.max()}, less than half of the range; use "
+                f"{what}: the largest value is {array.max()}, less than {share} of the range; use "
                 f"bool, as with {what} > 0, or 0 and 1, or 0 and 255"
             )
     return _pixels(array.astype("u1") * 255 if kind == "b" else array, what)
@@ -133,14 +136,16 @@ class _IntegerSource:
         self.pixels = _pixels(array, "image")
         self._like = array
 
-    def check(self, known: bytes) -> None:
+    def check(self, hole: Hole) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
         samples = numpy.frombuffer(filled, dtype=self._like.dtype.newbyteorder("<"))
-        return samples.reshape(self._like.shape).astype(self._like.dtype, copy=False)
+        width, height = hole.canvas[:2]
+        shape = (height, width, *self._like.shape[2:])
+        return samples.reshape(shape).astype(self._like.dtype, copy=False)
 
 
 class _FloatSource:
@@ -150,15 +155,13 @@ class _FloatSource:
         self.pixels = _pixels(_to_16_bit(array), "image")
         self._array = array
 
-    def _where(self, known: bytes, value: int) -> NDArray[np.bool_]:
+    def check(self, hole: Hole) -> None:
         import numpy
 
-        flags = numpy.frombuffer(known, dtype=numpy.uint8).reshape(self._array.shape[:2])
-        found: NDArray[np.bool_] = flags == value
-        return found
-
-    def check(self, known: bytes) -> None:
-        samples = self._array[self._where(known, 1)]
+        width, height, left, top = hole.canvas
+        flags = numpy.frombuffer(hole.shown, dtype=numpy.uint8).reshape(height, width)
+        rows, columns = self._array.shape[:2]
+        samples = self._array[flags[top : top + rows, left : left + columns] == 1]
         wrong = samples[~((samples >= 0) & (samples <= 1))]
         if wrong.size:
             raise ValueError(
@@ -166,15 +169,21 @@ class _FloatSource:
                 "them, or use uint8 or uint16"
             )
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> NDArray[Any]:
         import numpy
 
-        samples = numpy.frombuffer(filled, dtype="<u2").reshape(self._array.shape)
-        hole = self._where(known, 0)
-        result: NDArray[Any] = self._array.copy()
-        result[hole] = samples[hole] / 65535
+        width, height, left, top = hole.canvas
+        shape = (height, width, *self._array.shape[2:])
+        samples = numpy.frombuffer(filled, dtype="<u2").reshape(shape) / 65535
+        result: NDArray[Any] = samples.astype(self._array.dtype)
+        known = numpy.frombuffer(hole.known, dtype=numpy.uint8).reshape(height, width) == 1
+        rows, columns = self._array.shape[:2]
+        # A view: what was known is written through it.
+        part = result[top : top + rows, left : left + columns]
+        known = known[top : top + rows, left : left + columns]
+        part[known] = self._array[known]
         if keeps_alpha and self.pixels.channels in (2, 4):
-            result[hole, -1] = self._array[hole, -1]
+            part[..., -1] = self._array[..., -1]
         return result
 
 
@@ -205,11 +214,15 @@ class _PilSource:
         self.pixels = _pixels_of_pil(image, "image")
         self._image = image
 
-    def check(self, known: bytes) -> None:
+    def check(self, hole: Hole) -> None:
         pass
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Image.Image:
-        # A copy keeps what belongs to the image, such as its colour profile.
-        result = self._image.copy()
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> Image.Image:
+        # What belongs to the image, such as its colour profile, comes along.
+        width, height = hole.canvas[:2]
+        if (width, height) == self._image.size:
+            result = self._image.copy()
+        else:
+            result = self._image.resize((width, height))
         result.frombytes(bytes(filled))
         return result

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FillOptions, Inpainter, Scale};
 use crate::detail::Detail;
+use crate::picture::MaskOptions;
 
 /// What another person needs to make a fill again.
 #[derive(Clone, Debug)]
@@ -14,9 +15,29 @@ pub struct Provenance {
     settings: Value,
     /// The detail: another share of it makes another picture of the same fill.
     pub detail: Detail,
+    is_silent: bool,
 }
 
 impl Provenance {
+    /// The same with how its mask was made the hole, under `mask` in the settings; nothing where that
+    /// is the default.
+    #[must_use]
+    pub fn with_mask(mut self, options: &MaskOptions) -> Self {
+        if *options != MaskOptions::default() {
+            self.settings["mask"] = json!(options);
+        }
+        self
+    }
+
+    /// One that has no texts, for a picture that shall not say how it was made.
+    #[must_use]
+    pub fn silent(self) -> Self {
+        Self {
+            is_silent: true,
+            ..self
+        }
+    }
+
     /// Keywords and texts for
     /// [`Photo::save_with_text`](crate::picture::Photo::save_with_text).
     ///
@@ -25,6 +46,9 @@ impl Provenance {
     /// sampler and the edges as in a model's config, whether structure was drawn, and
     /// the detail.
     pub fn texts(&self) -> Vec<(&'static str, String)> {
+        if self.is_silent {
+            return vec![];
+        }
         let mut settings = self.settings.clone();
         settings["detail"] = self.detail.to_string().into();
         vec![
@@ -56,6 +80,7 @@ impl Inpainter {
                 "drawn_structure": options.drawn_edges.is_some(),
             }),
             detail: options.detail,
+            is_silent: false,
         }
     }
 }

@@ -19,6 +19,19 @@ pub(super) struct Metadata {
     pub resolution: Option<Resolution>,
     /// Keywords and texts of a PNG.
     pub text: Vec<(String, String)>,
+    /// How a JPEG was compressed.
+    pub jpeg: Option<JpegCoding>,
+    /// The quality of JPEG that a caller wants, 1 to 100; none: as the file was compressed.
+    pub jpeg_quality: Option<u8>,
+}
+
+/// How a JPEG was compressed (ITU-T T.81, B.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct JpegCoding {
+    /// Quantisation tables of the first component and the second, row by row.
+    pub tables: [[u16; 64]; 2],
+    /// How many columns and rows of the first component share one value of the others.
+    pub subsampling: [u8; 2],
 }
 
 /// PNG's chunks that say what its numbers mean (PNG specification, 11.3.2).
@@ -147,6 +160,18 @@ fn rational(value: f64) -> [u32; 2] {
 }
 
 impl Metadata {
+    /// What the pixels need to be seen as they were: the colour profile and what else says their
+    /// colour, and how they were compressed.
+    pub fn of_pixels(&self) -> Self {
+        Self {
+            icc: self.icc.clone(),
+            png_colour: self.png_colour.clone(),
+            jpeg: self.jpeg.clone(),
+            jpeg_quality: self.jpeg_quality,
+            ..Self::default()
+        }
+    }
+
     /// The EXIF block; one of the resolution alone where there is no other.
     pub fn exif_with_resolution(&self) -> Option<Vec<u8>> {
         let own = || {

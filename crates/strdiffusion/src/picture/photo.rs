@@ -7,7 +7,7 @@ use image::DynamicImage;
 
 use super::metadata::Metadata;
 use super::output::{OutputFormat, check_output, write_atomically};
-use super::samples::{Placement, check_finite, check_kind, fill, make_opaque, strided};
+use super::samples::{Placement, blend, check_finite, check_kind, fill, make_opaque, strided};
 use super::{FloatImage, Limits, Mask, PictureError};
 
 /// A photograph: pixels as the file holds them (8 or 16 bit; gray or RGB; with or without alpha),
@@ -19,6 +19,7 @@ pub struct Photo {
     pub(super) metadata: Metadata,
     pub(super) notes: Vec<String>,
     pub(super) path: Option<PathBuf>,
+    pub(super) format: Option<OutputFormat>,
 }
 
 impl Photo {
@@ -48,6 +49,7 @@ impl Photo {
             metadata: Metadata::default(),
             notes: vec![],
             path: None,
+            format: None,
         }
     }
 
@@ -129,6 +131,28 @@ impl Photo {
     /// Keywords and texts of a PNG, less XMP and IPTC.
     pub fn text(&self) -> &[(String, String)] {
         &self.metadata.text
+    }
+
+    /// The format of the file that it was read from, if from one.
+    pub fn format(&self) -> Option<OutputFormat> {
+        self.format
+    }
+
+    /// The photograph without EXIF, XMP, IPTC, resolution and text. What says the colour of its
+    /// pixels, such as the profile, stays.
+    #[must_use]
+    pub fn stripped(mut self) -> Self {
+        self.metadata = self.metadata.of_pixels();
+        self
+    }
+
+    /// The photograph with another quality as JPEG, 1 to 100. Without one it is compressed as its file
+    /// was, with the same quantisation tables, if that was a JPEG, and else with 95. The subsampling of
+    /// colours stays either way.
+    #[must_use]
+    pub fn with_jpeg_quality(mut self, quality: u8) -> Self {
+        self.metadata.jpeg_quality = Some(quality.clamp(1, 100));
+        self
     }
 
     /// What a user should know of how the file was read: what was left out or converted, each in a
@@ -229,7 +253,7 @@ impl Photo {
     pub fn unknown(&self, hole: &Mask) -> Result<Mask, PictureError> {
         hole.check_size(self.width(), self.height(), &self.name())?;
         let Some(alpha) = self.alpha() else {
-            return Ok(hole.clone());
+            return Ok(hole.hard());
         };
         let known = hole.keep().iter().zip(alpha);
         let known = known.map(|(&keep, alpha)| keep & u8::from(alpha >= 0.5));
@@ -292,6 +316,30 @@ impl Photo {
             _ => unreachable!("other kinds are refused when a photograph is made"),
         }
         Ok(())
+    }
+
+    /// Blends a fill with the photograph that was filled, where the mask is soft.
+    ///
+    /// # Panics
+    /// If `original` or `mask` are of another size.
+    pub(crate) fn blend_with(&mut self, original: &Self, mask: &Mask) {
+        let Some(weights) = mask.weights() else {
+            return;
+        };
+        assert_eq!(original.image.as_bytes().len(), self.image.as_bytes().len());
+        assert_eq!(weights.len(), self.width() * self.height());
+        use DynamicImage as D;
+        match (&mut self.image, &original.image) {
+            (D::ImageLuma8(i), D::ImageLuma8(o)) => blend(i.as_mut(), o.as_raw(), 1, weights),
+            (D::ImageLumaA8(i), D::ImageLumaA8(o)) => blend(i.as_mut(), o.as_raw(), 2, weights),
+            (D::ImageRgb8(i), D::ImageRgb8(o)) => blend(i.as_mut(), o.as_raw(), 3, weights),
+            (D::ImageRgba8(i), D::ImageRgba8(o)) => blend(i.as_mut(), o.as_raw(), 4, weights),
+            (D::ImageLuma16(i), D::ImageLuma16(o)) => blend(i.as_mut(), o.as_raw(), 1, weights),
+            (D::ImageLumaA16(i), D::ImageLumaA16(o)) => blend(i.as_mut(), o.as_raw(), 2, weights),
+            (D::ImageRgb16(i), D::ImageRgb16(o)) => blend(i.as_mut(), o.as_raw(), 3, weights),
+            (D::ImageRgba16(i), D::ImageRgba16(o)) => blend(i.as_mut(), o.as_raw(), 4, weights),
+            _ => unreachable!("a fill is of its photograph's kind"),
+        }
     }
 
     /// Checks that the file named `path` could hold this photograph once the hole is filled: the

@@ -24,7 +24,7 @@ impl Hole {
 /// [`Photo::unknown`](crate::picture::Photo::unknown)); a speck in the midst of those is none.
 pub fn split_specks(mask: &Mask, unknown: &Mask) -> (Vec<Crop>, Mask) {
     let mut cells = std::collections::BTreeMap::<(usize, usize), Vec<Hole>>::new();
-    let mut rest = mask.clone();
+    let mut rest = mask.hard();
     for hole in find_holes(mask) {
         if !hole.is_speck() || !touches_known(&hole, unknown) {
             continue;

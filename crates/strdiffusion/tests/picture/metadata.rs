@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::{JpegEncoder, PixelDensity};
 use image::{DynamicImage, ExtendedColorType, ImageEncoder};
+use jpeg_encoder::SamplingFactor;
 use moxcms::ColorProfile;
 use strdiffusion::picture::{OutputFormat, Photo};
 
@@ -497,4 +498,83 @@ fn only_the_first_frame_of_an_animation_is_taken_with_a_note() {
         photo.notes(),
         ["it holds 2 frames, of which only number 1 is used"]
     );
+}
+
+/// The quantisation table of the first component, and the components' samples, as a JPEG states them
+/// (ITU-T T.81, B.2.2 and B.2.4.1).
+fn coding(jpeg: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let segment = |marker: u8| {
+        let at = jpeg.windows(2).position(|bytes| bytes == [0xff, marker]);
+        &jpeg[at.unwrap() + 4..]
+    };
+    let frame = segment(0xc0);
+    let samples = frame[6..].chunks(3).take(usize::from(frame[5]));
+    (
+        segment(0xdb)[1..65].to_vec(),
+        samples.map(|component| component[1]).collect(),
+    )
+}
+
+#[test]
+fn a_jpeg_is_compressed_again_as_it_was_unless_told() {
+    let image = image::RgbImage::from_fn(64, 48, |x, y| {
+        image::Rgb([(x * 4) as u8, (y * 5) as u8, ((x / 8 + y / 8) * 15) as u8])
+    });
+    for (quality, factor, samples) in [
+        (35, SamplingFactor::F_2_2, 0x22),
+        (80, SamplingFactor::F_2_1, 0x21),
+        (93, SamplingFactor::F_1_1, 0x11),
+    ] {
+        let mut first = vec![];
+        let mut encoder = jpeg_encoder::Encoder::new(&mut first, quality);
+        encoder.set_sampling_factor(factor);
+        encoder
+            .encode(&image, 64, 48, jpeg_encoder::ColorType::Rgb)
+            .unwrap();
+        let photo = read(&first, "first.jpg").unwrap();
+        assert_eq!(photo.format(), Some(OutputFormat::Jpeg));
+        let again = photo.encode(OutputFormat::Jpeg).unwrap();
+        assert_eq!(coding(&again), coding(&first));
+        assert_eq!(coding(&again).1, [samples, 0x11, 0x11]);
+        // Decoded again it is nearly what it was, since it was rounded to the same steps.
+        let second = read(&again, "again.jpg").unwrap();
+        let pairs = photo
+            .image()
+            .as_bytes()
+            .iter()
+            .zip(second.image().as_bytes());
+        let off: u32 = pairs.map(|(a, b)| u32::from(a.abs_diff(*b))).sum();
+        assert!(off < 64 * 48 * 3, "{quality}: {off}");
+        let finer = photo
+            .clone()
+            .with_jpeg_quality(99)
+            .encode(OutputFormat::Jpeg)
+            .unwrap();
+        assert_eq!(coding(&finer).1, [samples, 0x11, 0x11]);
+        assert!(coding(&finer).0.iter().all(|&step| step <= 3));
+    }
+    // A photograph of another format.
+    let photo = Photo::from_image(image.into()).unwrap();
+    let jpeg = photo.encode(OutputFormat::Jpeg).unwrap();
+    assert_eq!(coding(&jpeg).1, [0x11; 3]);
+}
+
+#[test]
+fn a_stripped_photograph_has_its_colours_alone() {
+    let photo = read(&camera_jpeg(), "camera.jpg").unwrap();
+    let bare = photo.clone().stripped();
+    assert_eq!(bare.icc_profile(), photo.icc_profile());
+    for format in OutputFormat::ALL {
+        let bytes = bare.encode(format).unwrap();
+        let found = read(&bytes, "bare").unwrap();
+        assert!(
+            found.xmp().is_none() && found.iptc().is_none(),
+            "{format:?}"
+        );
+        assert!(found.pixels_per_inch().is_none(), "{format:?}");
+        assert!(
+            !contains(&bytes, b"Acme") && !contains(&bytes, IPTC),
+            "{format:?}"
+        );
+    }
 }

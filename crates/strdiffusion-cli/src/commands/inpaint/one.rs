@@ -34,7 +34,7 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
     // then nothing is written, so that Ctrl-C may end the program wherever it is.
     let wanted = candidates(output, args.seed, args.candidates)?;
     check_standard(args, output)?;
-    let outputs: Vec<Output> = (wanted.iter())
+    let mut outputs: Vec<Output> = (wanted.iter())
         .map(|candidate| Output::new(args, &candidate.output))
         .collect::<Result<_>>()?;
     for candidate in &wanted {
@@ -46,14 +46,21 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
         mask: args.mask.as_deref(),
         hole: args.hole,
         fit_mask: args.fit_mask,
+        borders: args.borders.options()?,
+        extend: args.extend,
+        keeping: &args.keeping,
         limits: &args.limits,
         reporter: &reporter,
     };
     let mask = source.read_mask(&photo)?;
+    let photo = source.prepare(photo)?;
     let drawing = args.structure.as_deref();
     let drawn_edges = drawing
         .map(|path| read_drawing(path, &photo, &args.limits))
         .transpose()?;
+    for output in &mut outputs {
+        output.settle_format(args, &photo)?;
+    }
     outputs[0].check(&photo, Some(&mask))?;
     for note in notes(&photo, &outputs[0]) {
         reporter.note(&note);

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::ValueEnum;
+use clap::{Args, ValueEnum};
 use strdiffusion::picture::{Mask, OutputFormat, Photo, check_output};
 
 use super::Inpaint;
@@ -29,6 +29,32 @@ impl FormatName {
             Self::Webp => OutputFormat::WebP,
             Self::Tiff => OutputFormat::Tiff,
             Self::Bmp => OutputFormat::Bmp,
+        }
+    }
+}
+
+/// What is kept of a photograph's file.
+#[derive(Args)]
+pub struct Keeping {
+    /// Write no EXIF, XMP, IPTC, resolution or text, and nothing of how it was filled; the colour
+    /// profile stays
+    #[arg(long)]
+    pub strip: bool,
+    /// Quality of JPEG, 1 to 100 [default: that of the photograph's JPEG, else 95]
+    #[arg(long, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
+    quality: Option<u8>,
+}
+
+impl Keeping {
+    /// A photograph with what is kept.
+    pub fn of(&self, photo: Photo) -> Photo {
+        let photo = match self.strip {
+            true => photo.stripped(),
+            false => photo,
+        };
+        match self.quality {
+            Some(quality) => photo.with_jpeg_quality(quality),
+            None => photo,
         }
     }
 }
@@ -68,6 +94,24 @@ impl Output {
         }
         let format = args.format.unwrap_or(FormatName::Png).format();
         Ok(Self { path, format })
+    }
+
+    /// What goes to standard output has the photograph's format, unless another is asked for.
+    ///
+    /// # Errors
+    /// If a quality is asked for that the format does not know.
+    pub fn settle_format(&mut self, args: &Inpaint, photo: &Photo) -> Result<()> {
+        if is_standard(&self.path) && args.format.is_none() {
+            self.format = photo.format().unwrap_or(OutputFormat::Png);
+        }
+        if args.keeping.quality.is_some() && self.format != OutputFormat::Jpeg {
+            return Err(user_error(format!(
+                "{}: {} has no --quality; write a .jpg, or leave it out",
+                self.name(),
+                self.format.name()
+            )));
+        }
+        Ok(())
     }
 
     pub fn format(&self) -> OutputFormat {

@@ -4,9 +4,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use strdiffusion::picture::{FloatImage, HolePolarity, Limit, Limits, Mask, Photo, PictureError};
+use strdiffusion::picture::{
+    Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, Photo,
+    PictureError,
+};
 use strdiffusion::structure::drawn_edges;
 
+use super::output::Keeping;
 use crate::failure::user_error;
 use crate::progress::Reporter;
 
@@ -56,25 +60,29 @@ impl SizeLimits {
             true => Photo::from_reader(std::io::stdin().lock(), "standard input", &limits),
             false => Photo::open_within(path, &limits),
         };
-        opened.map_err(|error| match error {
-            PictureError::TooLarge {
-                width,
-                height,
-                limit,
-                ..
-            } => {
-                let option = match limit {
-                    Limit::Side(_) => format!("--max-side {}", width.max(height)),
-                    Limit::Pixels(_) => {
-                        let pixels = f64::from(width) * f64::from(height);
-                        format!("--max-megapixels {}", (pixels / 1e6).ceil())
-                    }
-                };
-                user_error(format!("{error}, or allow it with {option}"))
-            }
-            error => error.into(),
-        })
+        opened.map_err(with_limit)
     }
+}
+
+/// What is too large, with the option that allows it.
+fn with_limit(error: PictureError) -> anyhow::Error {
+    let PictureError::TooLarge {
+        width,
+        height,
+        limit,
+        ..
+    } = error
+    else {
+        return error.into();
+    };
+    let option = match limit {
+        Limit::Side(_) => format!("--max-side {}", width.max(height)),
+        Limit::Pixels(_) => {
+            let pixels = f64::from(width) * f64::from(height);
+            format!("--max-megapixels {}", (pixels / 1e6).ceil())
+        }
+    };
+    user_error(format!("{error}, or allow it with {option}"))
 }
 
 /// Whether a name stands for standard input or output.
@@ -90,13 +98,16 @@ pub struct Source<'a> {
     pub hole: Hole,
     /// Resize a mask of another size.
     pub fit_mask: bool,
+    pub borders: MaskOptions,
+    pub extend: Option<Extension>,
+    pub keeping: &'a Keeping,
     pub limits: &'a SizeLimits,
     /// Who is told what is left out of the mask's file.
     pub reporter: &'a Reporter,
 }
 
 impl Source<'_> {
-    /// The hole. It may be empty, but it leaves something known.
+    /// The hole, of the extended photograph's size. It may be empty, but it leaves something known.
     ///
     /// # Errors
     /// If there is no mask, or none that can be used.
@@ -105,16 +116,51 @@ impl Source<'_> {
         if mask.is_full() {
             return Err(self.full_mask());
         }
-        Ok(mask)
+        let file = self.mask.unwrap_or(self.photo).display();
+        let hole = self.borders.apply_extended(mask, &self.margins(photo)?);
+        let hole = hole.map_err(|error| user_error(format!("{file}: {error}")))?;
+        if let Some(note) = self.borders.note().filter(|_| !hole.is_empty()) {
+            self.reporter
+                .note(&format!("{}: {note}", self.photo.display()));
+        }
+        Ok(hole)
+    }
+
+    /// What is added to a photograph.
+    ///
+    /// # Errors
+    /// If it is too large then.
+    pub fn margins(&self, photo: &Photo) -> Result<Margins> {
+        self.extend.map_or(Ok(Margins::default()), |extension| {
+            let margins = photo.margins(&extension, &self.limits.limits());
+            margins.map_err(with_limit)
+        })
+    }
+
+    /// The photograph as it is to be filled: extended, and without what is not to be written.
+    ///
+    /// # Errors
+    /// If it is too large then.
+    pub fn prepare(&self, photo: Photo) -> Result<Photo> {
+        let margins = self.margins(&photo)?;
+        let photo = match margins.is_empty() {
+            true => photo,
+            false => photo.extended(&margins),
+        };
+        Ok(self.keeping.of(photo))
     }
 
     fn read_any_mask(&self, photo: &Photo) -> Result<Mask> {
         let Some(path) = self.mask else {
-            return Mask::from_alpha(photo).map_err(|_| {
-                user_error(format!(
+            let extends = !self.margins(photo)?.is_empty();
+            return Mask::from_alpha_with(photo, &self.borders).or_else(|_| {
+                if extends {
+                    return Ok(Mask::all_known(photo.width(), photo.height()));
+                }
+                Err(user_error(format!(
                     "{}: has no transparent pixels to take the hole from; name a mask with --mask",
                     self.photo.display()
-                ))
+                )))
             });
         };
         let polarity = match self.hole {
@@ -127,7 +173,7 @@ impl Source<'_> {
         for note in picture.notes() {
             self.reporter.note(&format!("{}: {note}", picture.name()));
         }
-        let mask = Mask::from_photo(&picture, polarity).map_err(with_option)?;
+        let mask = Mask::from_photo_with(&picture, polarity, &self.borders).map_err(with_option)?;
         let (width, height) = (photo.width(), photo.height());
         if (mask.width(), mask.height()) == (width, height) {
             return Ok(mask);

@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use strdiffusion::device::DeviceName;
 use strdiffusion::model::Model;
+use strdiffusion::picture::{Extension, MaskOptions};
 use strdiffusion::sampling::Sampler;
 use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
 
@@ -27,6 +28,9 @@ pub struct Studio {
     sampler: Sampler,
     scale: Scale,
     detail: Detail,
+    borders: MaskOptions,
+    extend: Option<Extension>,
+    strip: bool,
 }
 
 impl Studio {
@@ -55,6 +59,9 @@ impl Studio {
                 ScaleName::Native => Scale::Native,
             },
             detail: args.detail,
+            borders: args.borders.options()?,
+            extend: args.extend,
+            strip: args.keeping.strip,
         })
     }
 
@@ -72,6 +79,12 @@ impl Studio {
         self.device
     }
 
+    /// Width and height of a photograph of this size once it is extended.
+    pub fn extended(&self, size: [usize; 2]) -> [usize; 2] {
+        self.extend
+            .map_or(size, |extension| extension.margins(size).around(size))
+    }
+
     /// What photographs of this size have in common where they can be batched: their size where
     /// the model sees them whole, nothing where it sees crops.
     pub fn batch_key(&self, size: [usize; 2]) -> Option<[usize; 2]> {
@@ -84,7 +97,7 @@ impl Studio {
         (PIXELS_AT_ONCE / pixels.max(1)).clamp(1, self.inpainter.batch_limit())
     }
 
-    /// Writes a fill, and in a PNG what it was made with.
+    /// Writes a fill, and in a PNG what it was made with, unless that is not wanted.
     ///
     /// # Errors
     /// If it cannot be written; nothing partial is left then.
@@ -92,8 +105,11 @@ impl Studio {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
-        let provenance = self.inpainter.provenance(&model, options);
-        output.write(&filled.photo, &provenance.texts())
+        let mut provenance = self.inpainter.provenance(&model, options);
+        if self.strip {
+            provenance = provenance.silent();
+        }
+        output.write(&filled.photo, &provenance.with_mask(&self.borders).texts())
     }
 }
 

@@ -13,7 +13,7 @@ use super::jpeg_scan;
 use super::{Decoded, damaged, unsupported};
 use crate::picture::colour;
 use crate::picture::exif;
-use crate::picture::metadata::{Metadata, Resolution, Unit};
+use crate::picture::metadata::{JpegCoding, Metadata, Resolution, Unit};
 use crate::picture::{Limits, PictureError};
 
 /// Decodes a whole file.
@@ -104,6 +104,13 @@ fn to_ink(mut pixels: Vec<u8>, is_ycck: bool, is_adobe: bool) -> Vec<u8> {
     pixels
 }
 
+/// Where the values of a table lie in a block of 8×8, row by row (ITU-T T.81, figure A.6).
+const ZIGZAG: [u8; 64] = [
+    0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20,
+    13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59,
+    52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+];
+
 /// What the segments before the first scan say.
 #[derive(Default)]
 struct Segments<'a> {
@@ -117,6 +124,10 @@ struct Segments<'a> {
     photoshop: Vec<u8>,
     is_adobe: bool,
     images: usize,
+    /// Quantisation tables by their numbers, row by row.
+    tables: [Option<[u16; 64]>; 4],
+    /// Columns and rows of samples, and number of the table, of each component.
+    components: Vec<([u8; 2], u8)>,
 }
 
 impl<'a> Segments<'a> {
@@ -152,7 +163,11 @@ impl<'a> Segments<'a> {
         match marker {
             0xc0..=0xcf if ![0xc4, 0xc8, 0xcc].contains(&marker) && data.len() >= 5 => {
                 self.size = Some([short(3), short(1)]);
+                let components = data.get(6..).unwrap_or_default().chunks_exact(3);
+                let components = components.map(|c| ([c[1] >> 4, c[1] & 15], c[2]));
+                self.components = components.collect();
             }
+            0xdb => self.take_tables(data),
             0xe0 if data.starts_with(b"JFIF\0") && data.len() >= 12 => {
                 let (x, y) = (f64::from(short(8)), f64::from(short(10)));
                 self.density = match data[7] {
@@ -187,6 +202,46 @@ impl<'a> Segments<'a> {
         }
     }
 
+    /// Quantisation tables (ITU-T T.81, B.2.4.1), in the zigzag order of figure A.6.
+    fn take_tables(&mut self, mut data: &[u8]) {
+        while let Some((&kind, rest)) = data.split_first() {
+            let bytes = 1 + usize::from(kind >> 4);
+            let Some(values) = rest.get(..64 * bytes).filter(|_| bytes <= 2) else {
+                return;
+            };
+            let mut table = [0; 64];
+            for (&place, value) in ZIGZAG.iter().zip(values.chunks_exact(bytes)) {
+                let value = value
+                    .iter()
+                    .fold(0, |all, &byte| all << 8 | u16::from(byte));
+                table[usize::from(place)] = value;
+            }
+            if let Some(slot) = self.tables.get_mut(usize::from(kind & 15)) {
+                *slot = Some(table);
+            }
+            data = &rest[64 * bytes..];
+        }
+    }
+
+    /// How gray or colours of three components were compressed.
+    fn coding(&self) -> Option<JpegCoding> {
+        let table = |number: u8| *self.tables.get(usize::from(number))?;
+        let (first, second) = match self.components.as_slice() {
+            [first] => (first, first),
+            [first, second, third] if second.0 == third.0 => (first, second),
+            _ => return None,
+        };
+        let ([across, down], [shared_across, shared_down]) = (first.0, second.0);
+        let subsampling = [
+            across.checked_div(shared_across)?,
+            down.checked_div(shared_down)?,
+        ];
+        Some(JpegCoding {
+            tables: [table(first.1)?, table(second.1)?],
+            subsampling,
+        })
+    }
+
     fn metadata(&self, notes: &mut Vec<String>) -> Metadata {
         if self.images > 1 {
             notes.push(super::only_one_of("images", self.images, 1));
@@ -206,6 +261,7 @@ impl<'a> Segments<'a> {
             exif,
             xmp: self.xmp.map(<[u8]>::to_vec),
             iptc: iptc_of(&self.photoshop),
+            jpeg: self.coding(),
             ..Metadata::default()
         }
     }

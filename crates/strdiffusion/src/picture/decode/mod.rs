@@ -33,63 +33,50 @@ struct Decoded {
     notes: Vec<String>,
 }
 
-/// A kind of file that is read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Png,
-    Jpeg,
-    WebP,
-    Tiff,
-    Bmp,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Png => "PNG",
-            Self::Jpeg => "JPEG",
-            Self::WebP => "WebP",
-            Self::Tiff => "TIFF",
-            Self::Bmp => "BMP",
-        }
+/// The format of a file by its first bytes.
+fn format_of(start: &[u8], path: &Path) -> Result<OutputFormat, PictureError> {
+    // The second is BigTIFF.
+    if start.starts_with(b"II+\0") || start.starts_with(b"MM\0+") {
+        return Ok(OutputFormat::Tiff);
     }
-
-    /// The kind of a file by its first bytes.
-    fn of(start: &[u8], path: &Path) -> Result<Self, PictureError> {
-        // The second is BigTIFF.
-        if start.starts_with(b"II+\0") || start.starts_with(b"MM\0+") {
-            return Ok(Self::Tiff);
-        }
-        match image::guess_format(start) {
-            Ok(ImageFormat::Png) => Ok(Self::Png),
-            Ok(ImageFormat::Jpeg) => Ok(Self::Jpeg),
-            Ok(ImageFormat::WebP) => Ok(Self::WebP),
-            Ok(ImageFormat::Tiff) => Ok(Self::Tiff),
-            Ok(ImageFormat::Bmp) => Ok(Self::Bmp),
-            Ok(other) => Err(unsupported(path, format!("the {other:?} format"))),
-            Err(_) => Err(match other_format(start) {
-                Some(name) => unsupported(path, format!("the {name} format")),
-                None => PictureError::NotAPicture {
-                    path: path.to_path_buf(),
-                },
-            }),
-        }
+    match image::guess_format(start) {
+        Ok(ImageFormat::Png) => Ok(OutputFormat::Png),
+        Ok(ImageFormat::Jpeg) => Ok(OutputFormat::Jpeg),
+        Ok(ImageFormat::WebP) => Ok(OutputFormat::WebP),
+        Ok(ImageFormat::Tiff) => Ok(OutputFormat::Tiff),
+        Ok(ImageFormat::Bmp) => Ok(OutputFormat::Bmp),
+        Ok(ImageFormat::Avif) => Err(unsupported(path, "the AVIF format (which avifdec reads)")),
+        Ok(other) => Err(unsupported(path, format!("the {other:?} format"))),
+        Err(_) => Err(match other_format(start) {
+            Some(name) => unsupported(path, format!("the {name}")),
+            None => PictureError::NotAPicture {
+                path: path.to_path_buf(),
+            },
+        }),
     }
 }
 
-/// Formats that photographs come in and that are not read.
+/// Formats that photographs come in and that are not read, with a program that reads them.
 fn other_format(start: &[u8]) -> Option<&'static str> {
     let brand = start
         .get(8..12)
         .filter(|_| start.get(4..8) == Some(b"ftyp"));
     match (brand, start) {
-        (Some(b"heic" | b"heix" | b"hevc" | b"mif1" | b"msf1"), _) => Some("HEIC"),
-        (Some(b"crx "), _) => Some("camera raw"),
-        (_, [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..]) => Some("JPEG XL"),
-        (_, [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..]) => Some("JPEG 2000"),
-        (_, [b'8', b'B', b'P', b'S', ..]) => Some("Photoshop"),
-        (_, [b'%', b'P', b'D', b'F', ..]) => Some("PDF"),
-        (_, [b'F', b'U', b'J', b'I', b'F', b'I', b'L', b'M', ..]) => Some("camera raw"),
+        (Some(b"heic" | b"heix" | b"hevc" | b"heim" | b"heis" | b"mif1" | b"msf1"), _) => {
+            Some("HEIC format (which heif-convert reads)")
+        }
+        (Some(b"crx "), _) => Some("camera raw format (which dcraw or darktable-cli reads)"),
+        (_, [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..]) => {
+            Some("JPEG XL format (which djxl reads)")
+        }
+        (_, [0, 0, 0, 12, b'j', b'P', ..] | [0xff, 0x4f, 0xff, 0x51, ..]) => {
+            Some("JPEG 2000 format")
+        }
+        (_, [b'8', b'B', b'P', b'S', ..]) => Some("Photoshop format"),
+        (_, [b'%', b'P', b'D', b'F', ..]) => Some("PDF format"),
+        (_, [b'F', b'U', b'J', b'I', b'F', b'I', b'L', b'M', ..]) => {
+            Some("camera raw format (which dcraw or darktable-cli reads)")
+        }
         _ => None,
     }
 }
@@ -145,8 +132,8 @@ impl Photo {
         let path = path.as_ref();
         let from_read = |e: io::Error| PictureError::from_read(path, e);
         let mut stream = BufReader::new(File::open(path).map_err(from_read)?);
-        let kind = Kind::of(stream.fill_buf().map_err(from_read)?, path)?;
-        let (size, orientation) = if kind == Kind::Tiff {
+        let format = format_of(stream.fill_buf().map_err(from_read)?, path)?;
+        let (size, orientation) = if format == OutputFormat::Tiff {
             tiff::size(stream, path)?
         } else {
             let reader = ImageReader::new(stream)
@@ -183,7 +170,7 @@ impl Photo {
             .read_to_end(&mut bytes)
             .map_err(from_read)?;
         if !bytes.is_empty() {
-            Kind::of(&bytes, path)?;
+            format_of(&bytes, path)?;
         }
         let most = limits.bytes();
         reader
@@ -209,27 +196,31 @@ impl Photo {
                 path: path.to_path_buf(),
             });
         }
-        let kind = Kind::of(start, path)?;
-        let mut decoded = match kind {
-            Kind::Png => png::read(stream, path, limits),
-            Kind::WebP => webp::read(stream, path, limits),
-            Kind::Tiff => tiff::read(stream, path, limits),
-            Kind::Bmp => read_bmp(stream, path, limits),
-            Kind::Jpeg => {
+        let format = format_of(start, path)?;
+        let mut decoded = match format {
+            OutputFormat::Png => png::read(stream, path, limits),
+            OutputFormat::WebP => webp::read(stream, path, limits),
+            OutputFormat::Tiff => tiff::read(stream, path, limits),
+            OutputFormat::Bmp => read_bmp(stream, path, limits),
+            OutputFormat::Jpeg => {
                 let mut bytes = vec![];
                 stream.read_to_end(&mut bytes).map_err(from_read)?;
                 jpeg::read(&bytes, path, limits)
             }
         }?;
         let says = super::output_format(path).ok().map(OutputFormat::name);
-        if let Some(says) = says.filter(|&says| says != kind.name()) {
+        if let Some(says) = says.filter(|&says| says != format.name()) {
             let note = format!(
                 "it is {} by its content, though its name says {says}",
-                kind.name()
+                format.name()
             );
             decoded.notes.push(note);
         }
-        decoded.into_photo()
+        let photo = decoded.into_photo()?;
+        Ok(Self {
+            format: Some(format),
+            ..photo
+        })
     }
 }
 
@@ -271,6 +262,7 @@ impl Decoded {
             metadata,
             notes,
             path: None,
+            format: None,
         })
     }
 }

@@ -1,15 +1,18 @@
-//! Writing JPEG, with what its segments hold beside the pixels.
+//! Writing JPEG, compressed as the photograph's file was, with what its segments hold beside the pixels.
 
 use std::io::Write;
 
-use image::codecs::jpeg::{JpegEncoder, PixelDensity, PixelDensityUnit};
-use image::{DynamicImage, ImageEncoder, ImageError};
+use image::DynamicImage;
+use jpeg_encoder::{
+    ChromaSubsamplingMethod, ColorType, Encoder, EncodingError, PixelDensity, PixelDensityUnit,
+    QuantizationTableType, SamplingFactor,
+};
 
 use crate::picture::decode::XMP_NAME;
-use crate::picture::metadata::{MOST_IN_A_SEGMENT, Resolution, Unit};
+use crate::picture::metadata::{MOST_IN_A_SEGMENT, Metadata, Resolution, Unit};
 use crate::picture::{OutputFormat, Photo};
 
-/// JPEG quality of written files, 1 to 100: high, since the photograph is compressed a second time.
+/// JPEG quality of written files, 1 to 100, where the photograph's was none.
 const QUALITY: u8 = 95;
 
 impl Photo {
@@ -17,62 +20,57 @@ impl Photo {
         &self,
         out: &mut impl Write,
         image: &DynamicImage,
-    ) -> Result<(), ImageError> {
-        let mut bytes = vec![];
-        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-        if let Some(profile) = self.profile_for(OutputFormat::Jpeg) {
-            let _ = encoder.set_icc_profile(profile.into_owned());
+    ) -> Result<(), EncodingError> {
+        let metadata = &self.metadata;
+        let mut encoder = Encoder::new(out, metadata.jpeg_quality.unwrap_or(QUALITY));
+        set_coding(&mut encoder, metadata);
+        if let Some(resolution) = metadata.resolution {
+            encoder.set_density(density(resolution));
         }
         let fits = |block: &&Vec<u8>| block.len() <= MOST_IN_A_SEGMENT;
-        let metadata = &self.metadata;
         if let Some(exif) = metadata.exif.as_ref().filter(fits) {
-            let _ = encoder.set_exif_metadata(exif.clone());
+            encoder.add_exif_metadata(exif)?;
         }
-        if let Some(resolution) = metadata.resolution {
-            encoder.set_pixel_density(density(resolution));
-        }
-        encoder.write_image(
-            image.as_bytes(),
-            image.width(),
-            image.height(),
-            image.color().into(),
-        )?;
-        // The encoder writes no XMP and no IPTC: they come after its first two segments.
-        let mut more = vec![];
         if let Some(xmp) = metadata.xmp.as_ref().filter(fits) {
-            segment(&mut more, 0xe1, &[XMP_NAME, xmp]);
+            encoder.add_app_segment(1, [XMP_NAME, xmp].concat())?;
+        }
+        if let Some(profile) = self.profile_for(OutputFormat::Jpeg) {
+            encoder.add_icc_profile(&profile)?;
         }
         if let Some(iptc) = metadata.iptc.as_ref().filter(fits) {
             let length = (iptc.len() as u32).to_be_bytes();
             let padding = &[0][..iptc.len() % 2];
-            segment(
-                &mut more,
-                0xed,
-                &[b"Photoshop 3.0\08BIM\x04\x04\0\0", &length, iptc, padding],
-            );
+            let head = b"Photoshop 3.0\08BIM\x04\x04\0\0";
+            encoder.add_app_segment(13, [&head[..], &length, iptc, padding].concat())?;
         }
-        let at = after_first_segments(&bytes);
-        for part in [&bytes[..at], &more, &bytes[at..]] {
-            out.write_all(part).map_err(ImageError::IoError)?;
-        }
-        Ok(())
+        let kind = match image.color().has_color() {
+            true => ColorType::Rgb,
+            false => ColorType::Luma,
+        };
+        let [width, height] = [image.width(), image.height()].map(|side| side as u16);
+        encoder.encode(image.as_bytes(), width, height, kind)
     }
 }
 
-/// Where the start-of-image marker, JFIF and EXIF end.
-fn after_first_segments(bytes: &[u8]) -> usize {
-    let mut at = 2;
-    while let Some(&[0xff, 0xe0 | 0xe1, high, low]) = bytes.get(at..at + 4) {
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
+/// Chooses tables and subsampling.
+fn set_coding<W: Write>(encoder: &mut Encoder<W>, metadata: &Metadata) {
+    encoder.set_chroma_subsampling_method(ChromaSubsamplingMethod::Average);
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    let Some(source) = &metadata.jpeg else {
+        return;
+    };
+    let [across, down] = source.subsampling;
+    if let Some(subsampling) = SamplingFactor::from_factors(across, down) {
+        encoder.set_sampling_factor(subsampling);
     }
-    at.min(bytes.len())
-}
-
-fn segment(out: &mut Vec<u8>, marker: u8, parts: &[&[u8]]) {
-    let length: usize = parts.iter().map(|part| part.len()).sum();
-    out.extend([0xff, marker]);
-    out.extend((length as u16 + 2).to_be_bytes());
-    parts.iter().for_each(|part| out.extend(*part));
+    if metadata.jpeg_quality.is_none() {
+        // One byte each: what is written is of 8 bits.
+        let table = |table: &[u16; 64]| {
+            QuantizationTableType::Custom(Box::new(table.map(|value| value.clamp(1, 255))))
+        };
+        let [first, second] = &source.tables;
+        encoder.set_quantization_tables(table(first), table(second));
+    }
 }
 
 fn density(resolution: Resolution) -> PixelDensity {

@@ -63,7 +63,10 @@ impl Photo {
         let image = image.as_ref().unwrap_or(&self.image);
         match format {
             OutputFormat::Png => self.encode_png(out, path, &[]),
-            OutputFormat::Jpeg => self.encode_jpeg(out, image).map_err(of_image),
+            OutputFormat::Jpeg => self.encode_jpeg(out, image).map_err(|e| match e {
+                jpeg_encoder::EncodingError::IoError(source) => refused(source),
+                other => failed(&other),
+            }),
             OutputFormat::WebP => self.encode_webp(out, image).map_err(|e| match e {
                 image_webp::EncodingError::IoError(source) => refused(source),
                 other => failed(&other),
