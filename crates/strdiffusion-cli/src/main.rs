@@ -4,10 +4,10 @@
 
 mod arithmetic;
 mod commands;
-mod default_model;
 mod failure;
 mod frames;
 mod interrupt;
+mod model_source;
 mod progress;
 mod sampler_options;
 mod terminal;

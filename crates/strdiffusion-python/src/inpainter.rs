@@ -10,8 +10,9 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyByteArray;
 use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
+use strdiffusion::model::Model;
 use strdiffusion::picture::{Mask, Photo};
-use strdiffusion::{Error, FillOptions, FillRequest, Filled, Scale};
+use strdiffusion::{Device, Error, FillOptions, FillRequest, Filled, Scale};
 
 use crate::failure::{exception, exception_of};
 use crate::pixels::{Pixels, bytes_of};
@@ -31,15 +32,20 @@ pub struct Inpainter {
 
 #[pymethods]
 impl Inpainter {
-    /// Reads a model folder.
+    /// Reads a model folder; none: the model inside the package.
     #[new]
-    fn new(py: Python, model: PathBuf, device: &str) -> PyResult<Self> {
+    #[pyo3(signature = (model, device))]
+    fn new(py: Python, model: Option<PathBuf>, device: &str) -> PyResult<Self> {
         let name: DeviceName = device
             .parse()
             .map_err(|error: Error| PyValueError::new_err(error.to_string()))?;
         let loaded = py.detach(|| -> strdiffusion::Result<_> {
             let (name, device) = name.resolve()?;
-            Ok((name, strdiffusion::Inpainter::load(&model, &device)?))
+            let model = match model {
+                Some(folder) => Model::load(&folder, &device)?,
+                None => bundled(&device)?,
+            };
+            Ok((name, strdiffusion::Inpainter::from_model(model)))
         });
         let (name, inner) = loaded.map_err(exception)?;
         let config = serde_json::to_string(inner.model().config())
@@ -186,6 +192,19 @@ impl Inpainter {
             ..FillOptions::default()
         })
     }
+}
+
+#[cfg(feature = "bundled-model")]
+fn bundled(device: &Device) -> strdiffusion::Result<Model> {
+    Model::from_files(&strdiffusion_default_model::files(), device)
+}
+
+#[cfg(not(feature = "bundled-model"))]
+fn bundled(_device: &Device) -> strdiffusion::Result<Model> {
+    Err(Error::Config(
+        "this package was built without a model; name a model folder, or set STRDIFFUSION_MODEL"
+            .into(),
+    ))
 }
 
 /// One image of a batch: the image, what `find_known` gives, whether the hole is its transparency,

@@ -16,17 +16,16 @@ use strdiffusion::evaluation::perceptual::{
 use strdiffusion::evaluation::{
     Buckets, EvaluationError, FidReport, Fill, FinishedPictures, GeneratedMasks, Metric, ModelFill,
     Outcome, Pairing, PairingOptions, PerceptualDistance, ReportInput, RunFolder, Scorer, Settings,
-    Summary, evaluate, model_sha256, parse_metrics, peak_resident_bytes, write_inputs,
-    write_report,
+    Summary, evaluate, parse_metrics, peak_resident_bytes, write_inputs, write_report,
 };
 use strdiffusion::model::Model;
 use strdiffusion::sampling::Sampler;
 
 use super::masks::parse_ratio;
 use crate::arithmetic::Arithmetic;
-use crate::default_model;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
+use crate::model_source::ModelSource;
 use crate::sampler_options::SamplerChoice;
 use crate::terminal;
 
@@ -37,7 +36,7 @@ use crate::terminal;
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Eval {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
     #[arg(long, conflicts_with = "results")]
     model: Option<PathBuf>,
     /// Score the finished pictures in this folder instead of a model: ID.png for each id of
@@ -142,9 +141,9 @@ impl Eval {
         let mut from_model;
         let mut from_folder;
         let fill: &mut dyn Fill = match (&model, &self.results) {
-            (Some((folder, model)), _) => {
+            (Some((source, model)), _) => {
                 let sampling = self.sampling(model)?;
-                self.describe_model(&mut settings, folder, model, sampling)?;
+                self.describe_model(&mut settings, source, model, sampling)?;
                 settings.device = device_name.to_string();
                 from_model = ModelFill::new(model, sampling, &is_asked);
                 &mut from_model
@@ -301,14 +300,14 @@ impl Eval {
         Ok(())
     }
 
-    fn load_model(&self, device: &Device) -> Result<Option<(PathBuf, Model)>> {
+    fn load_model(&self, device: &Device) -> Result<Option<(ModelSource, Model)>> {
         if self.results.is_some() {
             return Ok(None);
         }
-        let folder = default_model::choose(self.model.clone())?;
-        let model = Model::load(&folder, device)?;
+        let source = ModelSource::choose(self.model.clone())?;
+        let model = source.load(device)?;
         let model = model.with_precision(self.arithmetic.choose(device));
-        Ok(Some((folder, model)))
+        Ok(Some((source, model)))
     }
 
     fn sampling(&self, model: &Model) -> Result<Sampler> {
@@ -323,22 +322,19 @@ impl Eval {
     fn describe_model(
         &self,
         settings: &mut Settings,
-        folder: &Path,
+        source: &ModelSource,
         model: &Model,
         sampling: Sampler,
     ) -> Result<()> {
-        settings.method = self.name.clone().unwrap_or_else(|| name_of(folder));
+        settings.method = self.name.clone().unwrap_or_else(|| source.name());
         settings.size = Some(
             self.size
                 .unwrap_or(model.config().training_resolution as u32),
         );
         let sampler = serde_json::to_string(&sampling).unwrap_or_default();
         settings.method_settings = BTreeMap::from([
-            ("Model".to_owned(), folder.display().to_string()),
-            (
-                "Model (SHA-256)".to_owned(),
-                model_sha256(folder).map_err(library)?,
-            ),
+            ("Model".to_owned(), source.to_string()),
+            ("Model (SHA-256)".to_owned(), source.sha256()?),
             ("Sampler".to_owned(), sampler),
         ]);
         Ok(())

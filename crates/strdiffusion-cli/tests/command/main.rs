@@ -9,6 +9,7 @@ mod hostile;
 mod import;
 mod inpaint;
 mod list;
+mod model;
 mod pictures;
 mod serve;
 mod support;

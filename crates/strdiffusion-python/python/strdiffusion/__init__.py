@@ -7,7 +7,7 @@
 >>> filled.save("filled.png")
 """
 
-from ._inpainter import HoleDetail, Inpainter, default_model, inpaint
+from ._inpainter import HoleDetail, Inpainter, inpaint
 from ._native import Cancelled, __version__, limit_threads
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "HoleDetail",
     "Inpainter",
     "__version__",
-    "default_model",
     "inpaint",
     "limit_threads",
 ]

@@ -48,32 +48,12 @@ class HoleDetail(TypedDict):
 
 Report = Callable[[list[HoleDetail]], Any]
 
-_VARIABLE = "STRDIFFUSION_MODEL"
-_PACKAGED = Path(__file__).parent / "default_model"
-
-
-def default_model() -> Path:
-    """The model folder that is used when none is named.
-
-    That of the environment variable ``STRDIFFUSION_MODEL``, else the one inside this package.
-
-    Raises:
-        FileNotFoundError: if the package was built without a model and the variable is not set.
-    """
-    if folder := os.environ.get(_VARIABLE):
-        return Path(folder)
-    if not (_PACKAGED / "config.json").is_file():
-        raise FileNotFoundError(
-            f"this package was built without a model; name a model folder, or set {_VARIABLE}"
-        )
-    return _PACKAGED
-
-
 class Inpainter:
     """A model that is ready to fill images. Threads may share one.
 
     Args:
-        model: a model folder; none: see :func:`default_model`.
+        model: a model folder; None: that of the environment variable ``STRDIFFUSION_MODEL``, else
+            the model inside this package.
         device: ``"auto"``, ``"cpu"``, or where the package was built for it ``"cuda"``,
             ``"cuda:1"``, ``"vulkan"``, ``"vulkan:1"`` or ``"metal"``.
 
@@ -86,12 +66,13 @@ class Inpainter:
     def __init__(
         self, model: str | PathLike[str] | None = None, device: str = "auto"
     ) -> None:
-        self._model = Path(default_model() if model is None else model)
-        self._native = _native.Inpainter(os.fspath(self._model), device)
+        folder = model or os.environ.get("STRDIFFUSION_MODEL")
+        self._model = Path(folder) if folder else None
+        self._native = _native.Inpainter(os.fspath(folder) if folder else None, device)
 
     @property
-    def model(self) -> Path:
-        """The model's folder."""
+    def model(self) -> Path | None:
+        """The model's folder; None: the model inside this package."""
         return self._model
 
     @property
@@ -106,7 +87,8 @@ class Inpainter:
         return config
 
     def __repr__(self) -> str:
-        return f"Inpainter({os.fspath(self._model)!r}, device={self.device!r})"
+        model = self._model and os.fspath(self._model)
+        return f"Inpainter({model!r}, device={self.device!r})"
 
     def inpaint(
         self,
