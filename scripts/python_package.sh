@@ -37,13 +37,13 @@ features() {
     cargo tree --edges normal,build --prefix none --format '{p} {f}' "$@" | sed 's/ (\*)$//' | sort -u
 }
 differing=$(comm -13 <(features --workspace) \
-    <(features --package strdiffusion-python --features beside-workspace) |
-    sed -n '/^strdiffusion-python /!s/ .*//p' | paste -sd' ')
+    <(features --package strdiffusion-python) |
+    sed -n '/^strdiffusion-/!s/ .*//p' | paste -sd' ')
 [ -z "$differing" ] ||
-    echo "note: crates with other features than in the workspace, so much is compiled twice; add" \
-        "theirs to beside-workspace in $crate/Cargo.toml: $differing" >&2
+    echo "note: crates with other features than in the workspace, so much is compiled twice:" \
+        "$differing" >&2
 rm -rf "$target/wheels"
-"$environment/bin/maturin" build --release --features beside-workspace --interpreter "$python" \
+"$environment/bin/maturin" build --release --interpreter "$python" \
     --manifest-path "$crate/Cargo.toml" --target-dir "$target" --out "$target/wheels"
 "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
     "$target"/wheels/strdiffusion-*.whl

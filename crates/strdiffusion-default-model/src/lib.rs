@@ -7,13 +7,19 @@ use strdiffusion::model::ModelFiles;
 /// The name by which outputs and reports know the model.
 pub const NAME: &str = "default";
 
+// Statics, since a function's own bytes may be copied into each crate that calls it.
+static CONFIG: &[u8] = include_bytes!("../../../models/default/config.json");
+static TEXTURE: &[u8] = include_bytes!("../../../models/default/texture.safetensors");
+static STRUCTURE: &[u8] = include_bytes!("../../../models/default/structure.safetensors");
+static DISCRIMINATOR: &[u8] = include_bytes!("../../../models/default/discriminator.safetensors");
+
 /// The model's files; [`Model::from_files`](strdiffusion::model::Model::from_files) loads them.
 pub fn files() -> ModelFiles<'static> {
     ModelFiles {
         name: "bundled model",
-        config: include_bytes!("../../../models/default/config.json"),
-        texture: include_bytes!("../../../models/default/texture.safetensors"),
-        structure: include_bytes!("../../../models/default/structure.safetensors"),
-        discriminator: include_bytes!("../../../models/default/discriminator.safetensors"),
+        config: CONFIG,
+        texture: TEXTURE,
+        structure: STRUCTURE,
+        discriminator: DISCRIMINATOR,
     }
 }

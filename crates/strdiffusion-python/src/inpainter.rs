@@ -245,7 +245,7 @@ fn told(filled: &Filled) -> PyResult<(Vec<u8>, String)> {
 }
 
 /// Lets Ctrl-C through, and tells the caller how far the fill is.
-fn report<'py>(
+pub fn report<'py>(
     py: Python<'py>,
     progress: Option<&Py<PyAny>>,
     steps: Option<impl PyCallArgs<'py>>,

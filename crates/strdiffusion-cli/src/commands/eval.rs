@@ -1,12 +1,13 @@
 //! `strdiffusion eval`: how good a model's fills, or any method's, are.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
@@ -106,6 +107,13 @@ pub struct Eval {
     sampler: SamplerChoice,
 }
 
+/// The options without the program around them.
+#[derive(Parser)]
+struct EvalAlone {
+    #[command(flatten)]
+    eval: Eval,
+}
+
 const EXAMPLES: &str = "Examples:
   strdiffusion eval --images photos --masks masks --report report
   strdiffusion eval --model M --steps 10 --images photos --ratio 0.1-0.5 --report report
@@ -120,6 +128,36 @@ enum LpipsNetName {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
+        self.run_watched(&|| interrupt.is_asked(), &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The options, as on the command line after `eval`.
+    ///
+    /// # Errors
+    /// If they cannot be, in one line.
+    pub fn parse_options(options: impl IntoIterator<Item = OsString>) -> Result<Self> {
+        let name = std::iter::once(OsString::from("eval"));
+        let parsed = EvalAlone::try_parse_from(name.chain(options));
+        let EvalAlone { eval } = parsed.map_err(|error| {
+            let text = error.render().to_string();
+            let said = text.split("\n\n").next().unwrap_or_default();
+            user_error(said.trim_start_matches("error: "))
+        })?;
+        Ok(eval)
+    }
+
+    /// Scores until `is_asked` to stop or `on_progress`, which gets the pictures done and in all,
+    /// breaks.
+    ///
+    /// # Errors
+    /// If an input is at fault, or it was stopped.
+    pub fn run_watched(
+        self,
+        is_asked: &dyn Fn() -> bool,
+        on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<()> {
         let buckets: Buckets = self.buckets.parse().map_err(library)?;
         let metrics = parse_metrics(&self.metrics).map_err(library)?;
         let pairing = self.pairing(&buckets)?;
@@ -137,7 +175,6 @@ impl Eval {
 
         let (device_name, device) = self.device.resolve()?;
         let model = self.load_model(&device)?;
-        let is_asked = || interrupt.is_asked();
         let mut from_model;
         let mut from_folder;
         let fill: &mut dyn Fill = match (&model, &self.results) {
@@ -145,7 +182,7 @@ impl Eval {
                 let sampling = self.sampling(model)?;
                 self.describe_model(&mut settings, source, model, sampling)?;
                 settings.device = device_name.to_string();
-                from_model = ModelFill::new(model, sampling, &is_asked);
+                from_model = ModelFill::new(model, sampling, is_asked);
                 &mut from_model
             }
             (None, Some(results)) => {
@@ -204,14 +241,17 @@ impl Eval {
                 &mut |progress| {
                     bar.set_position(progress.done as u64);
                     bar.set_message(eta(progress.remaining));
-                    stop_if(interrupt.is_asked())
+                    match on_progress(progress.done, progress.total) {
+                        ControlFlow::Continue(()) => stop_if(is_asked()),
+                        stop => stop,
+                    }
                 },
             );
             bar.finish_and_clear();
             outcome.map_err(library)?
         };
         let fid = self.fid(
-            &settings, &folder, &pairing, &outcome, &weights, &device, &interrupt,
+            &settings, &folder, &pairing, &outcome, &weights, &device, is_asked,
         );
         if let FidReport::NotComputed { reason } = &fid {
             not_computed.insert(Metric::Fid, reason.clone());
@@ -292,7 +332,7 @@ impl Eval {
     ) -> Result<()> {
         let make = &mut |width, height, seed| draw(masks, width, height, seed);
         write_inputs(&self.report, settings, pairing, make).map_err(library)?;
-        terminal::say(format!(
+        terminal::report(format!(
             "{} pairs written to {}: pairs.csv, inputs and masks",
             pairing.pairs.len(),
             self.report.display()
@@ -360,7 +400,7 @@ impl Eval {
         outcome: &Outcome,
         weights: &WeightsFolder,
         device: &Device,
-        interrupt: &Interrupt,
+        is_asked: &dyn Fn() -> bool,
     ) -> FidReport {
         if !settings.metrics.contains(&Metric::Fid) {
             return FidReport::NotRequested;
@@ -387,7 +427,7 @@ impl Eval {
             settings.size,
             &mut || {
                 bar.inc(1);
-                stop_if(interrupt.is_asked())
+                stop_if(is_asked())
             },
         );
         bar.finish_and_clear();
@@ -412,10 +452,10 @@ impl Eval {
                     line += &format!(", {name} {mean:.decimals$}");
                 }
             }
-            terminal::say(line);
+            terminal::report(line);
         }
         if let FidReport::Computed { value, n, .. } = &input.fid {
-            terminal::say(format!("FID {value:.3} of {n} pictures"));
+            terminal::report(format!("FID {value:.3} of {n} pictures"));
         }
         if let Some(warning) = input.fid.warning() {
             terminal::note(warning);
@@ -433,7 +473,7 @@ impl Eval {
             );
             return Err(strdiffusion::Error::Cancelled).context(context);
         }
-        terminal::say(report.display());
+        terminal::report(report.display());
         if outcome.rows.is_empty() {
             return Err(user_error(
                 "no picture could be scored; the notes above say why",
@@ -480,7 +520,7 @@ fn name_of(folder: &Path) -> String {
 
 fn bar(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {elapsed} gone, {msg}");
-    ProgressBar::new(length).with_style(style.expect("the template is fixed"))
+    terminal::bar(length).with_style(style.expect("the template is fixed"))
 }
 
 fn eta(remaining: Option<Duration>) -> String {

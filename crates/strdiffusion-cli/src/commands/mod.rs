@@ -1,7 +1,7 @@
 //! One file for each command: its arguments, and `run`.
 
 mod bench;
-mod eval;
+pub mod eval;
 mod experiment;
 mod import;
 mod info;

@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 from . import _native
 from ._pictures import Source, read_image, read_mask
@@ -15,12 +15,22 @@ from ._pictures import Source, read_image, read_mask
 if TYPE_CHECKING:
     from os import PathLike
 
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
-    Picture = TypeVar("Picture", NDArray[Any], Image.Image)
-    Mask = NDArray[np.bool_] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]] | Image.Image
+    class SupportsArray(Protocol):
+        """What NumPy reads as an array."""
+
+        def __array__(self) -> Any: ...
+
+    class SupportsDLPack(Protocol):
+        """A tensor of any library that has DLPack."""
+
+        def __dlpack__(self) -> Any: ...
+        def __dlpack_device__(self) -> Any: ...
+
+    Readable = Image.Image | SupportsArray | SupportsDLPack
+    Picture = TypeVar("Picture", bound=Readable)
+    Mask = Readable
 
 SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
 Progress = Callable[[int, int], Any]
@@ -111,8 +121,9 @@ class Inpainter:
 
         Args:
             image: a NumPy array ``H×W``, ``H×W×1`` (gray), ``H×W×2`` (gray, alpha), ``H×W×3``
-                (RGB) or ``H×W×4`` (RGBA) of uint8, uint16 or floats in [0, 1]; or a PIL image of
-                mode L, LA, RGB, RGBA or I;16.
+                (RGB) or ``H×W×4`` (RGBA) of uint8, uint16 or floats in [0, 1]; an object with
+                DLPack (a tensor on the CPU) or ``__array__``; or a PIL image of mode L, LA, RGB,
+                RGBA or I;16.
             mask: of the image's height and width; white is the hole, gray is cut at one half.
                 As an array also bool (True = hole) or 0 and 1 (1 = hole). None: the image's
                 pixels that are not opaque are the hole.
@@ -134,7 +145,8 @@ class Inpainter:
                 hole that got detail.
 
         Returns:
-            A new image of the input's type, dtype and mode. Known pixels are as they were, bit
+            A new image of the input's type, dtype and mode (a NumPy array for what has
+            ``__array__`` but no DLPack). Known pixels are as they were, bit
             for bit. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:

@@ -1,0 +1,82 @@
+//! The command `strdiffusion`: it reads arguments, calls the library, and reports.
+//!
+//! A library, so that the Python package has the whole command inside.
+
+#![forbid(unsafe_code)]
+
+mod arithmetic;
+mod commands;
+mod failure;
+mod frames;
+mod interrupt;
+mod model_source;
+mod progress;
+mod sampler_options;
+mod terminal;
+mod training_display;
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+pub use failure::is_users_fault;
+
+/// Fill holes in photographs with structure-guided diffusion.
+#[derive(Parser)]
+#[command(name = "strdiffusion", version, max_term_width = 100, after_help = EXIT_CODES)]
+struct Arguments {
+    /// Compute on at most so many threads [default: as many as the machine offers]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    #[command(subcommand)]
+    command: commands::Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 the input is at fault, 130 cancelled, 1 anything \
+                          else.\nRUST_LOG=debug shows what happens inside.";
+
+/// Does what a command line asks for, and returns the exit code. The first argument is the
+/// program's name.
+///
+/// It is the program: it listens to signals, and may end the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A reader that has gone away is no reason for another exit code.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(1);
+        }
+    };
+    strdiffusion::when_exhausted(failure::out_of_memory);
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    failure::report(|| {
+        if let Some(threads) = arguments.threads {
+            strdiffusion::limit_threads(threads)?;
+        }
+        arguments.command.run()
+    })
+}
+
+/// Does what `strdiffusion eval` does with these options, without a word on stdout or stderr.
+/// `is_asked` to stop is asked between network evaluations; `on_progress` gets pictures done and in
+/// all, and may stop too.
+///
+/// # Errors
+/// As the command's; [`is_users_fault`] tells whose fault it is.
+pub fn evaluate(
+    options: impl IntoIterator<Item = OsString>,
+    is_asked: &dyn Fn() -> bool,
+    on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+) -> anyhow::Result<()> {
+    terminal::be_quiet();
+    commands::eval::Eval::parse_options(options)?.run_watched(is_asked, on_progress)
+}
