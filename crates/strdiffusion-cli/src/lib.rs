@@ -8,6 +8,7 @@ mod arithmetic;
 mod commands;
 mod failure;
 mod frames;
+mod hub;
 mod interrupt;
 mod model_source;
 mod progress;
@@ -16,10 +17,10 @@ mod terminal;
 mod training_display;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::ops::ControlFlow;
 
-use clap::Parser;
+use anstream::{AutoStream, ColorChoice};
+use clap::{ArgAction, CommandFactory, Parser};
 use tracing_subscriber::EnvFilter;
 
 pub use failure::is_users_fault;
@@ -31,12 +32,33 @@ struct Arguments {
     /// Compute on at most so many threads [default: as many as the machine offers]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
+    /// No notes, no progress, no word of what is done: only errors, and what was asked for
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell what happens inside; twice: more
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: commands::Command,
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 2 the input is at fault, 130 cancelled, 1 anything \
-                          else.\nRUST_LOG=debug shows what happens inside.";
+                          else.\nNO_COLOR=1 keeps colours away.";
+
+impl Arguments {
+    /// What is logged: as the options say, else as `RUST_LOG` says, else warnings.
+    fn log_filter(&self) -> EnvFilter {
+        match (self.quiet, self.verbose) {
+            (true, _) => EnvFilter::new("error"),
+            (false, 0) => {
+                EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"))
+            }
+            (false, 1) => EnvFilter::new("info"),
+            (false, 2) => EnvFilter::new("debug"),
+            (false, _) => EnvFilter::new("trace"),
+        }
+    }
+}
 
 /// Does what a command line asks for, and returns the exit code. The first argument is the
 /// program's name.
@@ -52,18 +74,26 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     strdiffusion::when_exhausted(failure::out_of_memory);
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colours = AutoStream::choice(&std::io::stderr());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(arguments.log_filter())
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(colours != ColorChoice::Never)
         .init();
+    if arguments.quiet {
+        terminal::be_quiet();
+    }
     failure::report(|| {
         if let Some(threads) = arguments.threads {
             strdiffusion::limit_threads(threads)?;
         }
         arguments.command.run()
     })
+}
+
+/// The command line, for what describes it.
+fn command_line() -> clap::Command {
+    Arguments::command()
 }
 
 /// Does what `strdiffusion eval` does with these options, without a word on stdout or stderr.

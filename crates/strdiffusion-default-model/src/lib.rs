@@ -7,6 +7,9 @@ use strdiffusion::model::ModelFiles;
 /// The name by which outputs and reports know the model.
 pub const NAME: &str = "default";
 
+/// The model's card, with what the hub reads at its beginning.
+pub static CARD: &str = include_str!("../../../models/default/README.md");
+
 // Statics, since a function's own bytes may be copied into each crate that calls it.
 static CONFIG: &[u8] = include_bytes!("../../../models/default/config.json");
 static TEXTURE: &[u8] = include_bytes!("../../../models/default/texture.safetensors");

@@ -37,7 +37,8 @@ use crate::terminal;
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Eval {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long, conflicts_with = "results")]
     model: Option<PathBuf>,
     /// Score the finished pictures in this folder instead of a model: ID.png for each id of

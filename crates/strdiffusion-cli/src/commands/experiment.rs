@@ -87,7 +87,8 @@ impl TestSet {
 /// Quality against network evaluations, for every sampler and number of steps
 #[derive(Args)]
 struct Cost {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -100,7 +101,8 @@ struct Cost {
 /// What edges drawn into the hole gain: the truth's own edges, drawn or not
 #[derive(Args)]
 struct Drawn {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -110,7 +112,8 @@ struct Drawn {
 /// What a structure gains: the model's own, the truth's, or none leads the texture
 #[derive(Args)]
 struct Guide {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use strdiffusion::Device;
 use strdiffusion::model::Model;
 use strdiffusion::sampling::{Sampler, Switches};
@@ -15,7 +15,8 @@ use crate::terminal::say;
 /// Print what a model is, after checking all of its files
 #[derive(Args)]
 pub struct Info {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the Hugging Face hub [default: $STRDIFFUSION_MODEL,
+    /// else the one inside]
     model: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
@@ -26,6 +27,7 @@ impl Info {
     pub fn run(self) -> anyhow::Result<()> {
         let source = ModelSource::choose(self.model)?;
         let model = source.load(&Device::flex())?;
+        let card = source.card()?;
         if self.json {
             let [texture, structure, discriminator] = model.parameters();
             say(json!({
@@ -37,9 +39,13 @@ impl Info {
                     "discriminator": discriminator,
                 },
                 "bytes": source.weight_bytes(),
+                "card": card,
             }));
         } else {
             say(describe(&model, &source));
+            if let Some(card) = card {
+                say(describe_card(&card));
+            }
         }
         Ok(())
     }
@@ -111,6 +117,19 @@ pub fn describe(model: &Model, source: &ModelSource) -> String {
     let mut text = source.to_string();
     for (name, value) in lines {
         text += &format!("\n  {name:<14}{value}");
+    }
+    text
+}
+
+/// What the hub shows of a card, in a few lines.
+fn describe_card(card: &Value) -> String {
+    let mut text = "on the hub".to_owned();
+    for (key, value) in card.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::Array(values) => values.iter().map(as_text).collect::<Vec<_>>().join(", "),
+            value => as_text(value),
+        };
+        text += &format!("\n  {key:<14}{value}");
     }
     text
 }

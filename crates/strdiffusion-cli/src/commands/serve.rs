@@ -24,8 +24,8 @@ const TOKEN: &str = "STRDIFFUSION_TOKEN";
 /// cancels it.
 #[derive(Args)]
 pub struct Serve {
-    /// Model folder; give several to offer a choice [default: $STRDIFFUSION_MODEL, else the one
-    /// inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub; give several to offer a choice [default:
+    /// $STRDIFFUSION_MODEL, else the one inside]
     #[arg(long)]
     model: Vec<PathBuf>,
     /// Address and port; port 0 takes any free one

@@ -63,3 +63,19 @@ fn info_names_where_the_model_comes_from() {
     empty.env("STRDIFFUSION_MODEL", "");
     assert_eq!(told(empty)["model"], "bundled model");
 }
+
+#[test]
+fn info_prints_what_the_card_tells_the_hub() {
+    let bench = Bench::new();
+    let inside: Value = serde_json::from_str(&run_well(command(&bench, "info --json"))).unwrap();
+    assert_eq!(inside["card"]["license"], "cc0-1.0");
+    assert_eq!(inside["card"]["library_name"], "strdiffusion");
+    let shown = run_well(command(&bench, "info"));
+    assert!(shown.contains("\non the hub\n"), "{shown}");
+    assert!(shown.contains("inpainting, "), "{shown}");
+
+    let none: Value = serde_json::from_str(&bench.run_well("info --json")).unwrap();
+    assert_eq!(none["card"], Value::Null);
+    std::fs::write(bench.path("model/README.md"), "---\ntags: [a\n---\n").unwrap();
+    bench.run_refused("info", &["README.md", "YAML"]);
+}

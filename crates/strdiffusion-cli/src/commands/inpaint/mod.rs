@@ -55,7 +55,8 @@ pub struct Inpaint {
     format: Option<FormatName>,
     #[command(flatten)]
     limits: SizeLimits,
-    /// Model folder [default: $STRDIFFUSION_MODEL, else the one inside]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     /// Another seed gives another fill; the same seed gives the same one
