@@ -5,7 +5,7 @@
 #   scripts/python_package.sh                  stops with an error where Python is too old
 #   scripts/python_package.sh --if-possible    says so and is content, for CI
 #
-# With STRDIFFUSION_TEST_EXAMPLES=1 also torch, Ray and Optuna, and the tests that need them.
+# With STRDIFFUSION_TEST_EXAMPLES=1 also torch, Ray, Optuna and ONNX, and the tests that need them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,7 +30,7 @@ python=$environment/bin/python
 # What tests of the examples and of training in several processes need besides is large; without it
 # they are skipped.
 [ -z "${STRDIFFUSION_TEST_EXAMPLES:-}" ] || "$python" -m pip install --quiet --disable-pip-version-check \
-    'torch>=2.2' 'ray[data]>=2.9' 'optuna>=4'
+    'torch>=2.9' 'ray[data]>=2.9' 'optuna>=4' onnx onnxscript onnxruntime safetensors
 
 # With the workspace's features, what a build of the workspace has compiled is used again.
 features() {

@@ -65,6 +65,20 @@ fn info_names_where_the_model_comes_from() {
 }
 
 #[test]
+fn bench_exports_all_that_the_networks_of_a_model_read() {
+    let bench = Bench::empty();
+    let mut export = command(&bench, "bench --export out --size 32 --repeat 1 --only texture");
+    export.arg("--model").arg(default_model());
+    run_well(export);
+    let case = bench.path("out/texture-case.safetensors");
+    let tensors = strdiffusion::weights::read_safetensors(&case).unwrap();
+    let shape = |name: &str| tensors[name].shape.clone();
+    assert_eq!(shape("context"), [1, 2, 32, 32]);
+    assert_eq!(shape("guide"), [1, 1, 32, 32]);
+    assert_eq!(shape("output"), [3 * 32 * 32]);
+}
+
+#[test]
 fn info_prints_what_the_card_tells_the_hub() {
     let bench = Bench::new();
     let inside: Value = serde_json::from_str(&run_well(command(&bench, "info --json"))).unwrap();
