@@ -5,8 +5,7 @@ COPY . .
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols
 RUN cargo build --release --locked --package strdiffusion-cli
 
-# The C library and nothing else: no shell, no package manager.
-FROM gcr.io/distroless/cc-debian12
+FROM debian:bookworm-slim
 COPY --from=build /source/target/release/strdiffusion /usr/local/bin/strdiffusion
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/strdiffusion/
 WORKDIR /work

@@ -37,14 +37,6 @@ impl HubName {
     pub fn name(&self) -> &str {
         self.id.rsplit('/').next().unwrap_or(&self.id)
     }
-
-    /// The same model at the commit that was found.
-    fn at(&self, commit: &str) -> Self {
-        Self {
-            id: self.id.clone(),
-            revision: Some(commit.into()),
-        }
-    }
 }
 
 fn is_word(word: &str) -> bool {
@@ -115,6 +107,14 @@ mod fetching {
             Ok((self.at(&commit), folder))
         }
 
+        /// The same model at the commit that was found.
+        fn at(&self, commit: &str) -> Self {
+            Self {
+                id: self.id.clone(),
+                revision: Some(commit.into()),
+            }
+        }
+
         fn repo(&self, revision: &str) -> Repo {
             Repo::with_revision(self.id.clone(), RepoType::Model, revision.into())
         }
@@ -126,10 +126,13 @@ mod fetching {
         /// The folder, if all of it is in the cache.
         fn cached(&self, cache: &Cache) -> Option<PathBuf> {
             let repo = cache.repo(self.repo(self.revision()));
-            let files = FILES.map(|file| repo.get(file));
-            let [config, ..] = &files;
-            let folder = config.as_ref()?.parent()?.to_path_buf();
-            files.iter().all(Option::is_some).then_some(folder)
+            let folder = match repo.get(CONFIG) {
+                Some(config) => config.parent()?.to_path_buf(),
+                // Of a commit, no branch or tag need tell.
+                None => repo.pointer_path(self.revision()),
+            };
+            let is_whole = FILES.iter().all(|file| folder.join(file).is_file());
+            is_whole.then_some(folder)
         }
 
         fn download(&self, cache: Cache) -> Result<PathBuf> {
@@ -175,7 +178,7 @@ mod fetching {
         }
 
         fn failed(&self, file: &str) -> String {
-            format!("{self}: {file} cannot be downloaded; try again later")
+            format!("{self}: no such path here, and {file} cannot be downloaded from the hub")
         }
     }
 

@@ -67,7 +67,10 @@ fn info_names_where_the_model_comes_from() {
 #[test]
 fn bench_exports_all_that_the_networks_of_a_model_read() {
     let bench = Bench::empty();
-    let mut export = command(&bench, "bench --export out --size 32 --repeat 1 --only texture");
+    let mut export = command(
+        &bench,
+        "bench --export out --size 32 --repeat 1 --only texture",
+    );
     export.arg("--model").arg(default_model());
     run_well(export);
     let case = bench.path("out/texture-case.safetensors");
