@@ -5,7 +5,7 @@
 #   scripts/python_package.sh                  stops with an error where Python is too old
 #   scripts/python_package.sh --if-possible    says so and is content, for CI
 #
-# With STRDIFFUSION_TEST_EXAMPLES=1 also torch, Ray and Optuna, and the tests that need them.
+# With STRDIFFUSION_TEST_EXAMPLES=1 also torch, Ray, Optuna and ONNX, and the tests that need them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,20 +30,20 @@ python=$environment/bin/python
 # What tests of the examples and of training in several processes need besides is large; without it
 # they are skipped.
 [ -z "${STRDIFFUSION_TEST_EXAMPLES:-}" ] || "$python" -m pip install --quiet --disable-pip-version-check \
-    'torch>=2.2' 'ray[data]>=2.9' 'optuna>=4'
+    'torch>=2.9' 'ray[data]>=2.9' 'optuna>=4' onnx onnxscript onnxruntime safetensors
 
 # With the workspace's features, what a build of the workspace has compiled is used again.
 features() {
     cargo tree --edges normal,build --prefix none --format '{p} {f}' "$@" | sed 's/ (\*)$//' | sort -u
 }
 differing=$(comm -13 <(features --workspace) \
-    <(features --package strdiffusion-python --features beside-workspace) |
-    sed -n '/^strdiffusion-python /!s/ .*//p' | paste -sd' ')
+    <(features --package strdiffusion-python) |
+    sed -n '/^strdiffusion-/!s/ .*//p' | paste -sd' ')
 [ -z "$differing" ] ||
-    echo "note: crates with other features than in the workspace, so much is compiled twice; add" \
-        "theirs to beside-workspace in $crate/Cargo.toml: $differing" >&2
+    echo "note: crates with other features than in the workspace, so much is compiled twice:" \
+        "$differing" >&2
 rm -rf "$target/wheels"
-"$environment/bin/maturin" build --release --features beside-workspace --interpreter "$python" \
+"$environment/bin/maturin" build --release --interpreter "$python" \
     --manifest-path "$crate/Cargo.toml" --target-dir "$target" --out "$target/wheels"
 "$python" -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
     "$target"/wheels/strdiffusion-*.whl

@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
 
 use strdiffusion::Error;
 use strdiffusion::error::TrainingError;
@@ -39,16 +38,16 @@ pub fn out_of_memory(bytes: usize) {
 }
 
 /// Runs a command and turns its end into an exit code.
-pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+pub fn report(command: impl FnOnce() -> anyhow::Result<()>) -> u8 {
     silence_panics();
     match catch_unwind(AssertUnwindSafe(command)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Ok(())) => 0,
         Ok(Err(error)) => {
             eprintln!("error: {}", printable(text_of(&error)));
-            ExitCode::from(exit_code(&error))
+            exit_code(&error)
         }
         // The hook has said what happened.
-        Err(_) => ExitCode::from(1),
+        Err(_) => 1,
     }
 }
 
@@ -94,11 +93,15 @@ fn exit_code(error: &anyhow::Error) -> u8 {
     if let Some(Error::Cancelled) = error.downcast_ref() {
         return crate::interrupt::EXIT_CODE;
     }
+    if is_users_fault(error) { 2 } else { 1 }
+}
+
+/// Whether what the user gave is at fault; see [`Error::is_users_fault`].
+pub fn is_users_fault(error: &anyhow::Error) -> bool {
     let of_picture = error.downcast_ref::<PictureError>();
-    let is_users_fault = error.is::<UserError>()
+    error.is::<UserError>()
         || error.downcast_ref().is_some_and(Error::is_users_fault)
-        || of_picture.is_some_and(PictureError::is_users_fault);
-    if is_users_fault { 2 } else { 1 }
+        || of_picture.is_some_and(PictureError::is_users_fault)
 }
 
 /// A panic is a mistake of ours. The user sees one line, a developer who asks for it the trace.

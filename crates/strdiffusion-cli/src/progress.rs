@@ -84,7 +84,7 @@ impl Reporter {
     pub fn say(&self, text: &str, result: Value) {
         match self {
             Self::Json => terminal::say(result),
-            Self::Bar(bar) => bar.suspend(|| terminal::say(text)),
+            Self::Bar(bar) => bar.suspend(|| terminal::report(text)),
             Self::BesidePicture(bar) => bar.suspend(|| terminal::note(text)),
         }
     }
@@ -107,7 +107,7 @@ fn bar() -> ProgressBar {
             _ => write!(out, "{:#}", HumanDuration(state.eta())),
         };
     });
-    ProgressBar::new(0).with_style(style)
+    terminal::bar(0).with_style(style)
 }
 
 /// Adds the fields of another object to a line.

@@ -13,6 +13,8 @@ use burn_train::renderer::tui::TuiMetricsRendererWrapper;
 use burn_train::renderer::{MetricState, MetricsRenderer, MetricsRendererTraining};
 use strdiffusion::training::trainer::TrainEvent;
 
+use crate::terminal::{is_quiet, report};
+
 /// Shows a run's events.
 pub enum Display {
     /// Burn's dashboard.
@@ -24,10 +26,10 @@ pub enum Display {
 impl Display {
     /// The dashboard if stdout is a terminal.
     pub fn new(photos: usize) -> Self {
-        if std::io::stdout().is_terminal() {
+        if std::io::stdout().is_terminal() && !is_quiet() {
             Self::Dashboard(Box::new(Dashboard::new()))
         } else {
-            println!("training on {photos} photographs");
+            report(format!("training on {photos} photographs"));
             Self::Lines(Lines::default())
         }
     }
@@ -68,7 +70,7 @@ impl Lines {
     fn show(&mut self, event: &TrainEvent) {
         match *event {
             TrainEvent::Started { stage, step, until } => {
-                println!("{}: from step {step} to {until}", stage.name());
+                report(format!("{}: from step {step} to {until}", stage.name()));
             }
             TrainEvent::Stepped {
                 stage,
@@ -86,11 +88,11 @@ impl Lines {
                 if log {
                     let count = self.steps as f64;
                     let (loss, rate) = (self.loss / count, count / self.seconds);
-                    println!(
+                    report(format!(
                         "{} {step}/{until}: loss {loss:.5}, gradients {gradient_norm:.3}, learning \
                          rate {learning_rate:.2e}, {rate:.2} steps/s",
                         stage.name()
-                    );
+                    ));
                     *self = Self::default();
                 }
             }
@@ -108,7 +110,7 @@ impl Lines {
                 if let (Some(psnr), Some(ssim)) = (scores.psnr, scores.ssim) {
                     line += &format!(", in the hole PSNR {psnr:.2} dB and SSIM {ssim:.4}");
                 }
-                println!("{line}{}", if best { ", the best so far" } else { "" });
+                report(line + if best { ", the best so far" } else { "" });
             }
             _ => {}
         }

@@ -6,6 +6,8 @@ use pyo3::exceptions::{PyException, PyFileNotFoundError, PyOSError, PyRuntimeErr
 use pyo3::{PyErr, create_exception};
 use strdiffusion::Error;
 use strdiffusion::picture::PictureError;
+use strdiffusion::text::one_line;
+use strdiffusion_cli::is_users_fault;
 
 create_exception!(
     strdiffusion,
@@ -20,6 +22,16 @@ pub fn exception(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let text = error.to_string();
     exception_with(&error, text)
+}
+
+/// The exception of an error of the command.
+pub fn exception_of_command(error: anyhow::Error) -> PyErr {
+    let text = one_line(format!("{error:#}"));
+    match error.downcast::<Error>() {
+        Ok(error) => exception_with(&error, text),
+        Err(error) if is_users_fault(&error) => PyValueError::new_err(text),
+        Err(_) => PyRuntimeError::new_err(text),
+    }
 }
 
 /// As [`exception`], for the image of a batch that has that place.

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyByteArray;
 use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
+use strdiffusion::model::Model;
 use strdiffusion::picture::Photo;
-use strdiffusion::{Error, FillOptions, FillRequest, Filled, Scale};
+use strdiffusion::{Device, Error, FillOptions, FillRequest, Filled, Scale};
 
 use crate::failure::{exception, exception_of};
 use crate::pixels::{Hole, Pixels, bytes_of};
@@ -30,15 +31,20 @@ pub struct Inpainter {
 
 #[pymethods]
 impl Inpainter {
-    /// Reads a model folder.
+    /// Reads a model folder; none: the model inside the package.
     #[new]
-    fn new(py: Python, model: PathBuf, device: &str) -> PyResult<Self> {
+    #[pyo3(signature = (model, device))]
+    fn new(py: Python, model: Option<PathBuf>, device: &str) -> PyResult<Self> {
         let name: DeviceName = device
             .parse()
             .map_err(|error: Error| PyValueError::new_err(error.to_string()))?;
         let loaded = py.detach(|| -> strdiffusion::Result<_> {
             let (name, device) = name.resolve()?;
-            Ok((name, strdiffusion::Inpainter::load(&model, &device)?))
+            let model = match model {
+                Some(folder) => Model::load(&folder, &device)?,
+                None => bundled(&device)?,
+            };
+            Ok((name, strdiffusion::Inpainter::from_model(model)))
         });
         let (name, inner) = loaded.map_err(exception)?;
         let config = serde_json::to_string(inner.model().config())
@@ -185,6 +191,19 @@ impl Inpainter {
     }
 }
 
+#[cfg(feature = "bundled-model")]
+fn bundled(device: &Device) -> strdiffusion::Result<Model> {
+    Model::from_files(&strdiffusion_default_model::files(), device)
+}
+
+#[cfg(not(feature = "bundled-model"))]
+fn bundled(_device: &Device) -> strdiffusion::Result<Model> {
+    Err(Error::Config(
+        "this package was built without a model; name a model folder, or set STRDIFFUSION_MODEL"
+            .into(),
+    ))
+}
+
 /// One image of a batch: the image, what `find_hole` gives, a drawing, the seed.
 #[derive(FromPyObject)]
 struct Request(Pixels, Py<Hole>, Option<Pixels>, u64);
@@ -219,7 +238,7 @@ fn told(filled: &Filled) -> PyResult<(Vec<u8>, String)> {
 }
 
 /// Lets Ctrl-C through, and tells the caller how far the fill is.
-fn report<'py>(
+pub fn report<'py>(
     py: Python<'py>,
     progress: Option<&Py<PyAny>>,
     steps: Option<impl PyCallArgs<'py>>,

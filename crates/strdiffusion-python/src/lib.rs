@@ -5,6 +5,7 @@
 
 #![deny(unsafe_code)]
 
+mod command;
 mod failure;
 mod inpainter;
 mod pixels;
@@ -12,11 +13,18 @@ mod sampler_choice;
 mod training;
 
 use pyo3::prelude::*;
+use strdiffusion::Recycler;
+
+/// As the command has it: networks free and ask for the same large blocks all the time.
+#[global_allocator]
+static ALLOCATOR: Recycler = Recycler;
 
 #[pymodule]
 mod _native {
     use pyo3::prelude::*;
 
+    #[pymodule_export]
+    use crate::command::{command, evaluate};
     #[pymodule_export]
     use crate::failure::Cancelled;
     #[pymodule_export]

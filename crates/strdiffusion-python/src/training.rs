@@ -59,12 +59,13 @@ pub fn training_settings(
     Ok(settings().map_err(exception)?.to_toml())
 }
 
-/// Trains, as process `rank` of `size`, and returns whether the stages were done. `sum` adds up a
-/// bytearray of native f32 over all processes in place; `broadcast` gives the first process's bytes.
+/// Trains, and returns whether the stages were done. In a `group` it is process `rank` of `size`;
+/// its `sum` adds up a bytearray of native f32 over all processes in place, its `broadcast` gives the
+/// first process's bytes.
 /// `on_event` gets JSON; if it returns False, all processes save and end. Other threads run
 /// meanwhile.
 #[pyfunction]
-#[pyo3(signature = (settings, *, images, masks, black_holes, run, stages, steps, device, rank, size, sum, broadcast, on_event))]
+#[pyo3(signature = (settings, *, images, masks, black_holes, run, stages, steps, device, on_event, group=None))]
 #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
 pub fn train(
     py: Python,
@@ -76,11 +77,8 @@ pub fn train(
     stages: Vec<String>,
     steps: Option<usize>,
     device: &str,
-    rank: usize,
-    size: usize,
-    sum: Py<PyAny>,
-    broadcast: Py<PyAny>,
     on_event: Py<PyAny>,
+    group: Option<PythonGroup>,
 ) -> PyResult<bool> {
     let device: DeviceName = device
         .parse()
@@ -100,12 +98,6 @@ pub fn train(
             .collect::<PyResult<_>>()?,
         steps,
         device,
-    };
-    let group = PythonGroup {
-        rank,
-        size,
-        sum,
-        broadcast,
     };
     let mut raised = None;
     let ended = py.detach(|| {
@@ -155,7 +147,7 @@ impl Work<'_> {
     /// Trains. Only the first process writes to the run's folder.
     fn run(
         self,
-        group: PythonGroup,
+        group: Option<PythonGroup>,
         on_event: &mut dyn FnMut(&Value) -> ControlFlow<()>,
     ) -> strdiffusion::Result<Ended> {
         let config = TrainConfig::parse(self.settings, &self.run.join("config.toml"))?;
@@ -164,15 +156,17 @@ impl Work<'_> {
             Some((folder, polarity)) => Some((list_pictures(&folder)?, polarity)),
             None => None,
         };
-        let is_first = group.rank == 0;
+        let is_first = group.as_ref().is_none_or(|group| group.rank == 0);
         let changed = match is_first {
             true => photographs::remember(self.run, &photos)?,
             false => None,
         };
         let devices: [Device; 1] = [self.device.open()?];
         let data = TrainingData { photos, masks };
-        let (mut trainer, skipped) =
-            Trainer::in_group(config, self.run, data, &devices, Box::new(group))?;
+        let (mut trainer, skipped) = match group {
+            Some(group) => Trainer::in_group(config, self.run, data, &devices, Box::new(group))?,
+            None => Trainer::new(config, self.run, data, &devices)?,
+        };
         let mut log = None;
         if is_first {
             let text = trainer.config().to_toml();
@@ -234,8 +228,9 @@ fn as_json(event: &TrainEvent) -> Value {
     }
 }
 
-/// Processes that Python callables connect.
-struct PythonGroup {
+/// Processes that Python connects: an object with these attributes.
+#[derive(FromPyObject)]
+pub struct PythonGroup {
     rank: usize,
     size: usize,
     sum: Py<PyAny>,

@@ -1,11 +1,15 @@
 """A picture, its hole, and the packaged model."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import strdiffusion
 
 HEIGHT, WIDTH = 48, 56
+DEFAULT_MODEL = Path(__file__).parents[3] / "models/default"
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +20,12 @@ def inpainter():
 @pytest.fixture(autouse=True)
 def _no_model_of_the_environment(monkeypatch):
     monkeypatch.delenv("STRDIFFUSION_MODEL", raising=False)
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A copy of the default model's folder."""
+    return Path(shutil.copytree(DEFAULT_MODEL, tmp_path / "model"))
 
 
 @pytest.fixture

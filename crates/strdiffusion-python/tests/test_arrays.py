@@ -136,3 +136,64 @@ def test_a_larger_picture_is_filled_hole_by_hole(inpainter):
     assert calls == [(i + 1, 2 * steps) for i in range(2 * steps)]
     assert np.array_equal(filled[~mask], large[~mask])
     assert not np.array_equal(filled[mask], large[mask])
+
+
+class Tensor:
+    """An array of a library that NumPy knows nothing of but DLPack."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __array_namespace__(self):
+        return Library
+
+
+class Library:
+    @staticmethod
+    def from_dlpack(array):
+        return Tensor(np.from_dlpack(array))
+
+
+class Readable:
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+
+def test_tensors_are_filled_as_arrays_are_and_stay_tensors(inpainter, picture, hole):
+    for image in (picture, (picture / 255).astype(np.float32)):
+        expected = inpainter.inpaint(image, hole, seed=2)
+        filled = inpainter.inpaint(Tensor(image), Tensor(hole.astype(np.uint8)), seed=2)
+        assert isinstance(filled, Tensor) and filled.array.dtype == image.dtype
+        assert np.array_equal(filled.array, expected)
+    [again] = inpainter.inpaint_batch([Tensor(picture)], [hole], seeds=[2])
+    assert np.array_equal(again.array, inpainter.inpaint(picture, hole, seed=2))
+
+
+def test_what_has_an_array_is_filled(inpainter, picture, hole):
+    filled = inpainter.inpaint(Readable(picture), Readable(hole), seed=2)
+    assert np.array_equal(filled, inpainter.inpaint(picture, hole, seed=2))
+
+
+def test_a_tensor_that_cannot_be_read_is_named(inpainter, picture, hole):
+    class OnGpu(Tensor):
+        def __dlpack__(self, **options):
+            raise BufferError("copy it to the CPU first")
+
+    with pytest.raises(ValueError, match="image: .*copy it to the CPU first"):
+        inpainter.inpaint(OnGpu(picture), hole)
+
+
+def test_tensors_of_torch_stay_tensors(inpainter, picture, hole):
+    torch = pytest.importorskip("torch")
+    filled = inpainter.inpaint(torch.from_numpy(picture), torch.from_numpy(hole), seed=2)
+    assert isinstance(filled, torch.Tensor) and filled.dtype == torch.uint8
+    assert np.array_equal(filled.numpy(), inpainter.inpaint(picture, hole, seed=2))

@@ -12,6 +12,7 @@ import pytest
 
 import strdiffusion
 from strdiffusion import _native
+from conftest import DEFAULT_MODEL
 from strdiffusion._pictures import read_image, read_mask
 
 
@@ -159,7 +160,7 @@ sys.stdout.buffer.write(filled.tobytes())
 def test_results_do_not_depend_on_threads(picture, hole, tmp_path):
     np.save(tmp_path / "picture.npy", picture)
     np.save(tmp_path / "hole.npy", hole)
-    arguments = [strdiffusion.default_model(), tmp_path / "picture.npy", tmp_path / "hole.npy"]
+    arguments = [DEFAULT_MODEL, tmp_path / "picture.npy", tmp_path / "hole.npy"]
 
     def filled(threads):
         model, *arrays = map(str, arguments)

@@ -1,4 +1,4 @@
-"""The examples that hand work to Ray and Optuna."""
+"""The examples that hand work to Ray and Optuna, and the export to ONNX."""
 
 import json
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import DEFAULT_MODEL
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -76,17 +77,29 @@ def test_ray_fills_every_photo_once_though_a_node_is_lost(photos, command):
     finally:
         cluster.shutdown()
     assert len(list(filled.glob("*.png"))) == 24
-    import strdiffusion
-
     subprocess.run(
         [command, "inpaint", "--images=photos", "--masks=masks", "--out=alone", "--seed=3"],
         cwd=photos,
         check=True,
-        env={**os.environ, "STRDIFFUSION_MODEL": str(strdiffusion.default_model())},
     )
     for path in (photos / "alone").iterdir():
         pixels = [np.asarray(Image.open(folder / path.name)) for folder in (filled, path.parent)]
         assert np.array_equal(*pixels), path.name
+
+
+def test_networks_are_exported_as_onnx_and_give_our_outputs(tmp_path, command):
+    for name in ("torch", "onnxscript", "onnxruntime", "safetensors"):
+        needed(name)
+    import onnxruntime
+
+    script = Path(__file__).parents[3] / "scripts/export_onnx.py"
+    out = tmp_path / "onnx"
+    line = [sys.executable, script, DEFAULT_MODEL, "--out", out, "--binary", command]
+    # It fails where an output is not ours.
+    subprocess.run(line, check=True, timeout=300)
+    session = onnxruntime.InferenceSession(out / "texture.onnx", providers=["CPUExecutionProvider"])
+    names = sorted(given.name for given in session.get_inputs())
+    assert names == ["condition", "context", "guide", "state", "times"]
 
 
 SETTINGS = """

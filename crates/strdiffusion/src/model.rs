@@ -23,7 +23,7 @@ use crate::networks::{
 use crate::sampling::Sampler;
 use crate::sde::{Prediction, Sde, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
-use crate::weights::{self, Storage};
+use crate::weights::{self, Storage, TensorMap};
 
 /// Version of the folder's layout.
 pub const FORMAT: u32 = 1;
@@ -35,6 +35,41 @@ const STRUCTURE: &str = "structure.safetensors";
 const DISCRIMINATOR: &str = "discriminator.safetensors";
 /// All files of a model's folder that make the model.
 pub const FILES: [&str; 4] = [CONFIG, TEXTURE, STRUCTURE, DISCRIMINATOR];
+
+/// A model folder's files in memory, for programs that carry a model inside.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelFiles<'a> {
+    /// What errors call the folder.
+    pub name: &'a str,
+    /// Contents of `config.json`.
+    pub config: &'a [u8],
+    /// Contents of `texture.safetensors`.
+    pub texture: &'a [u8],
+    /// Contents of `structure.safetensors`.
+    pub structure: &'a [u8],
+    /// Contents of `discriminator.safetensors`.
+    pub discriminator: &'a [u8],
+}
+
+impl<'a> ModelFiles<'a> {
+    /// The files' contents, in the order of [`FILES`].
+    pub fn contents(&self) -> [&'a [u8]; 4] {
+        [
+            self.config,
+            self.texture,
+            self.structure,
+            self.discriminator,
+        ]
+    }
+
+    fn weights(&self, name: &str) -> &'a [u8] {
+        match name {
+            TEXTURE => self.texture,
+            STRUCTURE => self.structure,
+            _ => self.discriminator,
+        }
+    }
+}
 
 /// How a photograph's edges are found.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -331,14 +366,46 @@ impl Model {
                 "the file is missing from the model folder; make or copy the folder again",
             ));
         }
-        let [texture_file, structure_file, discriminator_file] = &files;
-        let unet = |config: &ConditionalUNetConfig, file: &Path| {
-            load_network(file, config.fewest_weights(), || config.init(0, device))
+        Self::assemble(config, folder, device, &|_, file| {
+            weights::read_safetensors(file)
+        })
+    }
+
+    /// As [`Self::load`], of a model folder's files in memory.
+    ///
+    /// # Errors
+    /// Names the file that is wrong.
+    pub fn from_files(files: &ModelFiles, device: &Device) -> Result<Self> {
+        let folder = Path::new(files.name);
+        let file = folder.join(CONFIG);
+        let text = std::str::from_utf8(files.config)
+            .map_err(|error| Error::model(&file, format!("not a model's config: {error}")))?;
+        let config = parse_config(text, &file)?;
+        Self::assemble(config, folder, device, &|name, file| {
+            weights::parse_safetensors(files.weights(name), file)
+        })
+    }
+
+    /// A model of the weights that `read` finds under a file's name and path.
+    fn assemble(
+        config: ModelConfig,
+        folder: &Path,
+        device: &Device,
+        read: &dyn Fn(&str, &Path) -> Result<TensorMap>,
+    ) -> Result<Self> {
+        let unet = |config: &ConditionalUNetConfig, name: &str| {
+            let file = folder.join(name);
+            let tensors = read(name, &file)?;
+            fill_network(tensors, &file, config.fewest_weights(), || {
+                config.init(0, device)
+            })
         };
-        let texture = unet(&config.texture, texture_file)?;
-        let structure = unet(&config.structure, structure_file)?;
-        let discriminator = load_network(
-            discriminator_file,
+        let texture = unet(&config.texture, TEXTURE)?;
+        let structure = unet(&config.structure, STRUCTURE)?;
+        let file = folder.join(DISCRIMINATOR);
+        let discriminator = fill_network(
+            read(DISCRIMINATOR, &file)?,
+            &file,
             config.discriminator.fewest_weights(),
             || config.discriminator.init(0, device),
         )?;
@@ -420,12 +487,12 @@ fn is_empty_folder(folder: &Path) -> bool {
 
 /// A network of a file's weights. It is made only where the file holds enough of them, so that no
 /// setting asks for more memory than the file's size answers for.
-fn load_network<M: Module>(
+fn fill_network<M: Module>(
+    tensors: TensorMap,
     file: &Path,
     fewest: usize,
     init: impl FnOnce() -> Result<M>,
 ) -> Result<M> {
-    let tensors = weights::read_safetensors(file)?;
     weights::check_count(&tensors, fewest, file)?;
     weights::apply(init()?, tensors, file)
 }
@@ -459,11 +526,16 @@ pub fn read_config(folder: &Path) -> Result<ModelConfig> {
         ),
         _ => Error::io(&file, error),
     })?;
-    let config: ModelConfig = serde_json::from_str(&text)
-        .map_err(|error| Error::model(&file, format!("not a model's config: {error}")))?;
+    parse_config(&text, &file)
+}
+
+/// The settings that a `config.json` holds; `file` is what errors call it.
+fn parse_config(text: &str, file: &Path) -> Result<ModelConfig> {
+    let config: ModelConfig = serde_json::from_str(text)
+        .map_err(|error| Error::model(file, format!("not a model's config: {error}")))?;
     config
         .validate()
-        .map_err(|error| Error::model(&file, error.to_string()))?;
+        .map_err(|error| Error::model(file, error.to_string()))?;
     Ok(config)
 }
 

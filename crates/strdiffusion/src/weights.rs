@@ -178,15 +178,23 @@ pub(crate) fn summary(problems: &[String]) -> String {
 /// If the file cannot be read, is no safetensors file, or holds another kind of number.
 pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
     let bytes = std::fs::read(path).map_err(|error| Error::io(path, error))?;
+    parse_safetensors(&bytes, path)
+}
+
+/// As [`read_safetensors`], of a file in memory; `source` is what errors call it.
+///
+/// # Errors
+/// If it is no safetensors file, or holds another kind of number.
+pub fn parse_safetensors(bytes: &[u8], source: &Path) -> Result<TensorMap> {
     if bytes.is_empty() {
         return Err(Error::model(
-            path,
+            source,
             "the file is empty; fetch or make the weights again",
         ));
     }
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| {
         Error::model(
-            path,
+            source,
             format!("not a complete safetensors file ({error}); make or copy it again"),
         )
     })?;
@@ -194,7 +202,7 @@ pub fn read_safetensors(path: &Path) -> Result<TensorMap> {
     for (name, view) in file.tensors() {
         let values = floats_from_bytes(view.data(), view.dtype()).ok_or_else(|| {
             Error::model(
-                path,
+                source,
                 format!("tensor {name} is of kind {:?}, not a float", view.dtype()),
             )
         })?;

@@ -1,12 +1,13 @@
 //! `strdiffusion eval`: how good a model's fills, or any method's, are.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use strdiffusion::Device;
 use strdiffusion::device::DeviceName;
@@ -16,17 +17,16 @@ use strdiffusion::evaluation::perceptual::{
 use strdiffusion::evaluation::{
     Buckets, EvaluationError, FidReport, Fill, FinishedPictures, GeneratedMasks, Metric, ModelFill,
     Outcome, Pairing, PairingOptions, PerceptualDistance, ReportInput, RunFolder, Scorer, Settings,
-    Summary, evaluate, model_sha256, parse_metrics, peak_resident_bytes, write_inputs,
-    write_report,
+    Summary, evaluate, parse_metrics, peak_resident_bytes, write_inputs, write_report,
 };
 use strdiffusion::model::Model;
 use strdiffusion::sampling::Sampler;
 
 use super::masks::parse_ratio;
 use crate::arithmetic::Arithmetic;
-use crate::default_model;
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
+use crate::model_source::ModelSource;
 use crate::sampler_options::SamplerChoice;
 use crate::terminal;
 
@@ -37,7 +37,8 @@ use crate::terminal;
 #[derive(Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Eval {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long, conflicts_with = "results")]
     model: Option<PathBuf>,
     /// Score the finished pictures in this folder instead of a model: ID.png for each id of
@@ -107,6 +108,13 @@ pub struct Eval {
     sampler: SamplerChoice,
 }
 
+/// The options without the program around them.
+#[derive(Parser)]
+struct EvalAlone {
+    #[command(flatten)]
+    eval: Eval,
+}
+
 const EXAMPLES: &str = "Examples:
   strdiffusion eval --images photos --masks masks --report report
   strdiffusion eval --model M --steps 10 --images photos --ratio 0.1-0.5 --report report
@@ -121,6 +129,36 @@ enum LpipsNetName {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
+        self.run_watched(&|| interrupt.is_asked(), &mut |_, _| {
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The options, as on the command line after `eval`.
+    ///
+    /// # Errors
+    /// If they cannot be, in one line.
+    pub fn parse_options(options: impl IntoIterator<Item = OsString>) -> Result<Self> {
+        let name = std::iter::once(OsString::from("eval"));
+        let parsed = EvalAlone::try_parse_from(name.chain(options));
+        let EvalAlone { eval } = parsed.map_err(|error| {
+            let text = error.render().to_string();
+            let said = text.split("\n\n").next().unwrap_or_default();
+            user_error(said.trim_start_matches("error: "))
+        })?;
+        Ok(eval)
+    }
+
+    /// Scores until `is_asked` to stop or `on_progress`, which gets the pictures done and in all,
+    /// breaks.
+    ///
+    /// # Errors
+    /// If an input is at fault, or it was stopped.
+    pub fn run_watched(
+        self,
+        is_asked: &dyn Fn() -> bool,
+        on_progress: &mut dyn FnMut(usize, usize) -> ControlFlow<()>,
+    ) -> Result<()> {
         let buckets: Buckets = self.buckets.parse().map_err(library)?;
         let metrics = parse_metrics(&self.metrics).map_err(library)?;
         let pairing = self.pairing(&buckets)?;
@@ -138,15 +176,14 @@ impl Eval {
 
         let (device_name, device) = self.device.resolve()?;
         let model = self.load_model(&device)?;
-        let is_asked = || interrupt.is_asked();
         let mut from_model;
         let mut from_folder;
         let fill: &mut dyn Fill = match (&model, &self.results) {
-            (Some((folder, model)), _) => {
+            (Some((source, model)), _) => {
                 let sampling = self.sampling(model)?;
-                self.describe_model(&mut settings, folder, model, sampling)?;
+                self.describe_model(&mut settings, source, model, sampling)?;
                 settings.device = device_name.to_string();
-                from_model = ModelFill::new(model, sampling, &is_asked);
+                from_model = ModelFill::new(model, sampling, is_asked);
                 &mut from_model
             }
             (None, Some(results)) => {
@@ -205,14 +242,17 @@ impl Eval {
                 &mut |progress| {
                     bar.set_position(progress.done as u64);
                     bar.set_message(eta(progress.remaining));
-                    stop_if(interrupt.is_asked())
+                    match on_progress(progress.done, progress.total) {
+                        ControlFlow::Continue(()) => stop_if(is_asked()),
+                        stop => stop,
+                    }
                 },
             );
             bar.finish_and_clear();
             outcome.map_err(library)?
         };
         let fid = self.fid(
-            &settings, &folder, &pairing, &outcome, &weights, &device, &interrupt,
+            &settings, &folder, &pairing, &outcome, &weights, &device, is_asked,
         );
         if let FidReport::NotComputed { reason } = &fid {
             not_computed.insert(Metric::Fid, reason.clone());
@@ -293,7 +333,7 @@ impl Eval {
     ) -> Result<()> {
         let make = &mut |width, height, seed| draw(masks, width, height, seed);
         write_inputs(&self.report, settings, pairing, make).map_err(library)?;
-        terminal::say(format!(
+        terminal::report(format!(
             "{} pairs written to {}: pairs.csv, inputs and masks",
             pairing.pairs.len(),
             self.report.display()
@@ -301,14 +341,14 @@ impl Eval {
         Ok(())
     }
 
-    fn load_model(&self, device: &Device) -> Result<Option<(PathBuf, Model)>> {
+    fn load_model(&self, device: &Device) -> Result<Option<(ModelSource, Model)>> {
         if self.results.is_some() {
             return Ok(None);
         }
-        let folder = default_model::choose(self.model.clone())?;
-        let model = Model::load(&folder, device)?;
+        let source = ModelSource::choose(self.model.clone())?;
+        let model = source.load(device)?;
         let model = model.with_precision(self.arithmetic.choose(device));
-        Ok(Some((folder, model)))
+        Ok(Some((source, model)))
     }
 
     fn sampling(&self, model: &Model) -> Result<Sampler> {
@@ -323,22 +363,19 @@ impl Eval {
     fn describe_model(
         &self,
         settings: &mut Settings,
-        folder: &Path,
+        source: &ModelSource,
         model: &Model,
         sampling: Sampler,
     ) -> Result<()> {
-        settings.method = self.name.clone().unwrap_or_else(|| name_of(folder));
+        settings.method = self.name.clone().unwrap_or_else(|| source.name());
         settings.size = Some(
             self.size
                 .unwrap_or(model.config().training_resolution as u32),
         );
         let sampler = serde_json::to_string(&sampling).unwrap_or_default();
         settings.method_settings = BTreeMap::from([
-            ("Model".to_owned(), folder.display().to_string()),
-            (
-                "Model (SHA-256)".to_owned(),
-                model_sha256(folder).map_err(library)?,
-            ),
+            ("Model".to_owned(), source.to_string()),
+            ("Model (SHA-256)".to_owned(), source.sha256()?),
             ("Sampler".to_owned(), sampler),
         ]);
         Ok(())
@@ -364,7 +401,7 @@ impl Eval {
         outcome: &Outcome,
         weights: &WeightsFolder,
         device: &Device,
-        interrupt: &Interrupt,
+        is_asked: &dyn Fn() -> bool,
     ) -> FidReport {
         if !settings.metrics.contains(&Metric::Fid) {
             return FidReport::NotRequested;
@@ -391,7 +428,7 @@ impl Eval {
             settings.size,
             &mut || {
                 bar.inc(1);
-                stop_if(interrupt.is_asked())
+                stop_if(is_asked())
             },
         );
         bar.finish_and_clear();
@@ -416,10 +453,10 @@ impl Eval {
                     line += &format!(", {name} {mean:.decimals$}");
                 }
             }
-            terminal::say(line);
+            terminal::report(line);
         }
         if let FidReport::Computed { value, n, .. } = &input.fid {
-            terminal::say(format!("FID {value:.3} of {n} pictures"));
+            terminal::report(format!("FID {value:.3} of {n} pictures"));
         }
         if let Some(warning) = input.fid.warning() {
             terminal::note(warning);
@@ -437,7 +474,7 @@ impl Eval {
             );
             return Err(strdiffusion::Error::Cancelled).context(context);
         }
-        terminal::say(report.display());
+        terminal::report(report.display());
         if outcome.rows.is_empty() {
             return Err(user_error(
                 "no picture could be scored; the notes above say why",
@@ -484,7 +521,7 @@ fn name_of(folder: &Path) -> String {
 
 fn bar(length: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len}, {elapsed} gone, {msg}");
-    ProgressBar::new(length).with_style(style.expect("the template is fixed"))
+    terminal::bar(length).with_style(style.expect("the template is fixed"))
 }
 
 fn eta(remaining: Option<Duration>) -> String {

@@ -23,8 +23,8 @@ use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
-use crate::default_model;
 use crate::interrupt::Interrupt;
+use crate::model_source::ModelSource;
 use crate::terminal::say;
 
 /// Put the paper's claims to the test, or measure what quality costs
@@ -87,7 +87,8 @@ impl TestSet {
 /// Quality against network evaluations, for every sampler and number of steps
 #[derive(Args)]
 struct Cost {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -100,7 +101,8 @@ struct Cost {
 /// What edges drawn into the hole gain: the truth's own edges, drawn or not
 #[derive(Args)]
 struct Drawn {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -110,7 +112,8 @@ struct Drawn {
 /// What a structure gains: the model's own, the truth's, or none leads the texture
 #[derive(Args)]
 struct Guide {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     #[command(flatten)]
@@ -254,8 +257,8 @@ fn unless_asked(interrupt: &Interrupt) -> ControlFlow<()> {
 }
 
 fn load(model: &Option<PathBuf>, device: &DeviceName) -> Result<Model> {
-    let folder = default_model::choose(model.clone())?;
-    Ok(Model::load(&folder, &device.open()?)?)
+    let source = ModelSource::choose(model.clone())?;
+    Ok(source.load(&device.open()?)?)
 }
 
 fn create(folder: &Path) -> Result<()> {

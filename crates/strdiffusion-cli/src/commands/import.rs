@@ -13,6 +13,7 @@ use strdiffusion::weights::Storage;
 
 use super::info;
 use crate::failure::user_error;
+use crate::model_source::ModelSource;
 use crate::sampler_options::SamplerOptions;
 use crate::terminal::say;
 
@@ -142,7 +143,7 @@ impl Import {
                 Storage::F32
             },
         )?;
-        say(info::describe(&model, &self.output));
+        say(info::describe(&model, &ModelSource::Folder(self.output)));
         Ok(())
     }
 }

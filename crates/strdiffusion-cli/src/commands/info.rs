@@ -1,21 +1,22 @@
 //! `strdiffusion info`: what a model is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use strdiffusion::Device;
 use strdiffusion::model::Model;
 use strdiffusion::sampling::{Sampler, Switches};
 use strdiffusion::structure::EdgeSource;
 
-use crate::default_model;
+use crate::model_source::ModelSource;
 use crate::terminal::say;
 
 /// Print what a model is, after checking all of its files
 #[derive(Args)]
 pub struct Info {
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the Hugging Face hub [default: $STRDIFFUSION_MODEL,
+    /// else the one inside]
     model: Option<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
@@ -24,29 +25,34 @@ pub struct Info {
 
 impl Info {
     pub fn run(self) -> anyhow::Result<()> {
-        let folder = default_model::choose(self.model)?;
-        let model = Model::load(&folder, &Device::flex())?;
+        let source = ModelSource::choose(self.model)?;
+        let model = source.load(&Device::flex())?;
+        let card = source.card()?;
         if self.json {
             let [texture, structure, discriminator] = model.parameters();
             say(json!({
-                "model": folder.display().to_string(),
+                "model": source.to_string(),
                 "config": model.config(),
                 "parameters": {
                     "texture": texture,
                     "structure": structure,
                     "discriminator": discriminator,
                 },
-                "bytes": weight_bytes(&folder),
+                "bytes": source.weight_bytes(),
+                "card": card,
             }));
         } else {
-            say(describe(&model, &folder));
+            say(describe(&model, &source));
+            if let Some(card) = card {
+                say(describe_card(&card));
+            }
         }
         Ok(())
     }
 }
 
 /// A model in a few lines.
-pub fn describe(model: &Model, folder: &Path) -> String {
+pub fn describe(model: &Model, source: &ModelSource) -> String {
     let config = model.config();
     let [texture, structure, discriminator] = model.parameters().map(with_separators);
     let sde = &config.sde;
@@ -103,14 +109,27 @@ pub fn describe(model: &Model, folder: &Path) -> String {
         ),
         (
             "weights",
-            format!("{} bytes", with_separators(weight_bytes(folder))),
+            format!("{} bytes", with_separators(source.weight_bytes())),
         ),
         ("licence", config.licence.clone()),
         ("source", config.source.clone()),
     ];
-    let mut text = folder.display().to_string();
+    let mut text = source.to_string();
     for (name, value) in lines {
         text += &format!("\n  {name:<14}{value}");
+    }
+    text
+}
+
+/// What the hub shows of a card, in a few lines.
+fn describe_card(card: &Value) -> String {
+    let mut text = "on the hub".to_owned();
+    for (key, value) in card.as_object().into_iter().flatten() {
+        let value = match value {
+            Value::Array(values) => values.iter().map(as_text).collect::<Vec<_>>().join(", "),
+            value => as_text(value),
+        };
+        text += &format!("\n  {key:<14}{value}");
     }
     text
 }
@@ -122,19 +141,6 @@ fn as_text(value: &impl serde::Serialize) -> String {
         Ok(other) => other.to_string(),
         Err(error) => error.to_string(),
     }
-}
-
-fn weight_bytes(folder: &Path) -> usize {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return 0;
-    };
-    let is_weights = |path: &Path| path.extension().is_some_and(|e| e == "safetensors");
-    entries
-        .flatten()
-        .filter(|entry| is_weights(&entry.path()))
-        .filter_map(|entry| entry.metadata().ok())
-        .map(|metadata| metadata.len() as usize)
-        .sum()
 }
 
 fn with_separators(number: usize) -> String {

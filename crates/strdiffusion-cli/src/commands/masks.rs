@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::Args;
 use strdiffusion::masks::{MaskGenerator, ShapeKind, write_masks};
 
+use crate::terminal::report;
+
 /// Write random masks, white = hole
 #[derive(Args)]
 pub struct Masks {
@@ -44,7 +46,11 @@ impl Masks {
         };
         let written = write_masks(self.count, size, self.seed, &generator, &self.out)
             .map_err(strdiffusion::Error::from)?;
-        println!("{} masks written to {}", written.len(), self.out.display());
+        report(format!(
+            "{} masks written to {}",
+            written.len(),
+            self.out.display()
+        ));
         Ok(())
     }
 }

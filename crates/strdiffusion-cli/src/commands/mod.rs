@@ -1,11 +1,13 @@
 //! One file for each command: its arguments, and `run`.
 
 mod bench;
-mod eval;
+mod completions;
+pub mod eval;
 mod experiment;
 mod import;
 mod info;
 mod inpaint;
+mod man;
 mod masks;
 mod merge_results;
 mod serve;
@@ -26,6 +28,8 @@ pub enum Command {
     Import(import::Import),
     Info(info::Info),
     Bench(bench::Bench),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 impl Command {
@@ -45,6 +49,8 @@ impl Command {
             Self::Import(command) => command.run(),
             Self::Info(command) => command.run(),
             Self::Bench(command) => command.run(),
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
         }
     }
 }

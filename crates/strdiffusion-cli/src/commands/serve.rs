@@ -1,7 +1,7 @@
 //! `strdiffusion serve`: the page in the browser and the HTTP API.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -10,9 +10,9 @@ use strdiffusion::device::DeviceName;
 use strdiffusion_server::{NamedModel, Server, ServerConfig, ServerLimits, StartError};
 use tokio::sync::mpsc;
 
-use crate::default_model;
 use crate::failure::user_error;
 use crate::interrupt;
+use crate::model_source::ModelSource;
 use crate::terminal::{note, say};
 
 /// Environment variable that holds the token; other users of the machine do not see it there.
@@ -24,8 +24,8 @@ const TOKEN: &str = "STRDIFFUSION_TOKEN";
 /// cancels it.
 #[derive(Args)]
 pub struct Serve {
-    /// Model folder; give several to offer a choice [default: $STRDIFFUSION_MODEL, else
-    /// models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub; give several to offer a choice [default:
+    /// $STRDIFFUSION_MODEL, else the one inside]
     #[arg(long)]
     model: Vec<PathBuf>,
     /// Address and port; port 0 takes any free one
@@ -82,14 +82,14 @@ impl Serve {
         // What is wrong with the settings is said before models are loaded.
         config.check_settings().map_err(told)?;
         let (device_name, device) = self.device.resolve()?;
-        for folder in folders(self.model)? {
-            let mut inpainter = Inpainter::load(&folder, &device)?;
+        for source in sources(self.model)? {
+            let mut inpainter = Inpainter::from_model(source.load(&device)?);
             if let Some(limit) = self.batch {
                 inpainter = inpainter.with_batch_limit(limit);
             }
-            tracing::info!(model = %folder.display(), device = %device_name, "model loaded");
+            tracing::info!(model = %source, device = %device_name, "model loaded");
             config.models.push(NamedModel {
-                name: name_of(&folder, &config.models),
+                name: free_name(&source.name(), &config.models),
                 engine: Box::new(inpainter),
                 device: device_name.to_string(),
             });
@@ -107,23 +107,19 @@ impl Serve {
     }
 }
 
-/// The folders that were named, else the default model.
-fn folders(named: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+/// The models that were named, else the default one.
+fn sources(named: Vec<PathBuf>) -> Result<Vec<ModelSource>> {
     if named.is_empty() {
-        return Ok(vec![default_model::choose(None)?]);
+        return Ok(vec![ModelSource::choose(None)?]);
     }
-    Ok(named)
+    let each = named.into_iter().map(Some);
+    each.map(ModelSource::choose).collect()
 }
 
-/// A model is known by its folder's name, with a number where that is taken.
-fn name_of(folder: &Path, others: &[NamedModel]) -> String {
-    let folder = folder.canonicalize().unwrap_or_else(|_| folder.into());
-    let name = folder.file_name().map_or_else(
-        || "model".into(),
-        |name| name.to_string_lossy().into_owned(),
-    );
+/// A model's name, with a number where that is taken.
+fn free_name(name: &str, others: &[NamedModel]) -> String {
     let is_free = |name: &String| others.iter().all(|other| &other.name != name);
-    std::iter::once(name.clone())
+    std::iter::once(name.to_owned())
         .chain((2..).map(|number| format!("{name}-{number}")))
         .find(is_free)
         .expect("numbers do not run out")

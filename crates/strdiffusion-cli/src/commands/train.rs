@@ -157,8 +157,8 @@ impl Train {
         }
         let model = self.out.join("model");
         match outcome? {
-            Ended::Finished => println!("done; the model is {}", model.display()),
-            Ended::Interrupted => println!("stopped, and saved; go on with --resume"),
+            Ended::Finished => terminal::report(format!("done; the model is {}", model.display())),
+            Ended::Interrupted => terminal::report("stopped, and saved; go on with --resume"),
         }
         Ok(())
     }

@@ -7,15 +7,20 @@
 >>> filled.save("filled.png")
 """
 
-from ._inpainter import HoleDetail, Inpainter, default_model, inpaint
+from ._evaluation import evaluate
+from ._inpainter import HoleDetail, Inpainter, inpaint
 from ._native import Cancelled, __version__, limit_threads
+from ._training import TrainingStep, Validation, train
 
 __all__ = [
     "Cancelled",
     "HoleDetail",
     "Inpainter",
+    "TrainingStep",
+    "Validation",
     "__version__",
-    "default_model",
+    "evaluate",
     "inpaint",
     "limit_threads",
+    "train",
 ]

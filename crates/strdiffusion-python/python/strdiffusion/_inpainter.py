@@ -7,7 +7,7 @@ import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, TypeVar
 
 from . import _native
 from ._pictures import Source, read_image, read_mask
@@ -15,12 +15,22 @@ from ._pictures import Source, read_image, read_mask
 if TYPE_CHECKING:
     from os import PathLike
 
-    import numpy as np
-    from numpy.typing import NDArray
     from PIL import Image
 
-    Picture = TypeVar("Picture", NDArray[Any], Image.Image)
-    Mask = NDArray[np.bool_] | NDArray[np.integer[Any]] | NDArray[np.floating[Any]] | Image.Image
+    class SupportsArray(Protocol):
+        """What NumPy reads as an array."""
+
+        def __array__(self) -> Any: ...
+
+    class SupportsDLPack(Protocol):
+        """A tensor of any library that has DLPack."""
+
+        def __dlpack__(self) -> Any: ...
+        def __dlpack_device__(self) -> Any: ...
+
+    Readable = Image.Image | SupportsArray | SupportsDLPack
+    Picture = TypeVar("Picture", bound=Readable)
+    Mask = Readable
 
 SamplerName = Literal["paper", "euler", "posterior", "fast", "fast-stochastic"]
 Progress = Callable[[int, int], Any]
@@ -61,32 +71,12 @@ class Borders(TypedDict):
     extend: str | None
 
 
-_VARIABLE = "STRDIFFUSION_MODEL"
-_PACKAGED = Path(__file__).parent / "default_model"
-
-
-def default_model() -> Path:
-    """The model folder that is used when none is named.
-
-    That of the environment variable ``STRDIFFUSION_MODEL``, else the one inside this package.
-
-    Raises:
-        FileNotFoundError: if the package was built without a model and the variable is not set.
-    """
-    if folder := os.environ.get(_VARIABLE):
-        return Path(folder)
-    if not (_PACKAGED / "config.json").is_file():
-        raise FileNotFoundError(
-            f"this package was built without a model; name a model folder, or set {_VARIABLE}"
-        )
-    return _PACKAGED
-
-
 class Inpainter:
     """A model that is ready to fill images. Threads may share one.
 
     Args:
-        model: a model folder; none: see :func:`default_model`.
+        model: a model folder; None: that of the environment variable ``STRDIFFUSION_MODEL``, else
+            the model inside this package.
         device: ``"auto"``, ``"cpu"``, or where the package was built for it ``"cuda"``,
             ``"cuda:1"``, ``"vulkan"``, ``"vulkan:1"`` or ``"metal"``.
 
@@ -99,12 +89,13 @@ class Inpainter:
     def __init__(
         self, model: str | PathLike[str] | None = None, device: str = "auto"
     ) -> None:
-        self._model = Path(default_model() if model is None else model)
-        self._native = _native.Inpainter(os.fspath(self._model), device)
+        folder = model or os.environ.get("STRDIFFUSION_MODEL")
+        self._model = Path(folder) if folder else None
+        self._native = _native.Inpainter(os.fspath(folder) if folder else None, device)
 
     @property
-    def model(self) -> Path:
-        """The model's folder."""
+    def model(self) -> Path | None:
+        """The model's folder; None: the model inside this package."""
         return self._model
 
     @property
@@ -119,7 +110,8 @@ class Inpainter:
         return config
 
     def __repr__(self) -> str:
-        return f"Inpainter({os.fspath(self._model)!r}, device={self.device!r})"
+        model = self._model and os.fspath(self._model)
+        return f"Inpainter({model!r}, device={self.device!r})"
 
     def inpaint(
         self,
@@ -148,8 +140,9 @@ class Inpainter:
 
         Args:
             image: a NumPy array ``H×W``, ``H×W×1`` (gray), ``H×W×2`` (gray, alpha), ``H×W×3``
-                (RGB) or ``H×W×4`` (RGBA) of uint8, uint16 or floats in [0, 1]; or a PIL image of
-                mode L, LA, RGB, RGBA or I;16.
+                (RGB) or ``H×W×4`` (RGBA) of uint8, uint16 or floats in [0, 1]; an object with
+                DLPack (a tensor on the CPU) or ``__array__``; or a PIL image of mode L, LA, RGB,
+                RGBA or I;16.
             mask: of the image's height and width; white is the hole, gray is cut at one half.
                 As an array also bool (True = hole) or 0 and 1 (1 = hole). None: the image's
                 pixels that are not opaque are the hole.
@@ -183,8 +176,9 @@ class Inpainter:
                 hole that got detail.
 
         Returns:
-            A new image of the input's type, dtype and mode, extended as asked. Known pixels are as they were, bit
-            for bit, but for those that ``feather`` blends. Filled pixels keep their alpha; without a mask they become opaque.
+            A new image of the input's type, dtype and mode (a NumPy array for what has
+            ``__array__`` but no DLPack), extended as asked. Known pixels are as they were, bit for bit, but for
+            those that ``feather`` blends. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:
             ValueError: if image, mask and settings do not fit together, or nothing is known.

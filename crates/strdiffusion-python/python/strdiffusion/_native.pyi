@@ -1,9 +1,16 @@
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 __version__: str
 
 # data, width, height, channels, bits a sample; 16-bit samples are little-endian.
 _Pixels = tuple[bytes, int, int, int, int]
+
+class _Group(Protocol):
+    rank: int
+    size: int
+    def sum(self, values: bytearray) -> object: ...
+    def broadcast(self, data: bytes) -> bytes: ...
 
 class Cancelled(Exception): ...
 
@@ -28,7 +35,7 @@ class Hole:
 class Inpainter:
     config: str
     device: str
-    def __new__(cls, model: str, device: str) -> Inpainter: ...
+    def __new__(cls, model: str | None, device: str) -> Inpainter: ...
     def fill(
         self,
         image: _Pixels,
@@ -72,9 +79,8 @@ def train(
     stages: Sequence[str],
     steps: int | None,
     device: str,
-    rank: int,
-    size: int,
-    sum: Callable[[bytearray], object],
-    broadcast: Callable[[bytes], bytes],
     on_event: Callable[[str], object],
+    group: _Group | None = None,
 ) -> bool: ...
+def command(arguments: Sequence[str]) -> int: ...
+def evaluate(options: Sequence[str], *, progress: Callable[[int, int], object] | None) -> None: ...

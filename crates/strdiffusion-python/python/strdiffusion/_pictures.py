@@ -1,4 +1,4 @@
-"""NumPy arrays and PIL images as bytes with a size, and back.
+"""Arrays and PIL images as bytes with a size, and back.
 
 Neither library is imported before the caller has used it.
 """
@@ -46,9 +46,8 @@ def read_image(image: Any) -> Source:
     if _is_pil(image):
         return _PilSource(image)
     array = _array(image, "image")
-    if array.dtype.kind == "f":
-        return _FloatSource(array)
-    return _IntegerSource(array)
+    source = _FloatSource(array) if array.dtype.kind == "f" else _IntegerSource(array)
+    return source if array is image else _ForeignSource(source, image)
 
 
 def read_mask(mask: Any, what: str, white: float = 0.5) -> Pixels:
@@ -88,14 +87,20 @@ def _is_pil(image: Any) -> bool:
 
 
 def _array(value: Any, what: str) -> NDArray[Any]:
-    if hasattr(value, "__array__"):
+    array: NDArray[Any]
+    if hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
         import numpy
 
-        array: NDArray[Any] = numpy.asarray(value)
+        try:
+            read = numpy.asarray if hasattr(value, "__array__") else numpy.from_dlpack
+            array = read(value)
+        except (BufferError, RuntimeError, TypeError) as error:
+            # Such as a tensor on a GPU; its library says what to do.
+            raise ValueError(f"{what}: it cannot be read as a NumPy array: {error}") from None
         return array
     hint = "; open it first" if isinstance(value, (str, bytes, os.PathLike)) else ""
     raise TypeError(
-        f"{what} must be a NumPy array or a PIL image, not {type(value).__name__}{hint}"
+        f"{what} must be a NumPy array, a PIL image, or an object with DLPack or __array__, not {type(value).__name__}{hint}"
     )
 
 
@@ -185,6 +190,31 @@ class _FloatSource:
         if keeps_alpha and self.pixels.channels in (2, 4):
             part[..., -1] = self._array[..., -1]
         return result
+
+
+class _ForeignSource:
+    """An array of another library."""
+
+    def __init__(self, source: _FloatSource | _IntegerSource, image: Any) -> None:
+        self.pixels = source.pixels
+        self._source = source
+        self._image = image
+
+    def check(self, known: bytes) -> None:
+        self._source.check(known)
+
+    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
+        """An array of that library where it reads DLPack, else one of NumPy."""
+        array = self._source.restore(filled, known, keeps_alpha=keeps_alpha)
+        image = self._image
+        if hasattr(image, "__array_namespace__"):
+            library = image.__array_namespace__()
+        else:
+            library = sys.modules.get(type(image).__module__.partition(".")[0])
+        from_dlpack = getattr(library, "from_dlpack", None)
+        if from_dlpack is None or not hasattr(image, "__dlpack__"):
+            return array
+        return from_dlpack(array)
 
 
 # --- Pillow ----------------------------------------------------------------------------------

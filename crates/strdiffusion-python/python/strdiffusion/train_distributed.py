@@ -22,8 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _native
-
-_STAGES = ("structure", "texture", "discriminator")
+from ._training import STAGES, run_settings
 
 
 class _Stop(Exception):
@@ -113,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         "--set", dest="changes", metavar="KEY=VALUE", type=_change, action="append", default=[],
         help="change one setting; may be given again",
     )
-    parser.add_argument("--stage", choices=[*_STAGES, "all"], default="all")
+    parser.add_argument("--stage", choices=[*STAGES, "all"], default="all")
     parser.add_argument("--steps", type=int, help="stop each stage after this many steps")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out")
     parser.add_argument("--device", help="where each process computes; none: cpu, or its GPU")
@@ -134,19 +133,10 @@ def _change(text: str) -> tuple[str, str]:
 
 def _settings(args: argparse.Namespace) -> str:
     """The run's settings: of its folder, or new ones."""
-    stored: Path = args.out / "config.toml"
-    if args.resume:
-        if args.preset or args.config or args.start_from or args.changes:
-            raise _Stop("--resume goes on with the run's own settings and takes no others", 2)
-        if not stored.is_file():
-            raise _Stop(f"{args.out}: there is no run to go on with; leave --resume away", 2)
-        return stored.read_text()
-    if stored.exists():
-        raise _Stop(f"{args.out}: there is a run already; go on with --resume", 2)
-    if args.preset and args.config:
-        raise _Stop("--preset and --config exclude each other", 2)
-    return _native.training_settings(
-        preset=args.preset or "tiny",
+    return run_settings(
+        args.out,
+        resume=args.resume,
+        preset=args.preset,
         config=args.config,
         start_from=args.start_from,
         changes=args.changes,
@@ -192,14 +182,11 @@ def _train(args: argparse.Namespace) -> bool:
         masks=args.masks,
         black_holes=args.hole == "black",
         run=os.fspath(args.out),
-        stages=_STAGES if args.stage == "all" else [args.stage],
+        stages=STAGES if args.stage == "all" else [args.stage],
         steps=args.steps,
         device=args.device or (gpu if args.backend == "nccl" else "cpu"),
-        rank=processes.rank,
-        size=processes.size,
-        sum=processes.sum,
-        broadcast=processes.broadcast,
         on_event=on_event,
+        group=processes,
     )
     if is_first:
         print("done" if finished else "stopped, and saved; go on with --resume", flush=True)

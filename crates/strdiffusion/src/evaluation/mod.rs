@@ -34,7 +34,7 @@ pub use buckets::{Bucket, Buckets};
 pub use error::EvaluationError;
 pub use fill::{Fill, FillError, FillRequest, Filled, FinishedPictures};
 pub use folder::RunFolder;
-pub use model::{GeneratedMasks, ModelFill, model_sha256};
+pub use model::{GeneratedMasks, ModelFill, model_files_sha256, model_sha256};
 pub use pairing::{MaskSource, Pair, Pairing, PairingOptions, PairingRule};
 pub use picture::Picture;
 pub use report::{FidReport, ReportInput, peak_resident_bytes, write_report};

@@ -4,7 +4,7 @@ use super::{EvaluationError, Fill, FillError, FillRequest, Filled, Picture};
 use crate::Error;
 use crate::conditions::Task;
 use crate::masks::{MaskError, MaskGenerator};
-use crate::model::{FILES, Model};
+use crate::model::{FILES, Model, ModelFiles};
 use crate::picture::Mask;
 use crate::sampling::{OnEvent, Sampler, SeededBatch};
 use crate::structure::EdgeSource;
@@ -96,10 +96,23 @@ pub fn model_sha256(folder: &Path) -> Result<String, EvaluationError> {
     for name in FILES {
         let file = folder.join(name);
         let bytes = std::fs::read(&file).map_err(EvaluationError::file("read", &file))?;
-        // The file's own hash, so that bytes cannot move from one file to the next unseen.
-        hasher.update(Sha256::digest(&bytes));
+        add_file(&mut hasher, &bytes);
     }
     Ok(hex(&hasher.finalize()))
+}
+
+/// As [`model_sha256`], of files in memory: those of a folder have its number.
+pub fn model_files_sha256(files: &ModelFiles) -> String {
+    let mut hasher = Sha256::new();
+    for bytes in files.contents() {
+        add_file(&mut hasher, bytes);
+    }
+    hex(&hasher.finalize())
+}
+
+/// The file's own hash, so that bytes cannot move from one file to the next unseen.
+fn add_file(hasher: &mut Sha256, bytes: &[u8]) {
+    hasher.update(Sha256::digest(bytes));
 }
 
 /// Draws a mask for each picture from the picture's own seed.

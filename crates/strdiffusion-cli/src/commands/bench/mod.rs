@@ -19,6 +19,7 @@ use strdiffusion::weights::host_values;
 use strdiffusion::{Device, ops};
 
 use crate::arithmetic::Arithmetic;
+use crate::model_source::ModelSource;
 use crate::terminal::say;
 use networks::{Kind, Network};
 
@@ -28,7 +29,7 @@ use networks::{Kind, Network};
 /// with the model's sampler. Random weights are as fast as trained ones.
 #[derive(Args)]
 pub struct Bench {
-    /// Model folder [default: random weights of the sizes below]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: random weights of the sizes below]
     #[arg(long)]
     model: Option<PathBuf>,
     /// Channels of the U-Nets at full resolution
@@ -96,7 +97,7 @@ impl Bench {
         let precision = self.arithmetic.choose(&device);
         // Where only single networks are wanted, the others shall not take up memory.
         let model = match &self.model {
-            Some(folder) => Some(Model::load(folder, &device)?),
+            Some(named) => Some(ModelSource::choose(Some(named.clone()))?.load(&device)?),
             None if self.only.contains(&Part::Picture) || self.export.is_some() => {
                 Some(Model::init(self.random_config(), 0, &device)?)
             }
@@ -131,7 +132,8 @@ impl Bench {
             };
             results.insert(kind.name().into(), self.measure(&network, &config, &device));
             if self.export.is_some() {
-                let input = kind.random_input(self.batch, self.size, &device)?;
+                let context = kind.context_channels(&config);
+                let input = kind.random_input(context, [self.batch, self.size], &device)?;
                 let output = host_values(network.evaluate(&input));
                 cases.push((kind, input, output));
             }

@@ -74,24 +74,43 @@ impl Kind {
         }
     }
 
-    /// Normal numbers, the same at each call; for networks with the paper's conditioning.
-    pub fn random_input(self, batch: usize, size: usize, device: &Device) -> Result<Input> {
+    /// Normal numbers, the same at each call, also for the context that the network reads.
+    pub fn random_input(
+        self,
+        context_channels: usize,
+        [batch, size]: [usize; 2],
+        device: &Device,
+    ) -> Result<Input> {
         let seeds: Vec<u64> = (0..batch as u64).collect();
         let mut noise = SeededNoise::new(&seeds);
-        let mut tensors = Vec::new();
-        for &(_, channels) in self.inputs() {
+        let mut random = |channels| -> Result<Tensor<4>> {
             let mut values = Vec::new();
             for picture in 0..batch {
                 values.extend(noise.normal(picture, [channels, size, size])?);
             }
             let data = TensorData::new(values, [batch, channels, size, size]);
-            tensors.push(Tensor::from_data(data, device));
-        }
+            Ok(Tensor::from_data(data, device))
+        };
+        let inputs = self.inputs().iter();
         Ok(Input {
             kind: self,
-            tensors,
-            context: None,
+            tensors: inputs
+                .map(|&(_, channels)| random(channels))
+                .collect::<Result<_>>()?,
+            context: match context_channels {
+                0 => None,
+                channels => Some(random(channels)?),
+            },
         })
+    }
+
+    /// Channels that the network of a model reads beside its inputs.
+    pub fn context_channels(self, config: &ModelConfig) -> usize {
+        match self {
+            Self::Texture => config.texture.context_channels,
+            Self::Structure => config.structure.context_channels,
+            Self::Discriminator => 0,
+        }
     }
 }
 
@@ -105,7 +124,8 @@ pub struct Input {
 impl Input {
     pub fn named(&self) -> impl Iterator<Item = (&'static str, &Tensor<4>)> {
         let names = self.kind.inputs().iter().map(|(name, _)| *name);
-        names.zip(&self.tensors)
+        let context = self.context.iter().map(|context| ("context", context));
+        names.zip(&self.tensors).chain(context)
     }
 }
 

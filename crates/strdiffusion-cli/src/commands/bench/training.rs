@@ -30,14 +30,11 @@ impl Step {
         device: &Device,
     ) -> Result<impl FnMut()> {
         let device = device.clone().autodiff();
-        let input = Kind::Texture.random_input(batch, size, &device)?;
+        let input = Kind::Texture.random_input(config.context_channels, [batch, size], &device)?;
         let mut tensors = input.named().map(|(_, tensor)| tensor.clone());
         let mut next = || tensors.next().expect("three tensors");
         let (state, _, guide) = (next(), next(), next());
-        let context = match config.context_channels {
-            0 => None,
-            channels => Some(guide.clone().repeat_dim(1, channels)),
-        };
+        let context = tensors.next();
         let mut step = Self {
             network: Some(config.init(0, &device)?),
             optimizer: Adam::generator().init(),

@@ -526,7 +526,7 @@ impl<'a> Run<'a> {
         if self.failed > 0 {
             text += &format!(", {} failed", self.failed);
         }
-        terminal::say(text);
+        terminal::report(text);
     }
 
     /// Whether photographs have not been dealt with. Where there is no total the run was stopped

@@ -60,7 +60,8 @@ pub struct Inpaint {
     keeping: Keeping,
     #[command(flatten)]
     limits: SizeLimits,
-    /// Model folder [default: $STRDIFFUSION_MODEL, else models/default]
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
     #[arg(long)]
     model: Option<PathBuf>,
     /// Another seed gives another fill; the same seed gives the same one

@@ -1,12 +1,11 @@
 //! A loaded model with its settings: what both one photograph and a folder are filled with.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use strdiffusion::device::DeviceName;
-use strdiffusion::model::Model;
 use strdiffusion::picture::{Extension, MaskOptions};
 use strdiffusion::sampling::Sampler;
 use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
@@ -14,7 +13,7 @@ use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
 use super::output::Output;
 use super::sources::is_standard;
 use super::{Inpaint, ScaleName};
-use crate::default_model;
+use crate::model_source::ModelSource;
 
 /// Photographs that are filled together have no more pixels than this, if they are several: every
 /// one is held in memory about three times.
@@ -23,7 +22,7 @@ const PIXELS_AT_ONCE: usize = 64_000_000;
 /// A model that is ready.
 pub struct Studio {
     pub inpainter: Inpainter,
-    folder: PathBuf,
+    source: ModelSource,
     device: DeviceName,
     sampler: Sampler,
     scale: Scale,
@@ -39,19 +38,19 @@ impl Studio {
     /// # Errors
     /// If there is none, it cannot be read, or the settings do not fit.
     pub fn open(args: &Inpaint) -> Result<Self> {
-        let folder = default_model::choose(args.model.clone())?;
+        let source = ModelSource::choose(args.model.clone())?;
         let (device, opened) = args.device.resolve()?;
-        let model = Model::load(&folder, &opened)?;
+        let model = source.load(&opened)?;
         let precision = args.arithmetic.choose(&opened);
         let mut inpainter = Inpainter::from_model(model.with_precision(precision));
         if let Some(limit) = args.batch {
             inpainter = inpainter.with_batch_limit(limit.get());
         }
-        tracing::info!(model = %folder.display(), device = %device, "model loaded");
+        tracing::info!(model = %source, device = %device, "model loaded");
         let sampler = args.sampler.apply(inpainter.model().config().sampling)?;
         Ok(Self {
             inpainter,
-            folder,
+            source,
             device,
             sampler,
             scale: match args.scale {
@@ -102,10 +101,7 @@ impl Studio {
     /// # Errors
     /// If it cannot be written; nothing partial is left then.
     pub fn save(&self, filled: &Filled, options: &FillOptions, output: &Output) -> Result<()> {
-        let name = self.folder.canonicalize();
-        let name = name.as_deref().unwrap_or(&self.folder).file_name();
-        let model = name.unwrap_or_default().to_string_lossy();
-        let mut provenance = self.inpainter.provenance(&model, options);
+        let mut provenance = self.inpainter.provenance(&self.source.name(), options);
         if self.strip {
             provenance = provenance.silent();
         }
@@ -153,7 +149,7 @@ impl Report<'_> {
             "output": self.output.display().to_string(),
             "seed": self.seed,
             "device": studio.map(|studio| studio.device.to_string()),
-            "model": studio.map(|studio| studio.folder.display().to_string()),
+            "model": studio.map(|studio| studio.source.to_string()),
             "width": self.size[0],
             "height": self.size[1],
             "hole_fraction": filled.map_or(0.0, |filled| filled.hole_fraction),
