@@ -33,7 +33,7 @@ impl Pictures {
             Some(mask) => {
                 let mask = read(mask, "mask", limits, Code::BadMask)?;
                 same_size(&photo, &mask, "the mask")?;
-                Mask::from_photo(&mask, HolePolarity::White)
+                Mask::from_photo(&mask, form.polarity)
                     .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
             }
             None => Mask::from_alpha(&photo).map_err(|_| {
@@ -45,9 +45,15 @@ impl Pictures {
             })?,
         };
         if mask.is_empty() {
-            let why = match form.mask {
-                Some(_) => "no pixel of the mask is white; paint the hole white",
-                None => "no pixel of the image is transparent; send a mask",
+            let why = match (&form.mask, form.polarity) {
+                (Some(_), HolePolarity::Transparent) => {
+                    "no pixel of the mask is transparent; make the hole transparent"
+                }
+                (Some(_), HolePolarity::Black) => {
+                    "no pixel of the mask is black; paint the hole black"
+                }
+                (Some(_), _) => "no pixel of the mask is white; paint the hole white",
+                (None, _) => "no pixel of the image is transparent; send a mask",
             };
             return Err(ApiError::new(
                 Code::NoHole,

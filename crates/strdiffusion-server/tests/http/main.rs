@@ -4,6 +4,7 @@ mod abuse;
 mod checked;
 mod description;
 mod fills;
+mod foreign;
 mod jobs;
 mod load;
 mod pictures;
