@@ -6,15 +6,13 @@ use std::path::PathBuf;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyByteArray;
 use strdiffusion::detail::UnknownDetail;
 use strdiffusion::device::DeviceName;
-use strdiffusion::picture::{Mask, Photo};
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Scale};
 
 use crate::failure::{exception, exception_of};
-use crate::pixels::{Pixels, bytes_of};
+use crate::pixels::{Hole, Pixels, bytes_of};
 use crate::sampler_choice::{ResamplingChoice, SamplerChoice};
 
 /// A model, loaded on a device. Threads may share it.
@@ -52,16 +50,14 @@ impl Inpainter {
     }
 
     /// The image with its hole filled, as bytes of its own kind, and as JSON what became of the
-    /// detail in each hole. `known` is what `find_known` gives; where the hole is the image's
-    /// `transparency`, it becomes opaque. Other threads run meanwhile.
-    #[pyo3(signature = (image, known, *, transparency, structure, seed, scale, detail, sampler, steps, resampling, progress))]
+    /// detail in each hole. `hole` is what `find_hole` gives. Other threads run meanwhile.
+    #[pyo3(signature = (image, hole, *, structure, seed, scale, detail, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill<'py>(
         &self,
         py: Python<'py>,
         image: Pixels,
-        known: PyBackedBytes,
-        transparency: bool,
+        hole: Py<Hole>,
         structure: Option<Pixels>,
         seed: u64,
         scale: &str,
@@ -80,20 +76,21 @@ impl Inpainter {
         options.seed = seed;
         let (filled, holes) = py.detach(|| {
             let photo = image.to_photo()?;
-            let known = mask_of(&photo, &known, transparency)?;
             options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
             let mut raised = None;
-            let filled = self.inner.fill(&photo, &known, &options, &mut |event| {
-                // None: the interpreter is shutting down under a daemon thread.
-                match Python::try_attach(|py| report(py, progress.as_ref(), event.steps())) {
-                    Some(Ok(flow)) => flow,
-                    Some(Err(error)) => {
-                        raised = Some(error);
-                        ControlFlow::Break(())
+            let filled = self
+                .inner
+                .fill(&photo, &hole.get().mask, &options, &mut |event| {
+                    // None: the interpreter is shutting down under a daemon thread.
+                    match Python::try_attach(|py| report(py, progress.as_ref(), event.steps())) {
+                        Some(Ok(flow)) => flow,
+                        Some(Err(error)) => {
+                            raised = Some(error);
+                            ControlFlow::Break(())
+                        }
+                        None => ControlFlow::Break(()),
                     }
-                    None => ControlFlow::Break(()),
-                }
-            });
+                });
             if let Some(error) = raised {
                 return Err(error);
             }
@@ -102,8 +99,7 @@ impl Inpainter {
         Ok((PyByteArray::new(py, &filled), holes))
     }
 
-    /// As `fill`, for several images at once: each as `(image, known, transparency, structure,
-    /// seed)`, and in the same order what became of it. `progress` also gets the image's place.
+    /// As `fill`, for several images at once: each as `(image, hole, structure, seed)`, and in the same order what became of it. `progress` also gets the image's place.
     #[pyo3(signature = (requests, *, scale, detail, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill_batch<'py>(
@@ -188,18 +184,16 @@ impl Inpainter {
     }
 }
 
-/// One image of a batch: the image, what `find_known` gives, whether the hole is its transparency,
-/// a drawing, the seed.
+/// One image of a batch: the image, what `find_hole` gives, a drawing, the seed.
 #[derive(FromPyObject)]
-struct Request(Pixels, PyBackedBytes, bool, Option<Pixels>, u64);
+struct Request(Pixels, Py<Hole>, Option<Pixels>, u64);
 
 impl Request {
     fn read(self, options: FillOptions) -> PyResult<FillRequest> {
-        let Self(image, known, transparency, structure, seed) = self;
-        let photo = image.to_photo()?;
+        let Self(image, hole, structure, seed) = self;
         Ok(FillRequest {
-            mask: mask_of(&photo, &known, transparency)?,
-            photo,
+            photo: image.to_photo()?,
+            mask: hole.get().mask.clone(),
             options: FillOptions {
                 seed,
                 drawn_edges: structure.map(|drawn| drawn.to_edges()).transpose()?,
@@ -207,15 +201,6 @@ impl Request {
             },
         })
     }
-}
-
-fn mask_of(photo: &Photo, known: &[u8], transparency: bool) -> PyResult<Mask> {
-    let known = Mask::from_keep(photo.width(), photo.height(), known.to_vec());
-    let known = known.map_err(exception)?;
-    Ok(match transparency {
-        true => known.of_transparency(),
-        false => known,
-    })
 }
 
 /// A fill as bytes, and as JSON what became of the detail in each hole.

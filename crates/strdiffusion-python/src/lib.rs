@@ -22,7 +22,7 @@ mod _native {
     #[pymodule_export]
     use crate::inpainter::Inpainter;
     #[pymodule_export]
-    use crate::pixels::find_known;
+    use crate::pixels::{Hole, find_hole};
     #[pymodule_export]
     use crate::training::{train, training_settings};
 

@@ -5,7 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use strdiffusion::picture::{FloatImage, HolePolarity, Mask, Photo};
+use strdiffusion::picture::{FloatImage, HolePolarity, Mask, MaskOptions, Photo};
 use strdiffusion::structure::drawn_edges;
 
 use crate::failure::exception;
@@ -76,28 +76,76 @@ pub fn bytes_of(photo: &Photo) -> Vec<u8> {
     bytes
 }
 
-/// One byte for each pixel: 1 = known, 0 = hole. A mask is cut at half its range and white is the
-/// hole; without one, the image's pixels that are not opaque are.
+/// A hole to fill, and how the fill ends at its border.
+#[pyclass(frozen, module = "strdiffusion._native")]
+pub struct Hole {
+    pub mask: Mask,
+}
+
+#[pymethods]
+impl Hole {
+    /// One byte for each pixel: 1 = known, 0 = hole.
+    #[getter]
+    fn known<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.mask.keep())
+    }
+
+    /// One byte for each pixel: 1 = what the image holds there shows in the result, at least in part.
+    #[getter]
+    fn shown<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let Some(weights) = self.mask.weights() else {
+            return self.known(py);
+        };
+        let shown = weights.iter().map(|&weight| u8::from(weight != u16::MAX));
+        PyBytes::new(py, &shown.collect::<Vec<u8>>())
+    }
+}
+
+/// The hole of an image. White in the mask is the hole; without one, the image's pixels that are not
+/// opaque are. The other arguments are those of [`MaskOptions`].
 ///
 /// # Errors
-/// `ValueError` if the sizes differ, the mask says something else than it seems to, or there is
-/// neither a mask nor an alpha channel.
+/// `ValueError` if the sizes differ, the mask says something else than it seems to, there is neither a
+/// mask nor an alpha channel, or the options do not fit.
 #[pyfunction]
-#[pyo3(signature = (image, mask))]
-pub fn find_known<'py>(
-    py: Python<'py>,
+#[pyo3(signature = (image, mask, *, grow, shrink, feather, threshold, soft))]
+#[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
+pub fn find_hole(
+    py: Python,
     image: Pixels,
     mask: Option<Pixels>,
-) -> PyResult<Bound<'py, PyBytes>> {
-    let known = py.detach(|| {
-        let Some(mask) = mask else {
-            return Mask::from_alpha(&image.to_photo()?).map_err(exception);
-        };
-        let mask = Mask::from_photo(&mask.to_photo()?, HolePolarity::White).map_err(exception)?;
-        let Pixels(_, width, height, ..) = image;
-        mask.check_size(width as usize, height as usize, "the image")
-            .map_err(exception)?;
-        Ok(mask)
+    grow: i64,
+    shrink: i64,
+    feather: i64,
+    threshold: Option<f64>,
+    soft: bool,
+) -> PyResult<Hole> {
+    let options = MaskOptions {
+        threshold,
+        shrink: pixels("shrink", shrink)?,
+        grow: pixels("grow", grow)?,
+        feather: pixels("feather", feather)?,
+        soft,
+    };
+    let mask = py.detach(|| match mask {
+        None => Mask::from_alpha_with(&image.to_photo()?, &options).map_err(exception),
+        Some(mask) => {
+            let mask = mask.to_photo()?;
+            let mask = Mask::from_photo_with(&mask, HolePolarity::White, &options);
+            let mask = mask.map_err(exception)?;
+            let Pixels(_, width, height, ..) = image;
+            mask.check_size(width as usize, height as usize, "the image")
+                .map_err(exception)?;
+            Ok(mask)
+        }
     })?;
-    Ok(PyBytes::new(py, known.keep()))
+    let mask = py.detach(|| options.apply(mask)).map_err(exception)?;
+    Ok(Hole { mask })
+}
+
+fn pixels(name: &str, number: i64) -> PyResult<u32> {
+    u32::try_from(number).map_err(|_| {
+        let most = MaskOptions::MOST_PIXELS;
+        PyValueError::new_err(format!("{name} is {number}; give 0 to {most} pixels"))
+    })
 }

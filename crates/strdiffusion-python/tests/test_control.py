@@ -100,7 +100,8 @@ def ctrl_c_raises():
 
 def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_c_raises):
     source = read_image(picture)
-    known = _native.find_known(source.pixels, read_mask(hole, "mask"))
+    borders = dict(grow=0, shrink=0, feather=0, threshold=None, soft=False)
+    found = _native.find_hole(source.pixels, read_mask(hole, "mask"), **borders)
     go = threading.Event()
     main = threading.main_thread().ident
 
@@ -115,8 +116,7 @@ def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_
     with pytest.raises(KeyboardInterrupt):
         inpainter._native.fill(
             source.pixels,
-            known,
-            transparency=False,
+            found,
             structure=None,
             seed=0,
             scale="auto",

@@ -153,3 +153,35 @@ def test_settings_that_cannot_be(inpainter, picture, hole, options, error, text)
 def test_pictures_that_cannot_be(inpainter, picture, hole, change, error, text):
     with pytest.raises(error, match=text):
         inpainter.inpaint(*change(picture, hole))
+
+
+def test_a_hole_is_grown_feathered_and_soft(inpainter, picture, hole):
+    y, x = np.nonzero(hole)
+    rows, columns = np.mgrid[0 : hole.shape[0], 0 : hole.shape[1]]
+    beyond_y = np.maximum(np.maximum(y.min() - rows, rows - y.max()), 0)
+    beyond_x = np.maximum(np.maximum(x.min() - columns, columns - x.max()), 0)
+    distance = np.hypot(beyond_x, beyond_y)
+    for array in (picture, picture / 255):
+        result = inpainter.inpaint(array, hole, grow=2, feather=3)
+        changed = (result != array).any(axis=-1)
+        assert not changed[distance > 5].any()
+        assert changed[distance == 3].any()
+        (alike,) = inpainter.inpaint_batch([array], [hole], grow=2, feather=3)
+        assert np.array_equal(alike, result)
+    half = hole * 0.5
+    half[y[0], x[0]] = 1.0
+    soft = inpainter.inpaint(picture, half, soft=True).astype(float)
+    hard = inpainter.inpaint(picture, hole).astype(float)
+    assert np.abs(soft[12, 25] - (hard[12, 25] + picture[12, 25]) / 2).max() <= 1
+    assert np.array_equal(soft[~hole], picture[~hole])
+    low = np.uint8(hole * 60)
+    assert np.array_equal(inpainter.inpaint(picture, low, threshold=0.2), hard.astype(np.uint8))
+    # What is blended is read, so it must be a colour.
+    unknown = picture / 255
+    unknown[12, 25] = np.nan
+    inpainter.inpaint(unknown, hole)
+    with pytest.raises(ValueError, match="nan"):
+        inpainter.inpaint(unknown, half, soft=True)
+    for wrong in (dict(grow=-1), dict(feather=5000), dict(soft=True, grow=1), dict(threshold=0)):
+        with pytest.raises(ValueError):
+            inpainter.inpaint(picture, hole, **wrong)

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use strdiffusion::Detail;
 use strdiffusion::picture::{
-    FloatImage, HolePolarity, Limit, Limits, Mask, OutputFormat, Photo, PictureError,
+    Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, OutputFormat,
+    Photo, PictureError,
 };
 use strdiffusion::region::{Regions, Scale, split_specks};
 use strdiffusion::structure::drawn_edges;
@@ -11,17 +12,34 @@ use strdiffusion::structure::drawn_edges;
 use crate::error::{ApiError, Code};
 use crate::multipart::Form;
 
+/// How a request's mask becomes the hole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HoleSettings {
+    pub borders: MaskOptions,
+    pub extend: Option<Extension>,
+}
+
+impl HoleSettings {
+    fn margins(&self, photo: &Photo) -> Margins {
+        let size = [photo.width(), photo.height()];
+        self.extend
+            .map_or_else(Margins::default, |extension| extension.margins(size))
+    }
+}
+
 /// A request's pictures, checked.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     pub photo: Photo,
     pub mask: Mask,
+    /// How the mask became the hole.
+    pub borders: MaskOptions,
     pub drawn_edges: Option<FloatImage>,
 }
 
 impl Pictures {
     /// Decodes and checks. Takes long for large pictures: not for the async runtime.
-    pub fn decode(form: &Form, limits: &Limits) -> Result<Self, ApiError> {
+    pub fn decode(form: &Form, hole: &HoleSettings, limits: &Limits) -> Result<Self, ApiError> {
         let Some(image) = &form.image else {
             return Err(ApiError::new(
                 Code::BadImage,
@@ -29,44 +47,12 @@ impl Pictures {
             ));
         };
         let photo = read(image, "image", limits, Code::BadImage)?;
-        let mask = match &form.mask {
-            Some(mask) => {
-                let mask = read(mask, "mask", limits, Code::BadMask)?;
-                same_size(&photo, &mask, "the mask")?;
-                Mask::from_photo(&mask, form.polarity)
-                    .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
-            }
-            None => Mask::from_alpha(&photo).map_err(|_| {
-                ApiError::new(
-                    Code::NoHole,
-                    "no mask was sent and the image has no transparent pixels; send a mask in \
-                     which the hole is white",
-                )
-            })?,
+        let mask = read_mask(form, &photo, hole, limits)?;
+        let photo = match hole.margins(&photo) {
+            margins if margins.is_empty() => photo,
+            margins => (photo.extended(&margins, limits))
+                .map_err(|error| refused(error, Code::BadSettings))?,
         };
-        if mask.is_empty() {
-            let why = match (&form.mask, form.polarity) {
-                (Some(_), HolePolarity::Transparent) => {
-                    "no pixel of the mask is transparent; make the hole transparent"
-                }
-                (Some(_), HolePolarity::Black) => {
-                    "no pixel of the mask is black; paint the hole black"
-                }
-                (Some(_), _) => "no pixel of the mask is white; paint the hole white",
-                (None, _) => "no pixel of the image is transparent; send a mask",
-            };
-            return Err(ApiError::new(
-                Code::NoHole,
-                format!("{why}, or nothing is to be filled"),
-            ));
-        }
-        if mask.is_full() {
-            return Err(ApiError::new(
-                Code::FullMask,
-                "the hole covers the whole picture, so nothing is known to fill it from; leave \
-                 some of it",
-            ));
-        }
         let drawn_edges = match &form.structure {
             Some(drawing) => {
                 let drawing = read(drawing, "structure", limits, Code::BadStructure)?;
@@ -80,6 +66,7 @@ impl Pictures {
         Ok(Self {
             photo,
             mask,
+            borders: hole.borders,
             drawn_edges,
         })
     }
@@ -88,13 +75,15 @@ impl Pictures {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.photo.notes().to_vec();
         notes.extend(self.photo.losses(OutputFormat::Png));
+        notes.extend(self.borders.note());
         notes
     }
 
     /// Memory that they take, in bytes.
     pub fn bytes(&self) -> usize {
         let drawn = self.drawn_edges.as_ref().map_or(0, |d| 4 * d.data().len());
-        self.photo.image().as_bytes().len() + self.mask.keep().len() + drawn
+        let weights = self.mask.weights().map_or(0, |weights| 2 * weights.len());
+        self.photo.image().as_bytes().len() + self.mask.keep().len() + weights + drawn
     }
 
     /// Width and height of each region as a model of this resolution will see them. Jobs of the
@@ -117,18 +106,82 @@ impl Pictures {
     }
 }
 
+/// The hole, of the extended photograph's size.
+fn read_mask(
+    form: &Form,
+    photo: &Photo,
+    hole: &HoleSettings,
+    limits: &Limits,
+) -> Result<Mask, ApiError> {
+    let margins = hole.margins(photo);
+    let mask = match &form.mask {
+        Some(mask) => {
+            let mask = read(mask, "mask", limits, Code::BadMask)?;
+            same_size(photo, &mask, "the mask")?;
+            Mask::from_photo_with(&mask, form.polarity, &hole.borders)
+                .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))?
+        }
+        None => match Mask::from_alpha_with(photo, &hole.borders) {
+            Ok(mask) => mask,
+            Err(_) if !margins.is_empty() => Mask::all_known(photo.width(), photo.height()),
+            Err(_) => {
+                return Err(ApiError::new(
+                    Code::NoHole,
+                    "no mask was sent and the image has no transparent pixels; send a mask in \
+                     which the hole is white",
+                ));
+            }
+        },
+    };
+    if mask.is_empty() && margins.is_empty() {
+        let why = match (&form.mask, form.polarity) {
+            (Some(_), HolePolarity::Transparent) => {
+                "no pixel of the mask is transparent; make the hole transparent"
+            }
+            (Some(_), HolePolarity::Black) => "no pixel of the mask is black; paint the hole black",
+            (Some(_), _) => "no pixel of the mask is white; paint the hole white",
+            (None, _) => "no pixel of the image is transparent; send a mask",
+        };
+        return Err(ApiError::new(
+            Code::NoHole,
+            format!("{why}, or nothing is to be filled"),
+        ));
+    }
+    if mask.is_full() {
+        return Err(ApiError::new(
+            Code::FullMask,
+            "the hole covers the whole picture, so nothing is known to fill it from; leave some of \
+             it",
+        ));
+    }
+    hole.borders
+        .apply_extended(mask, &margins)
+        .map_err(|error| {
+            let code = match error {
+                PictureError::HoleCovers { .. } => Code::FullMask,
+                PictureError::HoleVanishes { .. } => Code::NoHole,
+                _ => Code::BadSettings,
+            };
+            ApiError::new(code, error.to_string())
+        })
+}
+
 fn read(bytes: &Bytes, name: &str, limits: &Limits, code: Code) -> Result<Photo, ApiError> {
-    Photo::from_bytes(bytes, name, limits).map_err(|error| {
-        let PictureError::TooLarge { limit, .. } = error else {
-            return ApiError::new(code, error.to_string());
-        };
-        let option = match limit {
-            Limit::Side(_) => "--max-side",
-            Limit::Pixels(_) => "--max-megapixels",
-        };
-        let message = format!("{error}, or start the server with a larger {option}");
-        ApiError::new(Code::TooLarge, message)
-    })
+    Photo::from_bytes(bytes, name, limits).map_err(|error| refused(error, code))
+}
+
+/// What is wrong with a picture: that it is too large, with the option that allows it, or else under
+/// this code.
+fn refused(error: PictureError, code: Code) -> ApiError {
+    let PictureError::TooLarge { limit, .. } = error else {
+        return ApiError::new(code, error.to_string());
+    };
+    let option = match limit {
+        Limit::Side(_) => "--max-side",
+        Limit::Pixels(_) => "--max-megapixels",
+    };
+    let message = format!("{error}, or start the server with a larger {option}");
+    ApiError::new(Code::TooLarge, message)
 }
 
 fn same_size(photo: &Photo, other: &Photo, what: &str) -> Result<(), ApiError> {

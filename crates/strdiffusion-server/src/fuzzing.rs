@@ -28,7 +28,7 @@ pub async fn request(kind: &str, body: Vec<u8>, limits: &ServerLimits) -> Result
     let read = async {
         let form = Form::read(request, limits).await?;
         let settings = Settings::parse(form.settings.as_deref())?;
-        let pictures = Pictures::decode(&form, &limits.picture())?;
+        let pictures = Pictures::decode(&form, &settings.hole()?, &limits.picture())?;
         pictures.regions(RESOLUTION, settings.detail()?);
         pictures.notes();
         Ok::<_, ApiError>(())
@@ -54,6 +54,7 @@ pub fn settings(json: &[u8]) -> Result<(), Code> {
     let read = || {
         let settings = Settings::parse(Some(json))?;
         settings.detail()?;
+        settings.hole()?;
         settings.seeds();
         settings.model(std::slice::from_ref(&card))?;
         settings.sampler(&card)?;

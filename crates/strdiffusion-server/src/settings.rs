@@ -3,8 +3,10 @@
 use serde::Deserialize;
 use serde_json::Value;
 use strdiffusion::Detail;
+use strdiffusion::picture::{Extension, MaskOptions};
 use strdiffusion::sampling::{ResamplingChange, Sampler, SamplerChange, SamplerName};
 
+use crate::decode::HoleSettings;
 use crate::error::{ApiError, Code};
 use crate::models::ModelCard;
 
@@ -25,6 +27,12 @@ pub(crate) struct Settings {
     previews: Option<bool>,
     detail: Option<Value>,
     model: Option<String>,
+    grow: Option<u32>,
+    shrink: Option<u32>,
+    feather: Option<u32>,
+    threshold: Option<f64>,
+    soft: Option<bool>,
+    extend: Option<Value>,
 }
 
 impl Settings {
@@ -77,6 +85,52 @@ impl Settings {
             let found = self.detail.clone().unwrap_or_default();
             bad(format!(
                 "settings: detail is {found}; it must be \"auto\", \"off\" or a number from 0 to 1"
+            ))
+        })
+    }
+
+    /// How the mask becomes the hole, and how the fill ends at its border.
+    pub fn hole(&self) -> Result<HoleSettings, ApiError> {
+        let borders = MaskOptions {
+            threshold: self.threshold,
+            shrink: self.shrink.unwrap_or(0),
+            grow: self.grow.unwrap_or(0),
+            feather: self.feather.unwrap_or(0),
+            soft: self.soft.unwrap_or(false),
+        };
+        borders
+            .check()
+            .map_err(|error| bad(format!("settings: {error}")))?;
+        Ok(HoleSettings {
+            borders,
+            extend: self.extension()?,
+        })
+    }
+
+    /// How far the photograph is to be extended: the command's words, or a list of them and of numbers
+    /// of pixels.
+    fn extension(&self) -> Result<Option<Extension>, ApiError> {
+        let Some(found) = &self.extend else {
+            return Ok(None);
+        };
+        let word = |value: &Value| match value {
+            Value::Number(pixels) => Some(pixels.to_string()),
+            Value::String(text) if !text.contains(',') => Some(text.clone()),
+            _ => None,
+        };
+        let words = match found {
+            Value::String(text) => Some(text.clone()),
+            Value::Array(sides) => {
+                let sides: Option<Vec<String>> = sides.iter().map(word).collect();
+                sides.map(|sides| sides.join(","))
+            }
+            _ => None,
+        };
+        let extension = words.and_then(|words| words.parse().ok());
+        extension.map(Some).ok_or_else(|| {
+            bad(format!(
+                "settings: extend is {found}; it must be [left, top, right, bottom], each in pixels \
+                 or, as \"25%\", in percent"
             ))
         })
     }

@@ -73,13 +73,14 @@ pub(crate) async fn submit_form(
     let model = settings.model(&app.models)?;
     let (sampler, steps) = settings.sampler(&app.models[model])?;
     let detail = settings.detail()?;
+    let hole = settings.hole()?;
     let resolution = app.models[model].resolution;
     let limits = app.limits.picture();
     let permit = app.decoding_permit().await?;
     let decoded = tokio::task::spawn_blocking(move || {
         // Until the work is done, whether or not anyone still waits for it.
         let _held = permit;
-        let pictures = Pictures::decode(&form, &limits)?;
+        let pictures = Pictures::decode(&form, &hole, &limits)?;
         let regions = pictures.regions(resolution, detail);
         Ok::<_, ApiError>((pictures, regions))
     });

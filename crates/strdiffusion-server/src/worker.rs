@@ -124,6 +124,7 @@ fn fill_places(
                 app.metrics.evaluations(&filled.evaluations);
                 let model = &app.models[task.model].name;
                 let provenance = engine.provenance(model, &options);
+                let provenance = provenance.with_mask(&task.pictures.borders);
                 deliver(&task.job, candidate, filled, provenance);
             }
             Some(Err(error)) => end_without_result(&task.job, &error),

@@ -520,3 +520,33 @@ fn an_even_area_comes_back_even() {
         }
     }
 }
+
+#[test]
+fn a_soft_mask_blends_the_fill_of_its_whole_hole_with_the_photograph() {
+    let inpainter = inpainter(2, 32);
+    let options = FillOptions::default();
+    for (width, height) in [(23, 18), (90, 70)] {
+        let tight = mask(width, height, |x, y| {
+            (width / 3..width / 2).contains(&x) && (5..10).contains(&y)
+        });
+        let photo = photo(width, height, &tight, 0.25);
+        let hard = fill(&inpainter, &photo, &tight.grown(4), &options);
+        let soft = fill(&inpainter, &photo, &tight.feathered(4), &options);
+        for share in [1.0, 0.0] {
+            let [hard, soft] = [&hard, &soft].map(|filled| filled.with_strength(share).unwrap());
+            let samples = bytes(&photo).iter().zip(bytes(&hard)).zip(bytes(&soft));
+            for (i, ((&before, &hard), &soft)) in samples.enumerate() {
+                let weight = tight.feathered(4).weights().unwrap()[i / 3];
+                let weight = f64::from(weight) / 65535.0;
+                let blended = f64::from(before) * (1.0 - weight) + f64::from(hard) * weight;
+                assert!((f64::from(soft) - blended).abs() <= 1.01, "sample {i}");
+                if weight == 0.0 {
+                    assert_eq!(soft, before, "sample {i}");
+                }
+                if weight == 1.0 {
+                    assert_eq!(soft, hard, "sample {i}");
+                }
+            }
+        }
+    }
+}

@@ -70,8 +70,33 @@ const LOSSLESS: [OutputFormat; 4] = [
     OutputFormat::Bmp,
 ];
 
+/// Distance from a pixel to the nearest one of the hole (`keep` 0) or of the known (1), looked for
+/// everywhere.
+fn distance(mask: &Mask, i: usize, keep: u8) -> f64 {
+    let at = |i: usize| [(i % mask.width()) as f64, (i / mask.width()) as f64];
+    let [x, y] = at(i);
+    let found = (0..mask.keep().len())
+        .filter(|&j| mask.keep()[j] == keep)
+        .map(at);
+    found
+        .map(|[a, b]| (x - a).hypot(y - b))
+        .fold(f64::INFINITY, f64::min)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn holes_grow_and_shrink_by_a_round_distance(mask in masks(40), pixels in 0..60u32) {
+        let (grown, shrunk) = (mask.grown(pixels), mask.shrunk(pixels));
+        let feathered = mask.feathered(pixels);
+        prop_assert_eq!(feathered.keep(), grown.keep());
+        for i in 0..mask.keep().len() {
+            let reach = f64::from(pixels);
+            prop_assert_eq!(grown.keep()[i] == 0, distance(&mask, i, 0) <= reach);
+            prop_assert_eq!(shrunk.keep()[i] == 0, distance(&mask, i, 1) > reach);
+        }
+    }
 
     #[test]
     fn the_plan_fills_each_hole_pixel_once_and_never_leaves_the_photograph(

@@ -400,3 +400,81 @@ fn a_reader_that_goes_away_does_not_stop_the_fill() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(bench.path("out.png").is_file());
 }
+
+#[test]
+fn a_hole_is_grown_and_feathered_as_asked_alone_and_in_a_folder() {
+    let bench = Bench::with_photo();
+    let before = image::open(bench.path("photo.png")).unwrap();
+    let distance = |x: u32, y: u32| {
+        let beyond = |v: u32, first: u32, last: u32| v.max(last) - v.min(first) - (last - first);
+        let [x, y] = [beyond(x, 6, 13), beyond(y, 5, 10)].map(f64::from);
+        x.hypot(y)
+    };
+    let reach = |file: &str| {
+        let after = image::open(bench.path(file)).unwrap();
+        let pixels = (0..20).flat_map(|y| (0..24).map(move |x| (x, y)));
+        let changed = pixels.filter(|&(x, y)| samples(&before, x, y) != samples(&after, x, y));
+        changed.map(|(x, y)| distance(x, y)).fold(0.0, f64::max)
+    };
+    for (options, farthest) in [("", 0.0), ("--grow 3", 3.0), ("--grow 1 --feather 2", 3.0)] {
+        bench.run_well(&format!(
+            "inpaint photo.png -m mask.png -o out.png {options}"
+        ));
+        let found = reach("out.png");
+        assert!(
+            found <= farthest && found >= farthest - 1.0,
+            "{options}: {found}"
+        );
+    }
+    std::fs::create_dir(bench.path("photos")).unwrap();
+    std::fs::copy(bench.path("photo.png"), bench.path("photos/photo.png")).unwrap();
+    let run = "inpaint --images photos --mask mask.png --out filled --grow 1 --feather 2";
+    let output = bench.run(run);
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("within 2 of the hole") && told.contains("photo.png"),
+        "{told}"
+    );
+    let read = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    assert!(read("filled/photo.png") == read("out.png"));
+    let one = "inpaint photo.png -m mask.png -o no.png";
+    bench.run_refused(
+        &format!("{one} --shrink 5"),
+        &["mask.png", "nothing is left"],
+    );
+    bench.run_refused(&format!("{one} --grow 30"), &["mask.png", "whole picture"]);
+    bench.run_refused(&format!("{one} --grow 5000"), &["grow is 5000", "4096"]);
+    bench.run_refused(&format!("{one} --threshold 0"), &["threshold is 0"]);
+}
+
+#[test]
+fn a_photo_is_continued_beyond_its_sides() {
+    let bench = Bench::with_photo();
+    let before = image::open(bench.path("photo.png")).unwrap();
+    let check = |file: &str, has_hole: bool| {
+        let after = image::open(bench.path(file)).unwrap();
+        assert_eq!(after.dimensions(), (24 + 4 + 6, 20 + 3));
+        for (x, y) in (0..20).flat_map(|y| (0..24).map(move |x| (x, y))) {
+            let same = samples(&before, x, y) == samples(&after, x + 4, y + 3);
+            assert!(same || (has_hole && is_hole(x, y)), "{file}: {x}, {y}");
+        }
+        let new: Vec<_> = (0..23).map(|y| samples(&after, 0, y)).collect();
+        assert!(new.iter().any(|pixel| *pixel != [0, 0, 0]), "{file}");
+    };
+    bench.run_well("inpaint photo.png --extend 4,3,25%,0 -o out.png");
+    check("out.png", false);
+    bench.run_well("inpaint photo.png -m mask.png --extend 4,3,6,0 -o both.png");
+    check("both.png", true);
+    std::fs::create_dir(bench.path("photos")).unwrap();
+    std::fs::copy(bench.path("photo.png"), bench.path("photos/photo.png")).unwrap();
+    bench.run_well("inpaint --images photos --extend 4,3,6,0 --out filled");
+    let read = |name: &str| std::fs::read(bench.path(name)).unwrap();
+    assert!(read("filled/photo.png") == read("out.png"));
+    let one = "inpaint photo.png -o no.png --extend";
+    let wrong = bench.run(&format!("{one} 1,2,3"));
+    assert_eq!(wrong.status.code(), Some(2));
+    assert!(text(&wrong.stderr).contains("LEFT,TOP,RIGHT,BOTTOM"));
+    let large = format!("{one} 0,0,40000,0");
+    bench.run_refused(&large, &["photo.png", "40024x20", "--max-side 40024"]);
+    bench.run_refused(&format!("{one} 0,0,0,0"), &["photo.png", "--mask"]);
+}

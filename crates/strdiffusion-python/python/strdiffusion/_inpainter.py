@@ -48,6 +48,17 @@ class HoleDetail(TypedDict):
 
 Report = Callable[[list[HoleDetail]], Any]
 
+
+class Borders(TypedDict):
+    """How a mask becomes the hole, and how the fill ends at its border."""
+
+    grow: int
+    shrink: int
+    feather: int
+    threshold: float | None
+    soft: bool
+
+
 _VARIABLE = "STRDIFFUSION_MODEL"
 _PACKAGED = Path(__file__).parent / "default_model"
 
@@ -120,6 +131,11 @@ class Inpainter:
         structure: Mask | None = None,
         scale: Literal["auto", "native"] = "auto",
         detail: Literal["auto", "off"] | float = "auto",
+        grow: int = 0,
+        shrink: int = 0,
+        feather: int = 0,
+        threshold: float | None = None,
+        soft: bool = False,
         progress: Progress | None = None,
         report: Report | None = None,
     ) -> Picture:
@@ -146,6 +162,14 @@ class Inpainter:
                 as a whole.
             detail: how much detail the fill gets from the image around it: ``"auto"`` (all, but
                 with ``scale="native"`` none), ``"off"``, or a share from 0 to 1.
+            grow: pixels that the hole grows by.
+            shrink: pixels that the hole shrinks by, before it grows.
+            feather: pixels around the hole across which fill and image are blended; these known
+                pixels change.
+            threshold: where white begins in the mask, above 0 and at most 1; None: one half.
+                Without a mask the alpha below which a pixel is the hole; None: 1.
+            soft: whether the mask's gray is the share of the fill, which is blended with what the
+                image holds there. Excludes the four above.
             progress: called as ``progress(done, total)`` after each step; if it returns False,
                 the fill is cancelled.
             report: called once, after the fill, with a list of :class:`HoleDetail`: one for each
@@ -153,7 +177,7 @@ class Inpainter:
 
         Returns:
             A new image of the input's type, dtype and mode. Known pixels are as they were, bit
-            for bit. Filled pixels keep their alpha; without a mask they become opaque.
+            for bit, but for those that ``feather`` blends. Filled pixels keep their alpha; without a mask they become opaque.
 
         Raises:
             ValueError: if image, mask and settings do not fit together, or nothing is known.
@@ -166,11 +190,13 @@ class Inpainter:
             raise TypeError("progress must be callable, as progress(done, total)")
         if report is not None and not callable(report):
             raise TypeError("report must be callable, as report(holes)")
-        source, known = _read(image, mask)
+        borders = Borders(
+            grow=grow, shrink=shrink, feather=feather, threshold=threshold, soft=soft
+        )
+        source, hole = _read(image, mask, borders)
         filled, holes = self._native.fill(
             source.pixels,
-            known,
-            transparency=mask is None,
+            hole,
             structure=None if structure is None else read_mask(structure, "structure"),
             seed=seed,
             scale=scale,
@@ -180,7 +206,7 @@ class Inpainter:
             resampling=resampling,
             progress=progress,
         )
-        result: Picture = source.restore(filled, known, keeps_alpha=mask is not None)
+        result: Picture = source.restore(filled, hole.known, keeps_alpha=mask is not None)
         if report is not None:
             report(json.loads(holes))
         return result
@@ -197,6 +223,11 @@ class Inpainter:
         resampling: bool | int | Mapping[str, int] | None = None,
         scale: Literal["auto", "native"] = "auto",
         detail: Literal["auto", "off"] | float = "auto",
+        grow: int = 0,
+        shrink: int = 0,
+        feather: int = 0,
+        threshold: float | None = None,
+        soft: bool = False,
         progress: BatchProgress | None = None,
     ) -> list[Picture]:
         """Fill the holes of several images, each as :meth:`inpaint` would alone, but faster:
@@ -230,14 +261,17 @@ class Inpainter:
             raise TypeError("progress must be callable, as progress(image, done, total)")
         holes = _one_each("masks", masks, images, None)
         drawn = _one_each("structures", structures, images, None)
+        borders = Borders(
+            grow=grow, shrink=shrink, feather=feather, threshold=threshold, soft=soft
+        )
         sources, requests = [], []
         for place, (image, mask, seed, structure) in enumerate(
             zip(images, holes, _one_each("seeds", seeds, images, 0), drawn)
         ):
             try:
-                source, known = _read(image, mask)
+                source, hole = _read(image, mask, borders)
                 drawing = None if structure is None else read_mask(structure, "structure")
-                request = (source.pixels, known, mask is None, drawing, _checked_seed(seed))
+                request = (source.pixels, hole, drawing, _checked_seed(seed))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"images[{place}]: {error}") from None
             sources.append(source)
@@ -252,8 +286,8 @@ class Inpainter:
             progress=progress,
         )
         return [
-            source.restore(pixels, request[1], keeps_alpha=not request[2])
-            for source, request, (pixels, _) in zip(sources, requests, filled)
+            source.restore(pixels, request[1].known, keeps_alpha=mask is not None)
+            for source, request, mask, (pixels, _) in zip(sources, requests, holes, filled)
         ]
 
 
@@ -270,13 +304,14 @@ def _checked_steps(steps: int | None) -> int | None:
     return steps
 
 
-def _read(image: Any, mask: Mask | None) -> tuple[Source, bytes]:
-    """An image, and which of its pixels are known."""
+def _read(image: Any, mask: Mask | None, borders: Borders) -> tuple[Source, _native.Hole]:
+    """An image and its hole."""
     source = read_image(image)
-    hole = None if mask is None else read_mask(mask, "mask")
-    known = _native.find_known(source.pixels, hole)
-    source.check(known)
-    return source, known
+    white = 0.5 if borders["threshold"] is None else borders["threshold"]
+    pixels = None if mask is None else read_mask(mask, "mask", white)
+    hole = _native.find_hole(source.pixels, pixels, **borders)
+    source.check(hole.shown)
+    return source, hole
 
 
 def _one_each(

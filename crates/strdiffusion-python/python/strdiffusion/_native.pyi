@@ -8,7 +8,20 @@ _Pixels = tuple[bytes, int, int, int, int]
 class Cancelled(Exception): ...
 
 def limit_threads(threads: int) -> None: ...
-def find_known(image: _Pixels, mask: _Pixels | None) -> bytes: ...
+def find_hole(
+    image: _Pixels,
+    mask: _Pixels | None,
+    *,
+    grow: int,
+    shrink: int,
+    feather: int,
+    threshold: float | None,
+    soft: bool,
+) -> Hole: ...
+
+class Hole:
+    known: bytes
+    shown: bytes
 
 class Inpainter:
     config: str
@@ -17,9 +30,8 @@ class Inpainter:
     def fill(
         self,
         image: _Pixels,
-        known: bytes,
+        hole: Hole,
         *,
-        transparency: bool,
         structure: _Pixels | None,
         seed: int,
         scale: str,
@@ -31,7 +43,7 @@ class Inpainter:
     ) -> tuple[bytearray, str]: ...
     def fill_batch(
         self,
-        requests: Sequence[tuple[_Pixels, bytes, bool, _Pixels | None, int]],
+        requests: Sequence[tuple[_Pixels, Hole, _Pixels | None, int]],
         *,
         scale: str,
         detail: str,

@@ -32,8 +32,8 @@ class Source(Protocol):
 
     pixels: Pixels
 
-    def check(self, known: bytes) -> None:
-        """Refuses known pixels that the networks cannot use."""
+    def check(self, shown: bytes) -> None:
+        """Refuses pixels that show in the result and cannot be used."""
 
     def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
         """The filled pixels as an image of the caller's kind."""
@@ -49,8 +49,8 @@ def read_image(image: Any) -> Source:
     return _IntegerSource(array)
 
 
-def read_mask(mask: Any, what: str) -> Pixels:
-    """A mask or a drawing; ``what`` names it in errors."""
+def read_mask(mask: Any, what: str, white: float = 0.5) -> Pixels:
+    """A mask or a drawing; ``what`` names it in errors, and white begins at ``white``, 0 to 1."""
     if _is_pil(mask):
         return _mask_of_pil(mask, what)
     array = _array(mask, what)
@@ -60,10 +60,11 @@ def read_mask(mask: Any, what: str) -> Pixels:
     if kind in "iu" and array.size:
         array = _narrow(array)
         kind = "b" if array.max() == 1 and array.min() >= 0 else kind
-        half = {"u1": 128, "u2": 32768}.get(array.dtype.str[1:], 0)
-        if kind != "b" and 0 < array.max() < half:
+        least = {"u1": 255, "u2": 65535}.get(array.dtype.str[1:], 0) * white
+        if kind != "b" and 0 < array.max() < least:
+            share = "half" if white == 0.5 else f"{white:g}"
             raise ValueError(
-                f"{what}: the largest value is {array.max()}, less than half of the range; use "
+                f"{what}: the largest value is {array.max()}, less than {share} of the range; use "
                 f"bool, as with {what} > 0, or 0 and 1, or 0 and 255"
             )
     return _pixels(array.astype("u1") * 255 if kind == "b" else array, what)
@@ -133,7 +134,7 @@ class _IntegerSource:
         self.pixels = _pixels(array, "image")
         self._like = array
 
-    def check(self, known: bytes) -> None:
+    def check(self, shown: bytes) -> None:
         pass
 
     def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> NDArray[Any]:
@@ -157,8 +158,8 @@ class _FloatSource:
         found: NDArray[np.bool_] = flags == value
         return found
 
-    def check(self, known: bytes) -> None:
-        samples = self._array[self._where(known, 1)]
+    def check(self, shown: bytes) -> None:
+        samples = self._array[self._where(shown, 1)]
         wrong = samples[~((samples >= 0) & (samples <= 1))]
         if wrong.size:
             raise ValueError(
@@ -205,7 +206,7 @@ class _PilSource:
         self.pixels = _pixels_of_pil(image, "image")
         self._image = image
 
-    def check(self, known: bytes) -> None:
+    def check(self, shown: bytes) -> None:
         pass
 
     def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Image.Image:

@@ -47,6 +47,7 @@ pub(crate) async fn inpaint(
         seed: seed_of(body.sd_seed)?,
         candidates: 1,
         model: current_model(&app),
+        feather: 0,
         ignored: fields::names(&body.rest),
     };
     let filled = wish.fulfil(&app, room, Purpose::Answer).await?;

@@ -41,6 +41,8 @@ struct Wish {
     candidates: usize,
     /// Index of the model.
     model: usize,
+    /// Pixels around the hole that are blended.
+    feather: u64,
     /// Fields without a meaning here.
     ignored: Vec<String>,
 }
@@ -64,6 +66,7 @@ impl Wish {
             "seed": self.seed,
             "candidates": self.candidates,
             "model": app.models[self.model].name,
+            "feather": self.feather,
         });
         self.form.settings = Some(settings.to_string().into());
         self.ignored.truncate(MOST_NAMED);

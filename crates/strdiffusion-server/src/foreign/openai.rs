@@ -87,6 +87,7 @@ impl Edit {
             seed: 0,
             candidates: self.count.unwrap_or(1),
             model: named.and_then(Result::ok).unwrap_or(current_model(app)),
+            feather: 0,
             ignored: self.ignored,
         }
     }

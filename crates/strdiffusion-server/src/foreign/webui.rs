@@ -27,6 +27,8 @@ struct Img2Img {
     #[serde(default)]
     init_images: Vec<String>,
     mask: Option<String>,
+    /// Pixels; there a blur over as many, here a blend.
+    mask_blur: Option<u64>,
     /// 0 or 1: black is the hole.
     inpainting_mask_invert: Option<u8>,
     seed: Option<i64>,
@@ -72,6 +74,7 @@ impl Img2Img {
             seed: seed_of(self.seed)?,
             candidates: count_of(self.batch_size).saturating_mul(count_of(self.n_iter)),
             model,
+            feather: self.mask_blur.unwrap_or(0),
             ignored: fields::names(&self.rest),
         })
     }

@@ -58,6 +58,89 @@ async fn a_masks_hole_keeps_its_transparency() {
     assert_eq!(filled.alpha(), decode(&image).alpha());
 }
 
+#[tokio::test]
+async fn the_settings_grow_and_feather_the_hole() {
+    let server = start().await;
+    let (image, hole) = (photo(40, 30), mask(40, 30));
+    let settings = br#"{"grow": 2, "feather": 3}"#;
+    let parts: Parts = &[("image", &image), ("mask", &hole), ("settings", settings)];
+    let response = server.post("/v1/inpaint", parts).await;
+    let notes = response.headers()["x-strdiffusion-notes"].to_str().unwrap();
+    assert!(notes.contains("within 3 of the hole"), "{notes}");
+    let filled = decode(&response.bytes().await.unwrap());
+    let hole = Mask::from_photo(&decode(&hole), HolePolarity::White).unwrap();
+    assert_known_pixels_stay(&decode(&image), &filled, &hole.grown(5));
+    let black = black_and_white(40, 30, |_, _| false);
+    let gray = image::GrayImage::from_fn(40, 30, |x, y| {
+        image::Luma([if x / 10 == 1 && y / 10 == 1 {
+            255
+        } else {
+            60 * u8::from(x == 30)
+        }])
+    });
+    let gray = crate::pictures::png(gray);
+    for (mask, settings, code) in [
+        (&gray, r#"{"soft": true, "grow": 1}"#, "bad_settings"),
+        (&gray, r#"{"threshold": 2}"#, "bad_settings"),
+        (&gray, r#"{"shrink": 20}"#, "no_hole"),
+        (&gray, r#"{"grow": 90}"#, "full_mask"),
+        (&black, r#"{"grow": 1}"#, "no_hole"),
+    ] {
+        let parts: Parts = &[
+            ("image", &image),
+            ("mask", mask),
+            ("settings", settings.as_bytes()),
+        ];
+        assert_eq!(
+            refusal(server.post("/v1/inpaint", parts).await, 400).await,
+            code
+        );
+    }
+    let parts: Parts = &[
+        ("image", &image),
+        ("mask", &gray),
+        ("settings", br#"{"soft": true}"#),
+    ];
+    let filled = decode(&server.inpaint(parts).await);
+    let hole = black_and_white(40, 30, |x, y| (x / 10 == 1 && y / 10 == 1) || x == 30);
+    let hole = Mask::from_photo(&decode(&hole), HolePolarity::White).unwrap();
+    assert_known_pixels_stay(&decode(&image), &filled, &hole);
+}
+
+#[tokio::test]
+async fn a_photograph_is_continued_beyond_its_sides() {
+    let server = start().await;
+    let (image, hole) = (photo(40, 30), mask(40, 30));
+    let before = decode(&image);
+    for settings in [
+        r#"{"extend": [5, 0, "10%", 3]}"#,
+        r#"{"extend": "5,0,4,10%"}"#,
+    ] {
+        let settings = settings.as_bytes();
+        let parts: Parts = &[("image", &image), ("settings", settings)];
+        let filled = decode(&server.inpaint(parts).await);
+        assert_eq!((filled.width(), filled.height()), (49, 33));
+        let part = filled.image().crop_imm(5, 0, 40, 30);
+        assert!(part.as_bytes() == before.image().as_bytes());
+        let parts: Parts = &[("image", &image), ("mask", &hole), ("settings", settings)];
+        let job = server.submit(parts).await;
+        assert_eq!(server.json(&job).await["width"], 49);
+        server.events(&job).await.until("done").await;
+    }
+    for (extend, status, code) in [
+        ("[1, 2, 3]", 400, "bad_settings"),
+        ("[1, 2, 3, -4]", 400, "bad_settings"),
+        ("7", 400, "bad_settings"),
+        ("[0, 0, 0, 0]", 400, "no_hole"),
+        ("[0, 0, 100000, 0]", 413, "too_large"),
+    ] {
+        let settings = format!(r#"{{"extend": {extend}}}"#);
+        let parts: Parts = &[("image", &image), ("settings", settings.as_bytes())];
+        let response = server.post("/v1/inpaint", parts).await;
+        assert_eq!(refusal(response, status).await, code, "{extend}");
+    }
+}
+
 /// A PNG of two frames of 16×12 pixels.
 fn animation() -> Vec<u8> {
     let mut bytes = vec![];

@@ -188,7 +188,9 @@ async fn the_web_uis_clients_get_their_pictures_and_how_they_were_made() {
     assert_eq!(answer["parameters"]["prompt"], "a lawn");
     let pictures = answer["images"].as_array().unwrap();
     assert_eq!(pictures.len(), 2);
-    let known = Mask::from_photo(&decode(&hole), HolePolarity::White).unwrap();
+    // The blur reaches as many pixels beyond the hole.
+    let wide = black_and_white(40, 30, |x, y| (6..34).contains(&x) && (3..26).contains(&y));
+    let known = Mask::from_photo(&decode(&wide), HolePolarity::White).unwrap();
     for picture in pictures {
         assert_known_pixels_stay(&decode(&image), &decode(&unbase(picture)), &known);
     }
@@ -204,6 +206,7 @@ async fn an_inverted_mask_of_the_web_ui_has_a_black_hole() {
     });
     let mut body = as_web_ui_clients_send(&image, &inverted);
     body["inpainting_mask_invert"] = json!(1);
+    body["mask_blur"] = json!(0);
     body["n_iter"] = json!(1);
     let answer = json_of(post(&server, "/sdapi/v1/img2img", &body).await).await;
     assert!(unbase(&answer["images"][0]) == own(&server, &image, &hole, 7).await);

@@ -101,26 +101,13 @@ struct Window {
 
 impl Window {
     fn around_hole(fill: &Mask) -> Option<Self> {
-        let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
-        for (y, row) in fill.keep().chunks_exact(fill.width().max(1)).enumerate() {
-            let Some(first) = row.iter().position(|&k| k == 0) else {
-                continue;
-            };
-            let last = row.iter().rposition(|&k| k == 0).unwrap_or(first);
-            left = left.min(first);
-            right = right.max(last);
-            top = top.min(y);
-            bottom = y;
-        }
-        if left == usize::MAX {
-            return None;
-        }
+        let [left, top, right, bottom] = fill.hole_rectangle()?;
         let (x, y) = (left.saturating_sub(1), top.saturating_sub(1));
         Some(Self {
             x,
             y,
-            width: (right + 2).min(fill.width()) - x,
-            height: (bottom + 2).min(fill.height()) - y,
+            width: (right + 1).min(fill.width()) - x,
+            height: (bottom + 1).min(fill.height()) - y,
         })
     }
 

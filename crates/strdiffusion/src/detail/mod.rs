@@ -130,6 +130,28 @@ impl Layer {
         }
         photo.paste_hole(self.x, self.y, &mixed, &self.hole)
     }
+
+    /// Blends both fills with the photograph that was filled, where the mask is soft.
+    ///
+    /// # Panics
+    /// If the layer reaches beyond photograph or mask.
+    pub(crate) fn blend_with(&mut self, original: &Photo, mask: &Mask) {
+        let (width, height) = (self.hole.width(), self.hole.height());
+        let part = mask.crop(self.x, self.y, width, height);
+        let Some(weights) = part.weights() else {
+            return;
+        };
+        let original = original.crop_rgb_f32(self.x, self.y, width, height);
+        let shares = weights
+            .iter()
+            .map(|&w| f32::from(w) / f32::from(u16::MAX))
+            .cycle();
+        let pairs = self.soft.data_mut().iter_mut().zip(self.sharp.data_mut());
+        for (((soft, sharp), &before), share) in pairs.zip(original.data()).zip(shares) {
+            *soft = before + share * (*soft - before);
+            *sharp = before + share * (*sharp - before);
+        }
+    }
 }
 
 /// What [`refine`] works on.

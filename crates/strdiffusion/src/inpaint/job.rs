@@ -16,6 +16,8 @@ use crate::sampling::{Evaluations, Sampler};
 /// known.
 pub(super) struct Job<'a> {
     options: &'a FillOptions,
+    /// The photograph as it came, for what a soft mask leaves of it.
+    original: &'a Photo,
     filled: Filled,
     hole: Mask,
     /// The hole that the networks fill: all but the specks.
@@ -41,7 +43,7 @@ impl<'a> Job<'a> {
     /// Checks the request and plans its regions.
     pub fn new(
         model: &ModelConfig,
-        photo: &Photo,
+        photo: &'a Photo,
         mask: &Mask,
         options: &'a FillOptions,
     ) -> Result<Self> {
@@ -77,6 +79,7 @@ impl<'a> Job<'a> {
         }
         Ok(Self {
             options,
+            original: photo,
             filled: Filled {
                 photo: filled,
                 hole_fraction: mask.hole_fraction(),
@@ -185,30 +188,38 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// The filled photograph, with its detail.
+    /// The filled photograph, with its detail, blended with the original where the mask is soft.
     pub fn finish(mut self) -> Result<Filled> {
-        let Some(strength) = strength(self.options) else {
-            return Ok(self.filled);
-        };
+        let strength = strength(self.options);
+        if strength.is_some() {
+            self.filled.layers = self.detail()?;
+        }
         let filled = &mut self.filled;
-        let mut crops = match self.regions {
+        filled.photo.blend_with(self.original, &self.hole);
+        for layer in &mut filled.layers {
+            layer.blend_with(self.original, &self.hole);
+            layer.paste(&mut filled.photo, strength.unwrap_or(0.0))?;
+        }
+        Ok(self.filled)
+    }
+
+    /// The detail that the photograph around the holes has for them.
+    fn detail(&mut self) -> Result<Vec<detail::Layer>> {
+        let mut crops = match std::mem::replace(&mut self.regions, Regions::Whole) {
             Regions::Crops(crops) => crops,
             Regions::Whole => region::at_own_scale(&self.networks_hole),
         };
         crops.append(&mut self.specks);
-        let void = void(&filled.photo, &self.hole)?;
-        filled.layers = detail::refine(&detail::Request {
-            photo: &filled.photo,
+        let photo = &self.filled.photo;
+        let void = void(photo, &self.hole)?;
+        Ok(detail::refine(&detail::Request {
+            photo,
             hole: &self.hole,
             void: void.as_ref(),
             crops: &crops,
             drawn: self.options.drawn_edges.as_ref(),
             seed: self.options.seed,
-        })?;
-        for layer in &filled.layers {
-            layer.paste(&mut filled.photo, strength)?;
-        }
-        Ok(self.filled)
+        })?)
     }
 }
 

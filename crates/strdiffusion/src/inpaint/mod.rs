@@ -164,8 +164,8 @@ impl Inpainter {
 
     /// Fills the hole of a photograph of any size.
     ///
-    /// What the photograph holds in the hole is not read, and known pixels stay bit for bit. A
-    /// mask without a hole gives the photograph back. A photograph that is too small for the
+    /// What the photograph holds in the hole is not read, but where a mask is soft to be blended with
+    /// the fill, and known pixels stay bit for bit. A mask without a hole gives the photograph back. A photograph that is too small for the
     /// networks is extended by its mirror image while they run.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{FillOptions, Inpainter, Scale};
 use crate::detail::Detail;
+use crate::picture::MaskOptions;
 
 /// What another person needs to make a fill again.
 #[derive(Clone, Debug)]
@@ -17,6 +18,16 @@ pub struct Provenance {
 }
 
 impl Provenance {
+    /// The same with how its mask was made the hole, under `mask` in the settings; nothing where that
+    /// is the default.
+    #[must_use]
+    pub fn with_mask(mut self, options: &MaskOptions) -> Self {
+        if *options != MaskOptions::default() {
+            self.settings["mask"] = json!(options);
+        }
+        self
+    }
+
     /// Keywords and texts for
     /// [`Photo::save_with_text`](crate::picture::Photo::save_with_text).
     ///

@@ -170,6 +170,27 @@ pub enum PictureError {
         /// What the other pixels are, in words.
         rest: &'static str,
     },
+    /// Mask options that are out of range or contradict each other.
+    #[error("{reason}")]
+    MaskOption {
+        /// Which, and what to do.
+        reason: String,
+    },
+    /// A hole that was shrunk to nothing.
+    #[error("nothing is left of the hole when it is shrunk by {pixels} pixels; shrink it less")]
+    HoleVanishes {
+        /// By how much it was to be shrunk.
+        pixels: u32,
+    },
+    /// A hole that was grown, feather included, until no pixel is known.
+    #[error(
+        "the hole covers the whole picture when it reaches {pixels} pixels further, so nothing is \
+         known to fill it from; grow or feather it less"
+    )]
+    HoleCovers {
+        /// By how much it was to be grown and feathered.
+        pixels: u32,
+    },
     /// A mask's hole of which nothing would be seen.
     #[error(
         "{name}: every pixel of the hole is transparent and would stay so; leave the mask out to \
@@ -312,6 +333,9 @@ impl PictureError {
             | Self::TooDark { .. }
             | Self::TooBright { .. }
             | Self::TransparentMask { .. }
+            | Self::MaskOption { .. }
+            | Self::HoleVanishes { .. }
+            | Self::HoleCovers { .. }
             | Self::InvisibleHole { .. }
             | Self::NothingKnown { .. }
             | Self::NoAlpha { .. }

@@ -2,9 +2,13 @@
 
 use std::ops::Range;
 
+use super::mask_options::FULL;
 use super::{FloatImage, PictureError};
 
 /// A mask of `height` rows of `width` pixels: 1 = keep (known), 0 = hole.
+///
+/// In a soft mask the hole's pixels also say how much of the fill is shown; the rest is what the
+/// photograph holds there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     width: usize,
@@ -12,6 +16,8 @@ pub struct Mask {
     keep: Vec<u8>,
     holes: usize,
     is_transparency: bool,
+    /// Share of the fill of each pixel, 0 where it is known; none where the fill hides the photograph.
+    weights: Option<Vec<u16>>,
 }
 
 impl Mask {
@@ -29,6 +35,26 @@ impl Mask {
             keep,
             holes,
             is_transparency: false,
+            weights: None,
+        })
+    }
+
+    /// Takes each pixel's share of the fill, row by row: 0 = keep, 65535 = the fill alone, and between
+    /// them a blend of fill and photograph. All but 0 is the hole.
+    ///
+    /// # Errors
+    /// [`PictureError::BufferLength`] where `weights` is not `width · height` long.
+    pub fn from_weights(
+        width: usize,
+        height: usize,
+        weights: Vec<u16>,
+    ) -> Result<Self, PictureError> {
+        let keep = weights.iter().map(|&weight| u8::from(weight == 0));
+        let mask = Self::from_keep(width, height, keep.collect())?;
+        let is_soft = weights.iter().any(|&weight| weight != 0 && weight != FULL);
+        Ok(Self {
+            weights: is_soft.then_some(weights),
+            ..mask
         })
     }
 
@@ -40,6 +66,7 @@ impl Mask {
             keep: vec![1; width * height],
             holes: 0,
             is_transparency: false,
+            weights: None,
         }
     }
 
@@ -55,6 +82,12 @@ impl Mask {
     /// Whether the hole is a photograph's transparency, so that the fill makes it opaque.
     pub fn is_transparency(&self) -> bool {
         self.is_transparency
+    }
+
+    /// Each pixel's share of the fill, as [`Self::from_weights`] takes it; none where no pixel blends
+    /// fill and photograph.
+    pub fn weights(&self) -> Option<&[u16]> {
+        self.weights.as_deref()
     }
 
     /// Pixels in a row.
@@ -101,6 +134,23 @@ impl Mask {
         self.holes == self.keep.len()
     }
 
+    /// The smallest rectangle around the hole: its first column and row, and those that follow its last
+    /// ones. None where there is no hole.
+    pub(crate) fn hole_rectangle(&self) -> Option<[usize; 4]> {
+        let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, None, 0);
+        for (y, row) in self.keep.chunks_exact(self.width.max(1)).enumerate() {
+            let Some(first) = row.iter().position(|&keep| keep == 0) else {
+                continue;
+            };
+            let last = row.iter().rposition(|&keep| keep == 0).unwrap_or(first);
+            left = left.min(first);
+            right = right.max(last + 1);
+            top = top.or(Some(y));
+            bottom = y + 1;
+        }
+        Some([left, top?, right, bottom])
+    }
+
     /// Refuses a picture of another size; `what` names the picture.
     ///
     /// # Errors
@@ -125,14 +175,18 @@ impl Mask {
     /// [`PictureError::EmptySize`] where a side is zero on either end.
     pub fn fit_to(&self, width: usize, height: usize) -> Result<Self, PictureError> {
         self.check_sides(width, height)?;
-        let mut keep = Vec::with_capacity(width * height);
-        for y in 0..height {
+        let nearest = |i: usize| {
+            let (x, y) = (i % width, i / width);
             let row = (2 * y + 1) * self.height / (2 * height) * self.width;
-            keep.extend(
-                (0..width).map(|x| self.keep[row + (2 * x + 1) * self.width / (2 * width)]),
-            );
+            row + (2 * x + 1) * self.width / (2 * width)
+        };
+        let pixels = (0..width * height).map(nearest);
+        match &self.weights {
+            None => Self::from_keep(width, height, pixels.map(|i| self.keep[i]).collect()),
+            Some(weights) => {
+                Self::from_weights(width, height, pixels.map(|i| weights[i]).collect())
+            }
         }
-        Self::from_keep(width, height, keep)
     }
 
     /// This mask at another size, in which every pixel that touches a hole is a hole: nothing of
@@ -146,16 +200,32 @@ impl Mask {
             let first = i * source / target;
             first..((i + 1) * source).div_ceil(target).max(first + 1)
         };
-        let mut keep = Vec::with_capacity(width * height);
-        for y in 0..height {
-            for x in 0..width {
-                let columns = span(x, self.width, width);
-                let hole = span(y, self.height, height)
-                    .any(|y| self.keep[y * self.width..][columns.clone()].contains(&0));
-                keep.push(u8::from(!hole));
+        let pixels = (0..width * height).map(|i| {
+            let columns = span(i % width, self.width, width);
+            span(i / width, self.height, height).map(move |y| {
+                let row = y * self.width;
+                row + columns.start..row + columns.end
+            })
+        });
+        match &self.weights {
+            None => {
+                let keep = pixels
+                    .map(|mut rows| u8::from(!rows.any(|row| self.keep[row].contains(&0))))
+                    .collect();
+                Self::from_keep(width, height, keep)
+            }
+            Some(weights) => {
+                let most = pixels
+                    .map(|rows| {
+                        rows.flat_map(|row| &weights[row])
+                            .copied()
+                            .max()
+                            .unwrap_or(0)
+                    })
+                    .collect();
+                Self::from_weights(width, height, most)
             }
         }
-        Self::from_keep(width, height, keep)
     }
 
     fn check_sides(&self, width: usize, height: usize) -> Result<(), PictureError> {
@@ -173,18 +243,29 @@ impl Mask {
     /// If the part reaches beyond the mask.
     pub fn crop(&self, x: usize, y: usize, width: usize, height: usize) -> Self {
         assert!(x + width <= self.width && y + height <= self.height);
-        let mut keep = Vec::with_capacity(width * height);
-        for row in y..y + height {
-            keep.extend_from_slice(&self.keep[row * self.width + x..][..width]);
-        }
-        Self::from_keep(width, height, keep).expect("the part lies inside the mask")
+        let part = match &self.weights {
+            None => Self::from_keep(width, height, self.part(&self.keep, x, y, [width, height])),
+            Some(weights) => {
+                let weights = self.part(weights, x, y, [width, height]);
+                Self::from_weights(width, height, weights)
+            }
+        };
+        part.expect("the part lies inside the mask")
+    }
+
+    fn part<T: Copy>(&self, all: &[T], x: usize, y: usize, [width, height]: [usize; 2]) -> Vec<T> {
+        let rows = all.chunks_exact(self.width.max(1)).skip(y).take(height);
+        rows.flat_map(|row| &row[x..x + width]).copied().collect()
     }
 
     /// Marks the pixels of one row as known.
     pub(crate) fn set_known(&mut self, y: usize, columns: Range<usize>) {
-        for keep in &mut self.keep[y * self.width..(y + 1) * self.width][columns] {
+        for keep in &mut self.keep[y * self.width..(y + 1) * self.width][columns.clone()] {
             self.holes -= usize::from(1 - *keep);
             *keep = 1;
+        }
+        if let Some(weights) = &mut self.weights {
+            weights[y * self.width..(y + 1) * self.width][columns].fill(0);
         }
     }
 

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayImage};
 
+use super::mask_options::FULL;
 use super::output::{OutputFormat, check_output, write_atomically};
-use super::{Limits, Mask, Photo, PictureError};
+use super::{Limits, Mask, MaskOptions, Photo, PictureError};
 use crate::structure::luma;
 
 /// What a hole looks like in a mask file.
@@ -43,10 +44,35 @@ impl Mask {
     /// of 0 and 1), [`PictureError::TooBright`] likewise for black, and
     /// [`PictureError::TransparentMask`] where its transparent pixels seem to be the hole.
     pub fn from_photo(photo: &Photo, polarity: HolePolarity) -> Result<Self, PictureError> {
-        let tones = Tones::of_photo(photo, polarity);
+        Self::from_photo_with(photo, polarity, &MaskOptions::default())
+    }
+
+    /// As [`Self::from_photo`], but cut at the `options`' threshold, or soft. What else they ask for
+    /// is [`MaskOptions::apply`]'s to do, once the mask has the photograph's size.
+    ///
+    /// # Errors
+    /// As [`Self::from_photo`] and [`MaskOptions::check`]; [`PictureError::MaskOption`] for a
+    /// threshold with [`HolePolarity::NonZero`], which knows none.
+    pub fn from_photo_with(
+        photo: &Photo,
+        polarity: HolePolarity,
+        options: &MaskOptions,
+    ) -> Result<Self, PictureError> {
+        options.check()?;
+        if polarity == HolePolarity::NonZero && options.threshold.is_some() {
+            return Err(PictureError::MaskOption {
+                reason: "threshold: all that is not black is to be the hole, so there is nothing \
+                         to cut; leave it out"
+                    .into(),
+            });
+        }
+        let tones = Tones::of_photo(photo, polarity, options);
         tones.check_brightness(photo, polarity)?;
         tones.check_transparency(photo, polarity)?;
-        Self::from_keep(photo.width(), photo.height(), tones.keep)
+        match options.soft {
+            true => Self::from_weights(photo.width(), photo.height(), tones.weights),
+            false => Self::from_keep(photo.width(), photo.height(), tones.keep),
+        }
     }
 
     /// Takes the white parts of a drawing as the hole; transparent ones are none.
@@ -54,7 +80,7 @@ impl Mask {
     /// # Errors
     /// [`PictureError::TooDark`].
     pub(crate) fn of_white(drawing: &Photo) -> Result<Self, PictureError> {
-        let tones = Tones::of_photo(drawing, HolePolarity::White);
+        let tones = Tones::of_photo(drawing, HolePolarity::White, &MaskOptions::default());
         tones.check_brightness(drawing, HolePolarity::White)?;
         Self::from_keep(drawing.width(), drawing.height(), tones.keep)
     }
@@ -65,12 +91,29 @@ impl Mask {
     /// # Errors
     /// [`PictureError::NoAlpha`] where the photograph has no alpha channel.
     pub fn from_alpha(photo: &Photo) -> Result<Self, PictureError> {
+        Self::from_alpha_with(photo, &MaskOptions::default())
+    }
+
+    /// As [`Self::from_alpha`], but cut at the `options`' threshold, or soft: as much of the fill as
+    /// the photograph lets through.
+    ///
+    /// # Errors
+    /// As [`Self::from_alpha`] and [`MaskOptions::check`].
+    pub fn from_alpha_with(photo: &Photo, options: &MaskOptions) -> Result<Self, PictureError> {
+        options.check()?;
         let alpha = photo
             .alpha()
             .ok_or_else(|| PictureError::NoAlpha { name: photo.name() })?;
-        let keep = alpha.iter().map(|&a| u8::from(a >= 1.0)).collect();
-        let mask = Self::from_keep(photo.width(), photo.height(), keep)?;
-        Ok(mask.of_transparency())
+        let (width, height) = (photo.width(), photo.height());
+        let mask = if options.soft {
+            let weights = alpha.iter().map(|&a| share(1.0 - f64::from(a)));
+            Self::from_weights(width, height, weights.collect())
+        } else {
+            let opaque = options.threshold.unwrap_or(1.0);
+            let keep = alpha.iter().map(|&a| u8::from(f64::from(a) >= opaque));
+            Self::from_keep(width, height, keep.collect())
+        };
+        Ok(mask?.of_transparency())
     }
 
     /// Writes the mask as an 8-bit grayscale picture, white = hole, in one step: the file is whole
@@ -99,9 +142,18 @@ impl Mask {
     }
 }
 
+/// A share of the fill as a mask holds it.
+fn share(unit: f64) -> u16 {
+    (unit * f64::from(FULL)).round() as u16
+}
+
 /// How bright the pixels of a mask's picture are.
 struct Tones {
     keep: Vec<u8>,
+    /// Shares of the fill, where a soft mask is wanted.
+    weights: Vec<u16>,
+    /// Where white begins, 0 to 1.
+    cut: f64,
     /// Brightness of white.
     most: u32,
     /// Highest and lowest brightness of pixels that are not transparent.
@@ -114,12 +166,12 @@ struct Tones {
 }
 
 impl Tones {
-    fn of_photo(photo: &Photo, polarity: HolePolarity) -> Self {
+    fn of_photo(photo: &Photo, polarity: HolePolarity, options: &MaskOptions) -> Self {
         let image = photo.image();
         let channels = usize::from(image.color().channel_count());
         match photo.bit_depth() {
-            8 => Self::of(image.as_bytes(), channels, 255, polarity),
-            _ => Self::of(&photo.samples16(), channels, 65535, polarity),
+            8 => Self::of(image.as_bytes(), channels, 255, polarity, options),
+            _ => Self::of(&photo.samples16(), channels, 65535, polarity, options),
         }
     }
 
@@ -128,9 +180,17 @@ impl Tones {
         channels: usize,
         most: u32,
         polarity: HolePolarity,
+        options: &MaskOptions,
     ) -> Self {
+        let cut = options.threshold.unwrap_or(0.5);
+        let opaque = match polarity {
+            HolePolarity::Transparent => cut,
+            _ => 0.5,
+        };
         let mut tones = Self {
             keep: Vec::with_capacity(raw.len() / channels),
+            weights: vec![],
+            cut,
             most,
             brightest: 0.0,
             darkest: f64::INFINITY,
@@ -147,8 +207,8 @@ impl Tones {
                 3 => (luma(unit(0), unit(1), unit(2)), 1.0),
                 _ => (luma(unit(0), unit(1), unit(2)), unit(3)),
             };
-            let is_transparent = alpha < 0.5;
-            let is_white = value >= 0.5;
+            let is_transparent = alpha < opaque;
+            let is_white = value >= cut;
             let is_hole = match polarity {
                 HolePolarity::White => !is_transparent && is_white,
                 HolePolarity::Black => !is_transparent && !is_white,
@@ -156,6 +216,13 @@ impl Tones {
                 HolePolarity::Transparent => is_transparent,
             };
             tones.keep.push(u8::from(!is_hole));
+            if options.soft {
+                tones.weights.push(share(match polarity {
+                    HolePolarity::White | HolePolarity::NonZero => value * alpha,
+                    HolePolarity::Black => (1.0 - value) * alpha,
+                    HolePolarity::Transparent => 1.0 - alpha,
+                }));
+            }
             if is_transparent {
                 tones.transparent += 1;
                 continue;
@@ -177,7 +244,8 @@ impl Tones {
     /// Refuses a picture without white (or black) that is not all black (or white).
     fn check_brightness(&self, photo: &Photo, polarity: HolePolarity) -> Result<(), PictureError> {
         let level = |value: f64| (value * f64::from(self.most)).round() as u32;
-        let (most, white) = (self.most, self.most.div_ceil(2));
+        let white = (self.cut * f64::from(self.most)).ceil() as u32;
+        let most = self.most;
         match polarity {
             HolePolarity::White if self.white == 0 && self.brightest > 0.0 => {
                 let [r, g, b] = self.colour;

@@ -11,13 +11,16 @@
 
 mod colour;
 mod decode;
+mod distance;
 mod encode;
 mod error;
 mod exif;
+mod extension;
 mod float_image;
 mod limits;
 mod mask;
 mod mask_file;
+mod mask_options;
 mod metadata;
 mod output;
 mod photo;
@@ -28,10 +31,12 @@ mod tiff_tags;
 
 pub(crate) use error::is_users_path;
 pub use error::{Limit, PictureError};
+pub use extension::{Extension, Margins, UnknownExtension};
 pub use float_image::FloatImage;
 pub use limits::Limits;
 pub use mask::Mask;
 pub use mask_file::HolePolarity;
+pub use mask_options::MaskOptions;
 pub use output::{OutputFormat, check_output, output_format};
 pub use photo::Photo;
 pub use resize::Filter;

@@ -7,7 +7,7 @@ use image::DynamicImage;
 
 use super::metadata::Metadata;
 use super::output::{OutputFormat, check_output, write_atomically};
-use super::samples::{Placement, check_finite, check_kind, fill, make_opaque, strided};
+use super::samples::{Placement, blend, check_finite, check_kind, fill, make_opaque, strided};
 use super::{FloatImage, Limits, Mask, PictureError};
 
 /// A photograph: pixels as the file holds them (8 or 16 bit; gray or RGB; with or without alpha),
@@ -292,6 +292,30 @@ impl Photo {
             _ => unreachable!("other kinds are refused when a photograph is made"),
         }
         Ok(())
+    }
+
+    /// Blends a fill with the photograph that was filled, where the mask is soft.
+    ///
+    /// # Panics
+    /// If `original` or `mask` are of another size.
+    pub(crate) fn blend_with(&mut self, original: &Self, mask: &Mask) {
+        let Some(weights) = mask.weights() else {
+            return;
+        };
+        assert_eq!(original.image.as_bytes().len(), self.image.as_bytes().len());
+        assert_eq!(weights.len(), self.width() * self.height());
+        use DynamicImage as D;
+        match (&mut self.image, &original.image) {
+            (D::ImageLuma8(i), D::ImageLuma8(o)) => blend(i.as_mut(), o.as_raw(), 1, weights),
+            (D::ImageLumaA8(i), D::ImageLumaA8(o)) => blend(i.as_mut(), o.as_raw(), 2, weights),
+            (D::ImageRgb8(i), D::ImageRgb8(o)) => blend(i.as_mut(), o.as_raw(), 3, weights),
+            (D::ImageRgba8(i), D::ImageRgba8(o)) => blend(i.as_mut(), o.as_raw(), 4, weights),
+            (D::ImageLuma16(i), D::ImageLuma16(o)) => blend(i.as_mut(), o.as_raw(), 1, weights),
+            (D::ImageLumaA16(i), D::ImageLumaA16(o)) => blend(i.as_mut(), o.as_raw(), 2, weights),
+            (D::ImageRgb16(i), D::ImageRgb16(o)) => blend(i.as_mut(), o.as_raw(), 3, weights),
+            (D::ImageRgba16(i), D::ImageRgba16(o)) => blend(i.as_mut(), o.as_raw(), 4, weights),
+            _ => unreachable!("a fill is of its photograph's kind"),
+        }
     }
 
     /// Checks that the file named `path` could hold this photograph once the hole is filled: the

@@ -2,6 +2,7 @@
 
 use image::DynamicImage;
 
+use super::mask_options::FULL;
 use super::{FloatImage, Mask, PictureError};
 use crate::structure::luma;
 
@@ -77,6 +78,22 @@ pub(super) fn fill<S: Sample>(
             for (out, v) in pixel.iter_mut().zip(rgb) {
                 *out = S::from_unit(v);
             }
+        }
+    }
+}
+
+/// Blends interleaved samples with those of the original by each pixel's weight; alpha stays.
+pub(super) fn blend<S: Sample>(raw: &mut [S], original: &[S], channels: usize, weights: &[u16]) {
+    let colours = channels - usize::from(channels.is_multiple_of(2));
+    let pixels = (raw.chunks_exact_mut(channels)).zip(original.chunks_exact(channels));
+    for ((pixel, before), &weight) in pixels.zip(weights) {
+        if weight == 0 || weight == FULL {
+            continue;
+        }
+        let share = f64::from(weight) / f64::from(FULL);
+        for (filled, &before) in pixel.iter_mut().zip(before).take(colours) {
+            let [filled_value, before]: [f64; 2] = [(*filled).into(), before.into()];
+            *filled = S::from_unit((before + share * (filled_value - before)) / S::RANGE);
         }
     }
 }

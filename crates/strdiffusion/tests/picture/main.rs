@@ -4,6 +4,7 @@
 
 mod alpha;
 mod damage;
+mod extension;
 mod files;
 mod hostile;
 mod masks;

@@ -1,7 +1,7 @@
 //! What is a hole in a mask, and which masks are refused.
 
 use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
-use strdiffusion::picture::{HolePolarity, Mask, Photo, PictureError};
+use strdiffusion::picture::{HolePolarity, Mask, MaskOptions, Photo, PictureError};
 
 use crate::support::*;
 
@@ -207,4 +207,124 @@ fn a_transparent_hole_is_refused_unless_it_is_asked_for() {
     let stroke = with([255; 4], clear);
     let hole = mask_of(stroke, HolePolarity::White).unwrap();
     assert!((0..W).all(|x| hole.is_hole(x as usize, 0) == is_hole(x)));
+}
+
+/// A mask's gray as a ramp from black to white.
+fn ramp() -> Photo {
+    let levels: Vec<u8> = (0..=255).collect();
+    let gray = image::GrayImage::from_raw(256, 1, levels).unwrap();
+    Photo::from_image(gray.into()).unwrap()
+}
+
+#[test]
+fn white_begins_where_the_threshold_says() {
+    for (threshold, first) in [(0.1, 26), (0.5, 128), (0.502, 129), (1.0, 255)] {
+        let options = MaskOptions {
+            threshold: Some(threshold),
+            ..MaskOptions::default()
+        };
+        let white = Mask::from_photo_with(&ramp(), HolePolarity::White, &options).unwrap();
+        let black = Mask::from_photo_with(&ramp(), HolePolarity::Black, &options).unwrap();
+        for x in 0..256 {
+            assert_eq!(white.is_hole(x, 0), x >= first, "{threshold}: {x}");
+            assert_eq!(black.is_hole(x, 0), x < first, "{threshold}: {x}");
+        }
+        let nonzero = Mask::from_photo_with(&ramp(), HolePolarity::NonZero, &options);
+        assert!(matches!(nonzero, Err(PictureError::MaskOption { .. })));
+    }
+    let clear = ImageBuffer::from_fn(4, 1, |x, _| LumaA([9u8, [0, 100, 200, 255][x as usize]]));
+    let clear = Photo::from_image(clear.into()).unwrap();
+    let keep = |threshold| {
+        let options = MaskOptions {
+            threshold,
+            ..MaskOptions::default()
+        };
+        let mask = Mask::from_alpha_with(&clear, &options).unwrap();
+        assert!(mask.is_transparency());
+        mask.keep().to_vec()
+    };
+    assert_eq!(keep(None), [0, 0, 0, 1]);
+    assert_eq!(keep(Some(0.5)), [0, 0, 1, 1]);
+}
+
+#[test]
+fn the_gray_of_a_soft_mask_is_the_share_of_the_fill() {
+    let soft = MaskOptions {
+        soft: true,
+        ..MaskOptions::default()
+    };
+    let white = Mask::from_photo_with(&ramp(), HolePolarity::White, &soft).unwrap();
+    let black = Mask::from_photo_with(&ramp(), HolePolarity::Black, &soft).unwrap();
+    for x in 0..256u16 {
+        let gray = 257 * x;
+        assert_eq!(white.weights().unwrap()[usize::from(x)], gray);
+        assert_eq!(black.weights().unwrap()[usize::from(x)], 65535 - gray);
+        assert_eq!(white.is_hole(x.into(), 0), x > 0);
+    }
+    // Nothing is soft about black and white.
+    let hard = Photo::from_image(box_mask_picture()).unwrap();
+    let mask = Mask::from_photo_with(&hard, HolePolarity::White, &soft).unwrap();
+    assert_eq!(mask, box_mask());
+    // What is left of a soft mask when it is cut or resized is as soft.
+    assert_eq!(white.crop(10, 0, 2, 1).weights(), Some(&[2570, 2827][..]));
+    let half = white.fit_covering(128, 1).unwrap();
+    assert_eq!(half.weights().unwrap()[3], 7 * 257);
+}
+
+fn box_mask_picture() -> DynamicImage {
+    let mask = box_mask();
+    let gray = mask.keep().iter().map(|&keep| (1 - keep) * 255).collect();
+    let gray = image::GrayImage::from_raw(mask.width() as u32, mask.height() as u32, gray);
+    gray.unwrap().into()
+}
+
+#[test]
+fn mask_options_that_cannot_be_followed_are_refused() {
+    let refused = |options: MaskOptions, hint: &str| {
+        let error = options.apply(box_mask()).unwrap_err();
+        assert!(error.is_users_fault());
+        let error = error.to_string();
+        assert!(error.contains(hint) && !error.contains('\n'), "{error}");
+    };
+    let options = MaskOptions::default();
+    for threshold in [0.0, -1.0, 1.5, f64::NAN] {
+        let threshold = Some(threshold);
+        refused(
+            MaskOptions {
+                threshold,
+                ..options
+            },
+            "above 0",
+        );
+    }
+    refused(
+        MaskOptions {
+            grow: 4097,
+            ..options
+        },
+        "4096",
+    );
+    refused(
+        MaskOptions {
+            shrink: 50,
+            ..options
+        },
+        "nothing is left",
+    );
+    refused(
+        MaskOptions {
+            grow: 9,
+            feather: 9,
+            ..options
+        },
+        "18 pixels",
+    );
+    let soft = MaskOptions {
+        soft: true,
+        ..options
+    };
+    refused(MaskOptions { feather: 1, ..soft }, "feather");
+    let threshold = Some(0.4);
+    refused(MaskOptions { threshold, ..soft }, "threshold");
+    assert_eq!(options.apply(box_mask()).unwrap(), box_mask());
 }

@@ -68,6 +68,7 @@ fn batches(studio: &Studio, items: Vec<Item>) -> Vec<Batch> {
     for item in items {
         // What is wrong with an unreadable file is said when it is opened.
         let size = Photo::size_of_file(&item.path).unwrap_or([0, 0]);
+        let size = studio.extended(size);
         let key = studio.batch_key(size);
         let at_once = studio.at_once(size[0] * size[1]);
         let batches = match groups.iter_mut().find(|(other, _)| *other == key) {
@@ -144,6 +145,7 @@ impl<'a> Run<'a> {
     /// # Errors
     /// If the file of results cannot be used.
     pub fn new(args: &'a Inpaint, reporter: &'a Reporter) -> Result<Self> {
+        args.borders.options()?;
         let interrupt = Interrupt::that_ends_at_once()?;
         let results = args.results.as_deref();
         let results = results.map(|folder| Results::open(folder, args.shard, reporter));
@@ -374,15 +376,18 @@ impl<'a> Run<'a> {
             },
             hole: self.args.hole,
             fit_mask: self.args.fit_mask,
+            borders: self.args.borders.options()?,
+            extend: self.args.extend,
             limits: &self.args.limits,
             reporter: self.reporter,
         };
-        let hole = match &item.hole {
-            HoleFrom::Mask(_) => source.read_mask(&photo)?,
-            HoleFrom::Transparency(missing) => {
-                read_transparency(&source, &photo, missing.as_deref())?
-            }
-        };
+        if let HoleFrom::Transparency(missing) = &item.hole
+            && source.margins(&photo).is_empty()
+        {
+            check_transparency(&photo, missing.as_deref())?;
+        }
+        let hole = source.read_mask(&photo)?;
+        let photo = source.extend(photo)?;
         let drawing = item.drawing.as_deref();
         let drawn_edges = drawing.map(|path| read_drawing(path, &photo, &self.args.limits));
         let drawn_edges = drawn_edges.transpose()?;
@@ -579,12 +584,13 @@ fn requests(
     fills.iter().filter_map(request).collect()
 }
 
-/// The hole of a photograph without a mask. `missing` is what a mask would be called.
-fn read_transparency(source: &Source, photo: &Photo, missing: Option<&Path>) -> Result<Mask> {
+/// Refuses a photograph without a mask that has no transparent pixels. `missing` is what a mask would
+/// be called.
+fn check_transparency(photo: &Photo, missing: Option<&Path>) -> Result<()> {
     if Mask::from_alpha(photo).is_ok_and(|mask| !mask.is_empty()) {
-        return source.read_mask(photo);
+        return Ok(());
     }
-    let path = source.photo.display();
+    let path = photo.name();
     Err(user_error(match missing {
         None => format!(
             "{path}: no pixel is transparent; name a folder of masks with --masks, one mask for all \

@@ -5,6 +5,7 @@ mod folder;
 mod list;
 mod listing;
 mod many;
+mod mask_choice;
 mod one;
 mod output;
 pub mod results;
@@ -19,10 +20,12 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::Detail;
 use strdiffusion::device::DeviceName;
+use strdiffusion::picture::Extension;
 
 use crate::arithmetic::Arithmetic;
 use crate::failure::user_error;
 use crate::sampler_options::SamplerChoice;
+use mask_choice::MaskChoice;
 use output::FormatName;
 use shard::Shard;
 use sources::{Hole, SizeLimits};
@@ -75,13 +78,19 @@ pub struct Inpaint {
     device: DeviceName,
     #[command(flatten)]
     arithmetic: Arithmetic,
-    /// Which pixels of the mask are the hole; gray is cut at one half of white
+    /// Which pixels of the mask are the hole; gray is cut at one half of white, or at --threshold
     #[arg(long, value_enum, default_value = "white", requires = "hole_source")]
     hole: Hole,
     /// Resize a mask of another size to the photograph's; a pixel that touches the hole is hole
     #[arg(long, requires = "hole_source")]
     fit_mask: bool,
-    /// Drawing of the photograph's size: bright lines are the edges that the hole shall have
+    #[command(flatten)]
+    borders: MaskChoice,
+    /// Continue the photograph beyond its sides: LEFT,TOP,RIGHT,BOTTOM, each in pixels or, as 25%, in
+    /// percent of its size. What is new belongs to the hole, and no mask is needed
+    #[arg(long, value_name = "L,T,R,B", help_heading = "Borders")]
+    extend: Option<Extension>,
+    /// Drawing of the photograph's size, extended: bright lines are the edges that the hole shall have
     #[arg(long, value_name = "DRAWING", conflicts_with = "many")]
     structure: Option<PathBuf>,
     /// auto: large photographs hole by hole at the model's resolution; native: as a whole
@@ -168,6 +177,8 @@ const EXAMPLES: &str = "Examples:
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png --seed 7 --frames steps/
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png -n 4
                                                           filled-1.png to filled-4.png
+  strdiffusion inpaint photo.jpg --mask tight.png -o filled.png --grow 6 --feather 4
+  strdiffusion inpaint photo.jpg --extend 0,0,25%,0 -o wider.jpg
   strdiffusion inpaint --images photos/ --masks masks/ --out filled/
   strdiffusion inpaint --images scans/ --mask logo.png --out filled/   one mask for all
   strdiffusion inpaint --list pairs.csv --shard 2/8 --results results/

@@ -46,10 +46,13 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
         mask: args.mask.as_deref(),
         hole: args.hole,
         fit_mask: args.fit_mask,
+        borders: args.borders.options()?,
+        extend: args.extend,
         limits: &args.limits,
         reporter: &reporter,
     };
     let mask = source.read_mask(&photo)?;
+    let photo = source.extend(photo)?;
     let drawing = args.structure.as_deref();
     let drawn_edges = drawing
         .map(|path| read_drawing(path, &photo, &args.limits))

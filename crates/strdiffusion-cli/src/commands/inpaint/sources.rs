@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use strdiffusion::picture::{FloatImage, HolePolarity, Limit, Limits, Mask, Photo, PictureError};
+use strdiffusion::picture::{
+    Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, Photo,
+    PictureError,
+};
 use strdiffusion::structure::drawn_edges;
 
 use crate::failure::user_error;
@@ -56,25 +59,29 @@ impl SizeLimits {
             true => Photo::from_reader(std::io::stdin().lock(), "standard input", &limits),
             false => Photo::open_within(path, &limits),
         };
-        opened.map_err(|error| match error {
-            PictureError::TooLarge {
-                width,
-                height,
-                limit,
-                ..
-            } => {
-                let option = match limit {
-                    Limit::Side(_) => format!("--max-side {}", width.max(height)),
-                    Limit::Pixels(_) => {
-                        let pixels = f64::from(width) * f64::from(height);
-                        format!("--max-megapixels {}", (pixels / 1e6).ceil())
-                    }
-                };
-                user_error(format!("{error}, or allow it with {option}"))
-            }
-            error => error.into(),
-        })
+        opened.map_err(with_limit)
     }
+}
+
+/// What is too large, with the option that allows it.
+fn with_limit(error: PictureError) -> anyhow::Error {
+    let PictureError::TooLarge {
+        width,
+        height,
+        limit,
+        ..
+    } = error
+    else {
+        return error.into();
+    };
+    let option = match limit {
+        Limit::Side(_) => format!("--max-side {}", width.max(height)),
+        Limit::Pixels(_) => {
+            let pixels = f64::from(width) * f64::from(height);
+            format!("--max-megapixels {}", (pixels / 1e6).ceil())
+        }
+    };
+    user_error(format!("{error}, or allow it with {option}"))
 }
 
 /// Whether a name stands for standard input or output.
@@ -90,13 +97,15 @@ pub struct Source<'a> {
     pub hole: Hole,
     /// Resize a mask of another size.
     pub fit_mask: bool,
+    pub borders: MaskOptions,
+    pub extend: Option<Extension>,
     pub limits: &'a SizeLimits,
     /// Who is told what is left out of the mask's file.
     pub reporter: &'a Reporter,
 }
 
 impl Source<'_> {
-    /// The hole. It may be empty, but it leaves something known.
+    /// The hole, of the extended photograph's size. It may be empty, but it leaves something known.
     ///
     /// # Errors
     /// If there is no mask, or none that can be used.
@@ -105,16 +114,44 @@ impl Source<'_> {
         if mask.is_full() {
             return Err(self.full_mask());
         }
-        Ok(mask)
+        let file = self.mask.unwrap_or(self.photo).display();
+        let hole = self.borders.apply_extended(mask, &self.margins(photo));
+        let hole = hole.map_err(|error| user_error(format!("{file}: {error}")))?;
+        if let Some(note) = self.borders.note().filter(|_| !hole.is_empty()) {
+            self.reporter
+                .note(&format!("{}: {note}", self.photo.display()));
+        }
+        Ok(hole)
+    }
+
+    /// What is added to a photograph.
+    pub fn margins(&self, photo: &Photo) -> Margins {
+        let size = [photo.width(), photo.height()];
+        self.extend
+            .map_or_else(Margins::default, |extension| extension.margins(size))
+    }
+
+    /// The photograph, extended as asked.
+    ///
+    /// # Errors
+    /// If it is too large then.
+    pub fn extend(&self, photo: Photo) -> Result<Photo> {
+        match self.margins(&photo) {
+            margins if margins.is_empty() => Ok(photo),
+            margins => (photo.extended(&margins, &self.limits.limits())).map_err(with_limit),
+        }
     }
 
     fn read_any_mask(&self, photo: &Photo) -> Result<Mask> {
         let Some(path) = self.mask else {
-            return Mask::from_alpha(photo).map_err(|_| {
-                user_error(format!(
+            return Mask::from_alpha_with(photo, &self.borders).or_else(|_| {
+                if !self.margins(photo).is_empty() {
+                    return Ok(Mask::all_known(photo.width(), photo.height()));
+                }
+                Err(user_error(format!(
                     "{}: has no transparent pixels to take the hole from; name a mask with --mask",
                     self.photo.display()
-                ))
+                )))
             });
         };
         let polarity = match self.hole {
@@ -127,7 +164,7 @@ impl Source<'_> {
         for note in picture.notes() {
             self.reporter.note(&format!("{}: {note}", picture.name()));
         }
-        let mask = Mask::from_photo(&picture, polarity).map_err(with_option)?;
+        let mask = Mask::from_photo_with(&picture, polarity, &self.borders).map_err(with_option)?;
         let (width, height) = (photo.width(), photo.height());
         if (mask.width(), mask.height()) == (width, height) {
             return Ok(mask);

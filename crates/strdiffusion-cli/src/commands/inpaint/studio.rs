@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use strdiffusion::device::DeviceName;
 use strdiffusion::model::Model;
+use strdiffusion::picture::{Extension, MaskOptions};
 use strdiffusion::sampling::Sampler;
 use strdiffusion::{Detail, FillOptions, Filled, Inpainter, Scale};
 
@@ -27,6 +28,8 @@ pub struct Studio {
     sampler: Sampler,
     scale: Scale,
     detail: Detail,
+    borders: MaskOptions,
+    extend: Option<Extension>,
 }
 
 impl Studio {
@@ -55,6 +58,8 @@ impl Studio {
                 ScaleName::Native => Scale::Native,
             },
             detail: args.detail,
+            borders: args.borders.options()?,
+            extend: args.extend,
         })
     }
 
@@ -70,6 +75,12 @@ impl Studio {
 
     pub fn device(&self) -> DeviceName {
         self.device
+    }
+
+    /// Width and height of a photograph of this size once it is extended.
+    pub fn extended(&self, size: [usize; 2]) -> [usize; 2] {
+        self.extend
+            .map_or(size, |extension| extension.margins(size).around(size))
     }
 
     /// What photographs of this size have in common where they can be batched: their size where
@@ -92,7 +103,10 @@ impl Studio {
         let name = self.folder.canonicalize();
         let name = name.as_deref().unwrap_or(&self.folder).file_name();
         let model = name.unwrap_or_default().to_string_lossy();
-        let provenance = self.inpainter.provenance(&model, options);
+        let provenance = self
+            .inpainter
+            .provenance(&model, options)
+            .with_mask(&self.borders);
         output.write(&filled.photo, &provenance.texts())
     }
 }
