@@ -40,13 +40,7 @@ pub(crate) struct Pictures {
 impl Pictures {
     /// Decodes and checks. Takes long for large pictures: not for the async runtime.
     pub fn decode(form: &Form, hole: &HoleSettings, limits: &Limits) -> Result<Self, ApiError> {
-        let Some(image) = &form.image else {
-            return Err(ApiError::new(
-                Code::BadImage,
-                "the form has no part named image; send the photograph",
-            ));
-        };
-        let photo = read(image, "image", limits, Code::BadImage)?;
+        let photo = read_photo(form, limits)?;
         let mask = read_mask(form, &photo, hole, limits)?;
         let photo = match hole.margins(&photo) {
             margins if margins.is_empty() => photo,
@@ -104,6 +98,17 @@ impl Pictures {
             Err(_) => vec![],
         }
     }
+}
+
+/// Decodes the photograph. Takes long for large ones: not for the async runtime.
+pub(crate) fn read_photo(form: &Form, limits: &Limits) -> Result<Photo, ApiError> {
+    let image = form.image.as_ref().ok_or_else(|| {
+        ApiError::new(
+            Code::BadImage,
+            "the form has no part named image; send the photograph",
+        )
+    })?;
+    read(image, "image", limits, Code::BadImage)
 }
 
 /// The hole, of the extended photograph's size.

@@ -15,8 +15,9 @@ use crate::error::{ApiError, Code};
 
 /// Scripts and styles from here alone; pictures also as data and as what the page has in memory.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-                              img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; \
-                              form-action 'none'; frame-ancestors 'none'";
+                              img-src 'self' data: blob:; connect-src 'self'; \
+                              manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+                              frame-ancestors 'none'";
 
 /// What needs the token begins with one of these.
 const GUARDED: [&str; 4] = ["/v1/", "/api/", "/sdapi/", "/metrics"];

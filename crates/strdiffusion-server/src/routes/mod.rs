@@ -5,6 +5,7 @@ mod inpaint;
 mod jobs;
 mod metrics;
 mod models;
+mod preview;
 
 use std::sync::Arc;
 
@@ -21,19 +22,21 @@ use crate::foreign::{iopaint, openai, webui};
 use crate::{drain, foreign, openapi, page, security};
 
 /// Every method and path that the server knows.
-pub const ROUTES: [(&str, &str); 22] = [
+pub const ROUTES: [(&str, &str); 24] = [
     ("POST", "/v1/inpaint"),
     ("POST", "/v1/jobs"),
     ("GET", "/v1/jobs/{id}"),
     ("DELETE", "/v1/jobs/{id}"),
     ("GET", "/v1/jobs/{id}/events"),
     ("GET", "/v1/jobs/{id}/candidates/{n}"),
+    ("POST", "/v1/preview"),
     ("GET", "/v1/models"),
     ("GET", "/healthz"),
     ("GET", "/metrics"),
     ("GET", "/openapi.json"),
     ("GET", "/"),
     ("GET", "/assets/{file}"),
+    ("GET", "/offline.js"),
     ("POST", "/api/v1/inpaint"),
     ("GET", "/api/v1/server-config"),
     ("GET", "/api/v1/model"),
@@ -72,12 +75,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/jobs/{id}", get(jobs::job).delete(jobs::delete))
         .route("/v1/jobs/{id}/events", get(jobs::events))
         .route("/v1/jobs/{id}/candidates/{n}", get(jobs::candidate))
+        .route("/v1/preview", post(preview::preview))
         .route("/v1/models", get(models::models))
         .route("/healthz", get(health::health))
         .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(openapi::document))
         .route("/", get(page::index))
         .route("/assets/{file}", get(page::asset))
+        .route("/offline.js", get(page::offline))
         .route("/api/v1/inpaint", post(iopaint::inpaint))
         .route("/api/v1/server-config", get(iopaint::server_config))
         .route("/api/v1/model", get(iopaint::model).post(iopaint::switch))

@@ -8,6 +8,7 @@ mod foreign;
 mod jobs;
 mod load;
 mod pictures;
+mod preview;
 mod refusals;
 mod running;
 mod shutdown;
