@@ -8,13 +8,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 source scripts/if_possible.sh "Browser tests not run" "$@"
+source scripts/serving.sh
 
 command -v node >/dev/null || give_up "node was not found"
 node -e 'process.exit(process.versions.node.split(".")[0] < 20 ? 1 : 0)' ||
     give_up "they need Node 20 or newer, and node is $(node --version)"
 command -v "${CHROMIUM:-/usr/bin/chromium}" >/dev/null ||
     give_up "${CHROMIUM:-/usr/bin/chromium} was not found (on Debian: apt-get install chromium)"
-program=$(realpath -m "${CARGO_TARGET_DIR:-target}")/release/strdiffusion
 [ -x "$program" ] || give_up "$program is not built"
 
 tests=crates/strdiffusion-server/browser-tests
@@ -22,20 +22,6 @@ npm --prefix "$tests" install --no-audit --no-fund --silent ||
     give_up "npm cannot install what $tests/package.json names"
 npm --prefix "$tests" test
 
-servers=()
-trap '[ ${#servers[@]} = 0 ] || kill "${servers[@]}"' EXIT
-# The server says its address when it is there; with port 0 the system picks one that is free.
-serve() {
-    local log
-    log=$(mktemp)
-    "$program" serve --listen 127.0.0.1:0 "$@" >"$log" 2>&1 &
-    servers+=($!)
-    until address=$(grep -om1 'http://127.0.0.1:[0-9]*' "$log"); do
-        kill -0 "${servers[-1]}" 2>/dev/null || { cat "$log" >&2; exit 1; }
-        sleep 0.1
-    done
-    rm "$log"
-}
 serve && STRDIFFUSION_URL=$address/
 serve --token sesame && STRDIFFUSION_TOKEN_URL=$address/
 export STRDIFFUSION_URL STRDIFFUSION_TOKEN_URL

@@ -129,7 +129,7 @@ test('the result is downloaded at full size, and outside the hole it is the phot
   await rm(folder, { recursive: true });
   assert.deepEqual([result.width, result.height], [768, 512]);
 
-  const { mask } = await lastSent(page);
+  const { mask, settings } = await lastSent(page);
   const photo = await page.evaluate(async () => {
     const blob = window.sentForms.at(-1).get('image');
     return Array.from(new Uint8Array(await blob.arrayBuffer()));
@@ -140,7 +140,8 @@ test('the result is downloaded at full size, and outside the hole it is the phot
     if ([0, 1, 2].every((c) => original.data[4 * i + c] === result.data[4 * i + c])) continue;
     const [x, y] = [i % 768, Math.floor(i / 768)];
     changed += 1;
-    if (x < mask.left || x > mask.right || y < mask.top || y > mask.bottom) outside += 1;
+    const { grow } = settings;
+    if (x < mask.left - grow || x > mask.right + grow || y < mask.top - grow || y > mask.bottom + grow) outside += 1;
   }
   assert.ok(changed > mask.count / 2, `${changed} of ${mask.count} pixels are new`);
   assert.equal(outside, 0);
@@ -310,7 +311,8 @@ test('no structure is sent where none was drawn, nor settings that are the model
   await inMode(page, 'result');
   const { settings, structure } = await lastSent(page);
   assert.equal(structure, null);
-  assert.deepEqual(settings, { seed: 0, candidates: 2 });
+  // 3 pixels more: a painted hole of a photo of 768 × 512 grows by itself.
+  assert.deepEqual(settings, { seed: 0, candidates: 2, grow: 3 });
 });
 
 test('changed settings are sent, wrong ones are explained and not sent', async () => {
@@ -327,7 +329,7 @@ test('changed settings are sent, wrong ones are explained and not sent', async (
   await page.click('#fill');
   await inMode(page, 'result');
   const { settings } = await lastSent(page);
-  assert.deepEqual(settings, { seed: 12, candidates: 2, sampler: 'euler', steps: 3 });
+  assert.deepEqual(settings, { seed: 12, candidates: 2, grow: 3, sampler: 'euler', steps: 3 });
 });
 
 test('what the server refuses is said in its words, and the painting is kept', async () => {

@@ -16,10 +16,11 @@ const TYPES = {
   '.css': 'text/css; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
   '.svg': 'image/svg+xml',
+  '.webmanifest': 'application/manifest+json',
 };
 const CSP =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; " +
-  "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+  "connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const STEP_MS = 40;
 const MODEL = {
   name: 'mock',
@@ -85,6 +86,7 @@ async function answer(request, response, jobs, token) {
     void run(job);
     return json(response, 202, stateOf(job), { location: `/v1/jobs/${job.id}` });
   }
+  if (resource === 'preview') return converted(request, response);
   const job = jobs.get(id);
   if (!job) throw new Refusal(404, 'not_found', 'There is no such job.');
   if (request.method === 'DELETE') {
@@ -119,20 +121,45 @@ async function file(response, path) {
   }
 }
 
-async function create(request) {
+async function formOf(request) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const { 'content-type': type } = request.headers;
-  const form = await new Response(Buffer.concat(chunks), { headers: { 'content-type': type } }).formData();
+  return new Response(Buffer.concat(chunks), { headers: { 'content-type': type } }).formData();
+}
+
+/** A gray picture for anything that begins as TIFF does. */
+async function converted(request, response) {
+  const image = (await formOf(request)).get('image');
+  const start = Buffer.from(await image.slice(0, 4).arrayBuffer()).toString('latin1');
+  if (start !== 'II*\0') throw new Refusal(400, 'bad_image', 'That is no picture.');
+  const png = new PNG({ width: 40, height: 30 });
+  png.data.fill(255);
+  response.writeHead(200, { 'content-type': 'image/png' });
+  response.end(PNG.sync.write(png));
+}
+
+/** The pixels on a larger canvas, which is white: in a mask, hole. */
+function extended(png, [left, top, right, bottom]) {
+  const larger = new PNG({ width: png.width + left + right, height: png.height + top + bottom });
+  larger.data.fill(255);
+  PNG.bitblt(png, larger, 0, 0, png.width, png.height, left, top);
+  return larger;
+}
+
+async function create(request) {
+  const form = await formOf(request);
   const bytes = async (name) => (form.get(name) ? Buffer.from(await form.get(name).arrayBuffer()) : null);
-  const mask = PNG.sync.read(await bytes('mask'));
   const image = await bytes('image');
   const settings = { seed: 0, candidates: 1, steps: MODEL.defaults.steps, ...JSON.parse(form.get('settings') ?? '{}') };
   const isPng = image.subarray(1, 4).toString() === 'PNG';
-  const photo = isPng ? PNG.sync.read(image) : new PNG({ width: mask.width, height: mask.height, fill: true });
+  const sent = form.get('mask') && PNG.sync.read(await bytes('mask'));
+  let photo = isPng ? PNG.sync.read(image) : new PNG({ width: sent.width, height: sent.height, fill: true });
+  let mask = sent ?? new PNG({ width: photo.width, height: photo.height });
   if (photo.width !== mask.width || photo.height !== mask.height) {
     throw new Refusal(400, 'bad_mask', 'The mask is not of the size of the photograph.');
   }
+  if (settings.extend) [photo, mask] = [photo, mask].map((png) => extended(png, settings.extend));
   return {
     id: randomUUID(),
     state: 'running',

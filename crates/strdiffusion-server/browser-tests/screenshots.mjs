@@ -34,6 +34,23 @@ for (const [name, viewport, theme] of LOOKS) {
   await draw(page, [[0.46, 0.2], [0.46, 0.6]]);
   await page.click('#sampling summary');
   await screenshot(page, `${name}-3-structure`);
+  await page.keyboard.press('r');
+  await draw(page, [[0.7, 0.3], [0.8, 0.5]]);
+  await page.keyboard.press('p');
+  for (const corner of [[0.2, 0.6], [0.3, 0.55], [0.32, 0.7]]) await draw(page, [corner]);
+  await screenshot(page, `${name}-3a-areas`);
+  await page.keyboard.press('Escape');
+  await page.keyboard.press('w');
+  await draw(page, [[0.3, 0.3]]);
+  await screenshot(page, `${name}-3b-select`);
+  await page.click('#undo');
+  await page.keyboard.press('x');
+  await page.focus('#extend-right');
+  for (let i = 0; i < 2; i++) await page.keyboard.press('PageUp');
+  await screenshot(page, `${name}-3c-extend`);
+  await page.click('#undo');
+  await page.click('#undo');
+  await page.keyboard.press('b');
   await setField(page, 'candidates', 4);
   await setField(page, 'steps', 20);
   await page.click('#fill');
@@ -44,6 +61,25 @@ for (const [name, viewport, theme] of LOOKS) {
   await page.click('#open-help');
   await screenshot(page, `${name}-6-help`);
   await page.keyboard.press('Escape');
+  await page.click('#back');
+  await page.$eval('#photo-file', async (input) => {
+    const transfer = new DataTransfer();
+    for (const [name, colour] of [['morning.png', '#b86'], ['noon.png', '#8ab'], ['evening.png', '#547']]) {
+      const canvas = new OffscreenCanvas(640, 480);
+      canvas.getContext('2d').fillStyle = colour;
+      canvas.getContext('2d').fillRect(0, 0, 640, 480);
+      transfer.items.add(new File([await canvas.convertToBlob()], name, { type: 'image/png' }));
+    }
+    input.files = transfer.files;
+    input.dispatchEvent(new Event('change'));
+  });
+  await page.waitForFunction(() => document.getElementById('status').textContent.startsWith('morning.png'));
+  await page.keyboard.press('b');
+  await draw(page, [[0.4, 0.5], [0.5, 0.5]]);
+  await setField(page, 'steps', 2);
+  await page.click('#fill');
+  await inMode(page, 'result');
+  await screenshot(page, `${name}-6a-row`);
   await page.click('#back');
   await setField(page, 'seed', 'seven');
   await page.$eval('#photo-file', (input) => {

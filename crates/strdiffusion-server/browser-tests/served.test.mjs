@@ -4,12 +4,19 @@ import { test } from 'node:test';
 import { startServer } from './browser.mjs';
 
 const PAGE = new URL('../page/', import.meta.url);
-const KINDS = { html: 'text/html', css: 'text/css', js: 'text/javascript', svg: 'image/svg+xml' };
+const KINDS = {
+  html: 'text/html',
+  css: 'text/css',
+  js: 'text/javascript',
+  svg: 'image/svg+xml',
+  webmanifest: 'application/manifest+json',
+};
+const AT_ROOT = { 'index.html': '', 'offline.js': 'offline.js' };
 
 test('every file of the page is served as it is, and as what it is', async () => {
   const server = await startServer();
   for (const name of await readdir(PAGE)) {
-    const address = name === 'index.html' ? '' : `assets/${name}`;
+    const address = AT_ROOT[name] ?? `assets/${name}`;
     const response = await fetch(new URL(address, server.url));
     assert.equal(response.status, 200, name);
     assert.ok(response.headers.get('content-type').startsWith(KINDS[name.split('.').pop()]), name);

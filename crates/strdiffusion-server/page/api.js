@@ -57,6 +57,13 @@ export async function listModels(signal) {
   return (await (await request('models', { signal })).json()).models;
 }
 
+/** A photograph as PNG, where the browser cannot read its format. */
+export async function convert(blob, name) {
+  const form = new FormData();
+  form.append('image', blob, name);
+  return (await request('preview', { method: 'POST', body: form })).blob();
+}
+
 /**
  * Puts a fill in the server's queue.
  * @param {FormData} form

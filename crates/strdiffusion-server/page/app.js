@@ -1,20 +1,25 @@
+import { Album } from './album.js';
 import { listModels } from './api.js';
 import { announce, complain, hush } from './announce.js';
 import { byId, show } from './dom.js';
 import { CanvasView } from './canvas-view.js';
 import { Compare } from './compare.js';
 import { drawExample, paintExampleHole } from './example.js';
+import { Extend } from './extend.js';
 import { fill } from './fill.js';
 import { takeFiles } from './files.js';
 import { KeyboardBrush } from './keyboard-brush.js';
+import { Outline } from './outline.js';
 import { Painting } from './painting.js';
 import { Pointer } from './pointer.js';
 import { Progress } from './progress.js';
 import { readPhoto } from './photo.js';
 import { Replay } from './replay.js';
 import { Results } from './results.js';
+import { Select } from './select.js';
 import { Settings } from './settings.js';
 import { listenForShortcuts } from './shortcuts.js';
+import { Stroke } from './stroke.js';
 import { toggleTheme } from './theme.js';
 import { Tools } from './tools.js';
 
@@ -26,7 +31,25 @@ const compare = new Compare(view);
 const replay = new Replay();
 const results = new Results(painting, compare, replay);
 const progress = new Progress();
-const pointer = new Pointer(view, painting, tools, byId('brush-ring'), () => mode === 'paint');
+const extend = new Extend(view, painting);
+const album = new Album((index) =>
+  attempt(() => {
+    leavePhoto();
+    return turnTo(index);
+  }),
+);
+const stroke = new Stroke(view, painting, tools);
+const outline = new Outline(view, painting, tools);
+const gestures = {
+  brush: stroke,
+  eraser: stroke,
+  structure: stroke,
+  rectangle: outline,
+  lasso: outline,
+  polygon: outline,
+  select: new Select(view, painting, tools),
+};
+const pointer = new Pointer(view, painting, tools, byId('brush-ring'), gestures, () => mode === 'paint');
 const keyboardBrush = new KeyboardBrush(pointer);
 
 let mode = 'empty'; // 'empty', 'paint', 'fill' or 'result'
@@ -41,10 +64,16 @@ function setMode(next) {
   show(mode === 'paint' || mode === 'fill', byId('tools'), byId('settings'), byId('fill'), byId('fill-hint'));
   show(mode === 'paint', byId('open-mask'));
   show(mode === 'result', byId('results'), byId('result-actions'), byId('download'));
+  show(mode === 'result' && album.isRow, byId('keep'));
   for (const id of ['tools', 'settings']) byId(id).inert = mode === 'fill';
   if (mode !== 'result') results.leave();
   pointer.showRing();
+  showHandles();
   refresh();
+}
+
+function showHandles() {
+  extend.show(mode === 'paint' && tools.tool === 'extend');
 }
 
 function refresh() {
@@ -52,6 +81,9 @@ function refresh() {
   byId('redo').disabled = !painting.history.canRedo;
   const hasHole = painting.hasHole;
   byId('clear').disabled = !hasHole && (painting.structure?.isEmpty ?? true);
+  view.growth = settings.growth;
+  view.redraw();
+  show(mode === 'paint' && results.chosen !== null, byId('to-result'));
   const ready = mode === 'paint' && hasHole;
   byId('fill').setAttribute('aria-disabled', String(!ready));
   byId('fill').textContent = mode === 'fill' ? 'Filling…' : 'Fill the hole';
@@ -71,18 +103,69 @@ async function attempt(action) {
 
 // --- photos and masks
 
-async function openPhoto(blob, name = 'pasted picture.png') {
+/** Opens photos: one, or several in a row. */
+async function openPhotos(photos) {
   if (mode === 'fill') return complain('A fill is running; cancel it before opening another photo.');
-  announce(`Opening ${name}`);
-  const photo = await readPhoto(blob, name);
+  leavePhoto();
+  try {
+    await turnTo(album.add(photos));
+  } catch (error) {
+    if (mode === 'empty' && album.entries.length > 0) await turnTo(0);
+    throw error;
+  }
+}
+
+/** Keeps what was done to the photo that is open. */
+function leavePhoto() {
+  if (mode === 'empty' || !album.current) return;
+  const { blob, name } = painting.photo;
+  Object.assign(album.current, { blob, name, painted: painting.painted });
+  if (mode === 'result') album.current.result = results.kept;
+}
+
+/** Opens a photo of the row, with what was painted on it. */
+async function turnTo(index) {
+  if (mode === 'fill') return complain('A fill is running; cancel it before opening another photo.');
+  const entry = album.entries[index];
+  announce(`Opening ${entry.name}`);
+  const photo = await readPhoto(entry.blob, entry.name).catch((error) => {
+    album.remove(index);
+    throw error;
+  });
+  pointer.abandon();
   results.clear();
-  painting.open(photo);
+  if (album.isRow) painting.turnTo(photo, entry.painted);
+  else painting.open(photo);
+  album.at = index;
+  album.refresh();
   setMode('paint');
-  let note = `${name}, ${photo.width} by ${photo.height} pixels.`;
-  if (/png|webp/.test(blob.type) && (await painting.holeFromTransparency())) {
+  let note = `${entry.name}, ${photo.width} by ${photo.height} pixels.`;
+  if (!entry.painted && mayBeTransparent(entry) && (await painting.holeFromTransparency())) {
     note += ' Its transparent parts are the hole.';
   }
   announce(note);
+}
+
+function mayBeTransparent({ blob, name }) {
+  return /png|webp|tiff/.test(blob.type) || /\.tiff?$/i.test(name);
+}
+
+/** Keeps the result that is shown, and goes on to the next photo that has none. */
+async function keepResult() {
+  leavePhoto();
+  if (album.next >= 0) return turnTo(album.next);
+  album.refresh();
+  announce('Every photo is filled. Download them as ZIP.');
+}
+
+async function downloadAll() {
+  leavePhoto();
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(await album.download());
+  link.download = 'filled.zip';
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser has begun to read it
+  unsaved = false;
 }
 
 async function openMask(blob, name) {
@@ -92,7 +175,7 @@ async function openMask(blob, name) {
 
 async function openExample() {
   const blob = await drawExample();
-  await openPhoto(blob, 'example.png');
+  await openPhotos([{ blob, name: 'example.png' }]);
   paintExampleHole(painting);
   announce('An example with a hole over the balloon. Press Fill the hole.');
 }
@@ -102,6 +185,7 @@ async function openExample() {
 async function startFill() {
   if (mode !== 'paint' || pointer.busy) return;
   keyboardBrush.lift();
+  pointer.settle();
   if (!painting.hasHole) {
     announce('There is no hole yet. Paint over what should go.');
     return;
@@ -142,7 +226,7 @@ async function finish(state) {
     await results.choose(results.list[0]);
     setMode('result');
     compare.with(results.chosen.photo);
-    compare.beside(painting.hole.bounds());
+    if (!painting.extends) compare.beside(painting.hole.bounds());
     unsaved = true;
     announce(
       `${state.state === 'done' ? 'Filled' : 'Stopped early'}: ${results.list.length} to choose from.`,
@@ -162,6 +246,12 @@ function backToPainting() {
   setMode('paint');
   byId('view').focus({ preventScroll: true });
   announce('Back to painting.');
+}
+
+function showResult() {
+  results.again();
+  setMode('result');
+  byId('divider').focus({ preventScroll: true });
 }
 
 function continueFromResult() {
@@ -184,6 +274,7 @@ async function fillAgain() {
 function step(direction) {
   if (mode !== 'paint' || pointer.busy) return;
   keyboardBrush.lift();
+  if (pointer.waits) return pointer.used.cancel();
   const label = direction === 'undo' ? painting.history.undo() : painting.history.redo();
   if (label) announce(`${direction === 'undo' ? 'Undone' : 'Done again'}: ${label}`);
 }
@@ -195,7 +286,7 @@ function clear() {
 // --- wiring
 
 function escape() {
-  if (pointer.busy) return pointer.abandon();
+  if (pointer.busy || pointer.waits) return pointer.abandon();
   if (mode === 'fill') return running?.abort();
   if (mode === 'result') return backToPainting();
   hush();
@@ -204,7 +295,7 @@ function escape() {
 function choose(tool) {
   if (mode !== 'paint') return;
   tools.choose(tool);
-  announce(tool === 'structure' ? 'Structure pen' : tool);
+  announce(tool);
 }
 
 function resizeBrush(larger) {
@@ -219,6 +310,17 @@ function click(id, action) {
   byId(id).addEventListener('click', () => attempt(action));
 }
 
+// What was filled before fits neither another photo nor one of another size.
+for (const change of ['photo', 'margins']) painting.addEventListener(change, () => results.clear());
+for (const change of ['photo', 'change']) {
+  painting.addEventListener(change, () => painting.photo && settings.growFor(painting));
+}
+tools.addEventListener('change', showHandles);
+byId('settings').addEventListener('input', refresh);
+view.moved = () => {
+  compare.place();
+  if (!byId('extend-handles').hidden) extend.place();
+};
 painting.addEventListener('change', () => {
   unsaved ||= painting.hasHole;
   refresh();
@@ -228,7 +330,8 @@ view.onZoom = (scale) => {
 };
 
 const pickFiles = takeFiles({
-  photo: (file) => attempt(() => openPhoto(file, file.name)),
+  photos: (files) =>
+    attempt(() => openPhotos(files.map((blob) => ({ blob, name: blob.name || 'pasted picture.png' })))),
   mask: (file) => attempt(() => openMask(file, file.name)),
 });
 click('open-photo', pickFiles.photo);
@@ -239,7 +342,10 @@ click('fill', startFill);
 click('cancel', () => running?.abort());
 click('again', fillAgain);
 click('back', backToPainting);
+click('to-result', showResult);
 click('continue', continueFromResult);
+click('keep', keepResult);
+click('album-zip', downloadAll);
 click('undo', () => step('undo'));
 click('redo', () => step('redo'));
 click('clear', clear);
@@ -248,6 +354,7 @@ click('zoom-out', () => zoom(0.8));
 click('zoom-fit', () => zoom(0));
 click('theme-toggle', () => announce(`${toggleTheme()} theme`));
 click('open-help', () => byId('help-dialog').showModal());
+compare.showBeforeWhilePressed(byId('before'));
 byId('message-close').addEventListener('click', hush);
 byId('token-cancel').addEventListener('click', () => byId('token-dialog').close(''));
 byId('download').addEventListener('click', () => {
@@ -258,7 +365,12 @@ listenForShortcuts(
   {
     b: () => choose('brush'),
     e: () => choose('eraser'),
+    r: () => choose('rectangle'),
+    l: () => choose('lasso'),
+    p: () => choose('polygon'),
+    w: () => choose('select'),
     s: () => choose('structure'),
+    x: () => choose('extend'),
     f: () => attempt(startFill),
     '[': () => resizeBrush(false),
     ']': () => resizeBrush(true),

@@ -20,7 +20,6 @@ export class Compare {
     this.view = view;
     this.fraction = 0.5; // of the visible part of the photo
     this.divider = byId('divider');
-    view.moved = () => this.place();
     this.divider.addEventListener('pointerdown', (event) => {
       this.divider.setPointerCapture(event.pointerId);
       this.dragged = true;
@@ -73,11 +72,32 @@ export class Compare {
     this.view.redraw();
   }
 
+  /** Shows the photo as it was for as long as a button is pressed. */
+  showBeforeWhilePressed(button) {
+    const isPress = ({ key }) => key === 'Enter' || key === ' ';
+    button.addEventListener('pointerdown', () => this.showBefore(true));
+    button.addEventListener('keydown', (event) => {
+      if (isPress(event)) this.showBefore(true);
+    });
+    for (const name of ['pointerup', 'pointercancel', 'pointerleave', 'keyup', 'blur']) {
+      button.addEventListener(name, () => this.showBefore(false));
+    }
+  }
+
+  /** Shows the photo as it was, until told to go back. */
+  showBefore(shown) {
+    if (shown) this.resting ??= this.fraction;
+    else if (this.resting === undefined) return;
+    this.set(shown ? 1 : this.resting);
+    if (!shown) delete this.resting;
+  }
+
   /** From where to where the photo is visible on the screen. */
   span() {
     const { viewport } = this.view;
-    const [left] = viewport.toScreen(0, 0);
-    const [right] = viewport.toScreen(viewport.photo.width, 0);
+    const { x, y, width } = viewport.whole;
+    const [left] = viewport.toScreen(x, y);
+    const [right] = viewport.toScreen(x + width, y);
     return [Math.max(0, left), Math.min(viewport.width, right)];
   }
 
@@ -86,8 +106,9 @@ export class Compare {
     if (!comparison) return;
     const [from, to] = this.span();
     comparison.split = from + this.fraction * (to - from);
-    const [, top] = viewport.toScreen(0, 0);
-    const [, bottom] = viewport.toScreen(0, viewport.photo.height);
+    const { x, y, height } = viewport.whole;
+    const [, top] = viewport.toScreen(x, y);
+    const [, bottom] = viewport.toScreen(x, y + height);
     const { style } = byId('compare');
     style.setProperty('--split', `${comparison.split}px`);
     style.setProperty('--left', `${from}px`);

@@ -2,15 +2,15 @@ import { byId, show } from './dom.js';
 
 /**
  * Takes files that are chosen, dropped on the page or pasted.
- * @param {{photo: (file: File) => void, mask: (file: File) => void}} take
+ * @param {{photos: (files: File[]) => void, mask: (file: File) => void}} take
  * @returns {{photo: () => void, mask: () => void}} open the file dialogs
  */
 export function takeFiles(take) {
   const picker = (id, taker) => {
     const input = byId(id);
     input.addEventListener('change', () => {
-      const [file] = input.files;
-      if (file) taker(file);
+      const files = [...input.files];
+      if (files.length > 0) taker(files);
       input.value = ''; // so that the same file can be chosen again
     });
     return () => input.click();
@@ -30,13 +30,16 @@ export function takeFiles(take) {
     if (!holdsFiles(event)) return;
     event.preventDefault();
     show(false, hint);
-    const [file] = event.dataTransfer.files;
-    if (file) take.photo(file);
+    const files = [...event.dataTransfer.files];
+    if (files.length > 0) take.photos(files);
   });
   addEventListener('paste', (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith('image/'));
-    if (file) take.photo(file);
+    const files = [...(event.clipboardData?.files ?? [])].filter(({ type }) => type.startsWith('image/'));
+    if (files.length > 0) take.photos(files);
   });
 
-  return { photo: picker('photo-file', take.photo), mask: picker('mask-file', take.mask) };
+  return {
+    photo: picker('photo-file', take.photos),
+    mask: picker('mask-file', ([file]) => take.mask(file)),
+  };
 }

@@ -43,11 +43,17 @@ export async function fill(painting, settings, signal, on) {
 }
 
 async function formFrom(painting, settings) {
-  const { photo, hole, structure } = painting;
+  const { photo, hole, structure, margins } = painting;
   const form = new FormData();
   form.append('image', photo.blob, photo.name);
-  form.append('mask', await pngFromLayer(hole), 'mask.png');
-  if (!structure.isEmpty) form.append('structure', await pngFromLayer(structure), 'structure.png');
+  if (!hole.isEmpty || !painting.extends) form.append('mask', await pngFromLayer(hole), 'mask.png');
+  if (!structure.isEmpty) {
+    form.append('structure', await pngFromLayer(structure.extended(margins)), 'structure.png');
+  }
+  if (painting.extends) {
+    const { left, top, right, bottom } = margins;
+    settings = { ...settings, extend: [left, top, right, bottom] };
+  }
   form.append('settings', JSON.stringify(settings));
   return form;
 }

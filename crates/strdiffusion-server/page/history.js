@@ -24,6 +24,13 @@ export class History {
     this.changed();
   }
 
+  /** Forgets everything. */
+  clear() {
+    this.done = [];
+    this.undone = [];
+    this.changed();
+  }
+
   /** Takes the last change back and returns its label, or null. */
   undo() {
     return this.move(this.done, this.undone);

@@ -1,10 +1,12 @@
 import { announce } from './announce.js';
 
+/** Tools that are done as soon as they are put down. */
+const INSTANT = new Set(['polygon', 'select']);
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
- * Painting without a pointer: on the focused view the arrow keys move the brush, Enter starts and
- * ends a stroke.
+ * Painting without a pointer: on the focused view the arrow keys move the tool in hand, Enter puts it
+ * down and lifts it.
  */
 export class KeyboardBrush {
   /**
@@ -46,27 +48,27 @@ export class KeyboardBrush {
       x: Math.min(viewport.width, Math.max(0, from.x + dx * length)),
       y: Math.min(viewport.height, Math.max(0, from.y + dy * length)),
     };
-    if (this.drawing) pointer.paint(from, to);
+    if (this.drawing) pointer.used.drag(to);
+    else pointer.used?.hover?.(to);
     pointer.hover = to;
     pointer.showRing();
   }
 
   lower() {
     const { pointer } = this;
-    this.drawing = true;
+    if (!pointer.gesture) return;
     pointer.hover = this.position();
-    pointer.erases = pointer.tools.tool === 'eraser';
-    pointer.painting.begin();
-    pointer.paint(pointer.hover, pointer.hover);
+    pointer.lower(pointer.hover);
     pointer.showRing();
-    announce('Stroke started. Arrow keys paint, Enter ends it.');
+    this.drawing = !INSTANT.has(pointer.tools.tool);
+    announce(pointer.used.started);
   }
 
-  /** Ends a stroke. */
+  /** Lifts the tool. */
   lift() {
     if (!this.drawing) return;
     this.drawing = false;
-    this.pointer.painting.end(this.pointer.tools.tool);
+    this.pointer.used.end();
     announce('Stroke ended.');
   }
 

@@ -48,10 +48,7 @@ export class Layer {
     const right = Math.max(x0, x1) + reach;
     const top = Math.min(y0, y1) - reach;
     const bottom = Math.max(y0, y1) + reach;
-    for (const index of this.indicesWithin(left, top, right, bottom)) {
-      if (erase && !this.tiles.has(index)) continue;
-      const { ctx } = this.change(index);
-      ctx.globalCompositeOperation = erase ? 'destination-out' : 'source-over';
+    for (const ctx of this.changing(left, top, right, bottom, erase)) {
       ctx.beginPath();
       if (x0 === x1 && y0 === y1) {
         ctx.arc(x0, y0, width / 2, 0, 2 * Math.PI);
@@ -62,6 +59,41 @@ export class Layer {
         ctx.lineTo(x1, y1);
         ctx.stroke();
       }
+    }
+  }
+
+  /**
+   * Fills or erases what a closed line surrounds.
+   * @param {Array<[number, number]>} points its corners
+   */
+  area(points, erase = false) {
+    const [xs, ys] = [0, 1].map((axis) => points.map((point) => point[axis]));
+    for (const ctx of this.changing(Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys), erase)) {
+      ctx.beginPath();
+      for (const [x, y] of points) ctx.lineTo(x, y);
+      ctx.fill();
+    }
+  }
+
+  /**
+   * Fills or erases where a picture of the whole photo, of any size, is opaque.
+   * @param {CanvasImageSource} picture
+   * @param {{left: number, top: number, right: number, bottom: number}} within shares of the sides
+   */
+  stamp(picture, { left, top, right, bottom }, erase = false) {
+    const { width, height } = this;
+    for (const ctx of this.changing(left * width, top * height, right * width, bottom * height, erase)) {
+      ctx.drawImage(picture, 0, 0, width, height);
+    }
+  }
+
+  /** The contexts of the tiles within, to be drawn on. */
+  *changing(left, top, right, bottom, erase) {
+    for (const index of this.indicesWithin(left, top, right, bottom)) {
+      if (erase && !this.tiles.has(index)) continue;
+      const { ctx } = this.change(index);
+      ctx.globalCompositeOperation = erase ? 'destination-out' : 'source-over';
+      yield ctx;
     }
   }
 
@@ -149,6 +181,19 @@ export class Layer {
       yield { rows, bytes };
       await breathe();
     }
+  }
+
+  /** The same drawing on a larger canvas: `left`, `top`, `right` and `bottom` are what is added. */
+  extended({ left, top, right, bottom }) {
+    const larger = new Layer(this.width + left + right, this.height + top + bottom);
+    for (const [index, { canvas }] of this.tiles) {
+      const { x, y, width, height } = this.place(index);
+      const [x0, y0] = [x + left, y + top];
+      for (const ctx of larger.changing(x0, y0, x0 + width, y0 + height)) {
+        ctx.drawImage(canvas, 0, 0, width, height, x0, y0, width, height);
+      }
+    }
+    return larger;
   }
 
   // --- looking

@@ -2,6 +2,8 @@ import { Layer, TILE_BYTES } from './mask.js';
 import { History } from './history.js';
 import { decode } from './photo.js';
 
+const NONE = { left: 0, top: 0, right: 0, bottom: 0 };
+
 /**
  * What a person works on: a photo, the hole painted over it and the edges drawn inside it, with
  * undo. Opening another photo is a change like any other, so it can be taken back too.
@@ -12,6 +14,8 @@ export class Painting extends EventTarget {
     this.photo = null;
     this.hole = null;
     this.structure = null;
+    this.masked = false; // whether a mask said what the hole is, rather than a hand
+    this.margins = NONE; // what is to be added around the photo, in its pixels; all of it hole
     this.history = new History(() => this.changed());
   }
 
@@ -21,17 +25,17 @@ export class Painting extends EventTarget {
 
   /** Whether something is painted that can be filled. */
   get hasHole() {
-    return this.hole !== null && !this.hole.isEmpty;
+    return this.hole !== null && (this.extends || !this.hole.isEmpty);
+  }
+
+  /** Whether something is to be added around the photo. */
+  get extends() {
+    return Object.values(this.margins).some((margin) => margin > 0);
   }
 
   /** Takes another photo, without a hole. */
   open(photo) {
-    const next = {
-      photo,
-      hole: new Layer(photo.width, photo.height),
-      structure: new Layer(photo.width, photo.height),
-    };
-    let other = this.exchange(next);
+    let other = this.exchange(unpainted(photo));
     if (!other.photo) return this.changed();
     this.history.push({
       label: 'photo',
@@ -42,11 +46,49 @@ export class Painting extends EventTarget {
     });
   }
 
-  exchange({ photo, hole, structure }) {
-    const before = { photo: this.photo, hole: this.hole, structure: this.structure };
-    Object.assign(this, { photo, hole, structure });
+  /**
+   * Takes another photo in a row, and what was painted on it the last time. What was done before
+   * cannot be undone any more.
+   * @param {object | null} painted as `painted` gave it
+   */
+  turnTo(photo, painted) {
+    const before = this.exchange({ ...unpainted(photo), ...painted });
+    this.history.clear();
+    before.photo?.close();
+  }
+
+  /** What is painted, to be taken up again. */
+  get painted() {
+    const { hole, structure, margins, masked } = this;
+    return { hole, structure, margins, masked };
+  }
+
+  exchange({ photo, hole, structure, margins, masked }) {
+    const before = { photo: this.photo, ...this.painted };
+    Object.assign(this, { photo, hole, structure, margins, masked });
     this.dispatchEvent(new Event('photo'));
     return before;
+  }
+
+  /** Shows other margins while they are being changed. */
+  stretch(margins) {
+    this.margins = margins;
+    this.dispatchEvent(new Event('margins'));
+  }
+
+  /** Takes other margins, as one step of undo from those before. */
+  extend(margins, before = this.margins) {
+    this.stretch(margins);
+    let other = before;
+    this.history.push({
+      label: 'extension',
+      bytes: 64,
+      swap: () => {
+        const now = this.margins;
+        this.stretch(other);
+        other = now;
+      },
+    });
   }
 
   /** Starts a change of hole or structure. */
@@ -69,8 +111,9 @@ export class Painting extends EventTarget {
     this.changed();
   }
 
-  /** Removes hole and structure. */
+  /** Removes hole and structure, and what was to be added around the photo. */
   clear() {
+    if (this.extends) this.extend(NONE);
     this.begin();
     this.hole.clear();
     this.structure.clear();
@@ -83,7 +126,7 @@ export class Painting extends EventTarget {
    * @param {string} name
    */
   async openMask(blob, name) {
-    const picture = await decode(blob, name);
+    const { bitmap: picture } = await decode(blob, name);
     const { hole } = this;
     if (picture.width !== hole.width || picture.height !== hole.height) {
       throw new Error(
@@ -110,6 +153,7 @@ export class Painting extends EventTarget {
 
   take(hole, patch, label) {
     if (hole !== this.hole) return; // another photo was opened meanwhile
+    this.masked = true;
     this.keep(label, hole.swap(patch), null);
   }
 
@@ -128,4 +172,14 @@ export class Painting extends EventTarget {
       },
     });
   }
+}
+
+function unpainted(photo) {
+  return {
+    photo,
+    hole: new Layer(photo.width, photo.height),
+    structure: new Layer(photo.width, photo.height),
+    margins: NONE,
+    masked: false,
+  };
 }

@@ -1,7 +1,8 @@
+import { convert } from './api.js';
 import { breathe } from './dom.js';
 
 /** What the server reads as it is; anything else the browser can show is sent as PNG. */
-const SENT_AS_IS = new Set(['image/png', 'image/jpeg', 'image/webp', 'image/bmp']);
+const SENT_AS_IS = new Set(['image/png', 'image/jpeg', 'image/webp', 'image/bmp', 'image/tiff']);
 const SMALL_SIDE = 2048;
 
 /** A picture that can be drawn quickly at any zoom, and the file it came from. */
@@ -38,7 +39,7 @@ export class Photo {
  * @returns {Promise<Photo>}
  */
 export async function readPhoto(blob, name) {
-  const full = await decode(blob, name);
+  const { bitmap: full, byServer } = await decode(blob, name);
   const longer = Math.max(full.width, full.height);
   const small =
     longer > SMALL_SIDE
@@ -48,23 +49,34 @@ export async function readPhoto(blob, name) {
           resizeQuality: 'medium',
         })
       : null;
-  const sent = SENT_AS_IS.has(blob.type) ? blob : await toPng(full);
+  const sent = byServer || SENT_AS_IS.has(blob.type) ? blob : await toPng(full);
   return new Photo(sent, name, full, small);
 }
 
 /**
- * Decodes a picture file.
+ * Decodes a picture file. What the browser cannot read, the server shows it, such as TIFF.
  * @param {Blob} blob
  * @param {string} name
- * @returns {Promise<ImageBitmap>}
+ * @returns {Promise<{bitmap: ImageBitmap, byServer: boolean}>}
  */
 export async function decode(blob, name) {
   try {
-    return await createImageBitmap(blob, { imageOrientation: 'from-image' });
+    return { bitmap: await bitmapOf(blob), byServer: false };
   } catch {
-    throw new Error(
-      `The browser cannot read ${name} as a picture. PNG, JPEG, WebP and BMP files work.`,
-    );
+    return { bitmap: await bitmapOf(await shown(blob, name)), byServer: true };
+  }
+}
+
+function bitmapOf(blob) {
+  return createImageBitmap(blob, { imageOrientation: 'from-image' });
+}
+
+async function shown(blob, name) {
+  try {
+    return await convert(blob, name);
+  } catch (error) {
+    if (error.code !== 'bad_image') throw error;
+    throw new Error(`${name} cannot be read as a picture. PNG, JPEG, WebP, TIFF and BMP files work.`);
   }
 }
 

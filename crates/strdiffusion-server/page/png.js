@@ -1,17 +1,7 @@
+import { crc32 } from './crc32.js';
+
 // PNG (ISO/IEC 15948) with one bit a pixel. A canvas of the photo's size would need four bytes a
 // pixel and can be larger than a phone allows; this needs a 32nd of it, a band of rows at a time.
-
-const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
-  let c = n;
-  for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1;
-  return c;
-});
-
-function crc32(bytes) {
-  let c = 0xffffffff;
-  for (const byte of bytes) c = CRC_TABLE[(c ^ byte) & 255] ^ (c >>> 8);
-  return (c ^ 0xffffffff) >>> 0;
-}
 
 function chunk(type, data) {
   const bytes = new Uint8Array(12 + data.length);

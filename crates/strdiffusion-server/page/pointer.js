@@ -1,6 +1,6 @@
 /**
- * Mouse, pen and fingers on the view: one paints, two fingers (or space, the middle button, or any
- * button while a result is shown) move and zoom the photo.
+ * Mouse, pen and fingers on the view: one uses the tool in hand, two fingers (or space, the middle
+ * button, or any button while a result is shown) move and zoom the photo.
  */
 export class Pointer {
   /**
@@ -8,10 +8,11 @@ export class Pointer {
    * @param {import('./painting.js').Painting} painting
    * @param {import('./tools.js').Tools} tools
    * @param {HTMLElement} ring the outline of the brush
+   * @param {Record<string, object>} gestures what each tool does while the pointer is down
    * @param {() => boolean} mayPaint
    */
-  constructor(view, painting, tools, ring, mayPaint) {
-    Object.assign(this, { view, painting, tools, ring, mayPaint });
+  constructor(view, painting, tools, ring, gestures, mayPaint) {
+    Object.assign(this, { view, painting, tools, ring, gestures, mayPaint });
     this.down = new Map(); // pointer id → last position on the screen
     this.action = null; // 'paint', 'pan' or 'pinch'
     this.space = false;
@@ -24,7 +25,14 @@ export class Pointer {
     canvas.addEventListener('pointerleave', () => this.point(null));
     canvas.addEventListener('contextmenu', (event) => event.preventDefault());
     canvas.addEventListener('wheel', (event) => this.wheel(event), { passive: false });
-    tools.addEventListener('change', () => this.showRing());
+    tools.addEventListener('change', () => {
+      this.settle();
+      this.showRing();
+    });
+  }
+
+  get gesture() {
+    return this.gestures[this.tools.tool];
   }
 
   /** Tells whether the space bar is held. */
@@ -38,10 +46,27 @@ export class Pointer {
     return this.action !== null;
   }
 
-  /** Takes back a stroke that is under way. */
+  /** Takes back what is under way. */
   abandon() {
-    if (this.action === 'paint') this.painting.abandon();
+    if (this.action === 'paint') this.used.cancel();
+    this.used?.clear?.();
     this.action = null;
+  }
+
+  /** Whether a polygon waits for more corners. */
+  get waits() {
+    return this.used?.isOpen ?? false;
+  }
+
+  /** Ends what waits for more. */
+  settle() {
+    if (this.waits) this.used.close();
+  }
+
+  /** Puts the tool in hand down at a place on the screen. */
+  lower(position, erases = false) {
+    this.used = this.gesture;
+    this.used.begin(position, erases);
   }
 
   press(event) {
@@ -53,17 +78,13 @@ export class Pointer {
     event.preventDefault();
     this.down.set(event.pointerId, position);
     if (this.down.size === 2) {
-      this.abandon(); // the first finger did not mean to paint
+      if (this.action === 'paint') this.used.cancel(); // the first finger did not mean to paint
       this.action = 'pinch';
     } else if (this.down.size === 1) {
-      const pans = this.space || event.button === 1 || !this.mayPaint();
+      const pans = this.space || event.button === 1 || !this.mayPaint() || !this.gesture;
       if (!pans && event.button > 0 && event.button !== 5) return; // 5: the pen's eraser end
       this.action = pans ? 'pan' : 'paint';
-      if (this.action === 'paint') {
-        this.erases = event.button === 5 || this.tools.tool === 'eraser';
-        this.painting.begin();
-        this.paint(position, position);
-      }
+      if (this.action === 'paint') this.lower(position, event.button === 5);
     }
     this.point(event);
   }
@@ -71,16 +92,13 @@ export class Pointer {
   move(event) {
     this.point(event);
     const last = this.down.get(event.pointerId);
-    if (!last) return;
+    if (!last) return this.used?.hover?.(this.positionOf(event));
     if (this.action === 'paint') {
       const coalesced = event.getCoalescedEvents?.() ?? [];
-      let from = last;
       for (const sample of coalesced.length > 0 ? coalesced : [event]) {
-        const to = this.positionOf(sample);
-        this.paint(from, to);
-        from = to;
+        this.used.drag(this.positionOf(sample));
       }
-      this.down.set(event.pointerId, from);
+      this.down.set(event.pointerId, this.positionOf(event));
       return;
     }
     const position = this.positionOf(event);
@@ -107,8 +125,8 @@ export class Pointer {
   release(event, cancelled = false) {
     if (!this.down.delete(event.pointerId)) return;
     if (this.action === 'paint') {
-      if (cancelled) this.abandon();
-      else this.painting.end(this.erases ? 'eraser' : this.tools.tool);
+      if (cancelled) this.used.cancel();
+      else this.used.end();
       this.action = null;
     } else if (this.down.size === 0) {
       this.action = null;
@@ -125,14 +143,6 @@ export class Pointer {
     this.showRing();
   }
 
-  paint(from, to) {
-    const { viewport } = this.view;
-    const [x0, y0] = viewport.toPhoto(from.x, from.y);
-    const [x1, y1] = viewport.toPhoto(to.x, to.y);
-    this.tools.stroke(this.painting, x0, y0, x1, y1, viewport.scale, this.erases);
-    this.view.redraw();
-  }
-
   positionOf(event) {
     const { left, top } = this.view.canvas.getBoundingClientRect();
     return { x: event.clientX - left, y: event.clientY - top };
@@ -146,11 +156,12 @@ export class Pointer {
   /** Shows the size of the brush where the pointer is. */
   showRing() {
     const { canvas } = this.view;
-    const paints = this.mayPaint() && !this.space && this.action !== 'pan' && this.action !== 'pinch';
+    const moves = this.action === 'pan' || this.action === 'pinch';
+    const paints = this.mayPaint() && this.gesture && !this.space && !moves;
     canvas.dataset.cursor = paints ? 'paint' : this.action === 'pan' ? 'grabbing' : 'grab';
     this.ring.hidden = !(paints && this.hover);
     if (this.ring.hidden) return;
-    const size = Math.max(6, this.tools.width);
+    const size = Math.max(6, this.tools.width ?? 0);
     this.ring.dataset.tool = this.tools.tool;
     this.ring.style.width = this.ring.style.height = `${size}px`;
     this.ring.style.transform = `translate(${this.hover.x - size / 2}px, ${this.hover.y - size / 2}px)`;

@@ -68,7 +68,8 @@ export class Results {
     this.present(candidate, photo);
     this.replay.show(candidate.index);
     byId('result-note').textContent =
-      `Seed ${candidate.seed} · ${photo.width} × ${photo.height} pixels. Pixels outside the hole are unchanged.`;
+      `Seed ${candidate.seed} · ${photo.width} × ${photo.height} pixels. ` +
+      'Pixels outside the hole are unchanged, but for a feather.';
     byId('download').download = this.nameOf(candidate);
     this.detail.of(candidate);
   }
@@ -94,7 +95,19 @@ export class Results {
     const previous = this.chosen?.photo;
     this.chosen = { candidate, photo };
     this.compare.with(photo);
-    previous?.close();
+    if (previous !== photo) previous?.close();
+  }
+
+  /** The result that is shown, as a file. */
+  get kept() {
+    const { candidate } = this.chosen;
+    return { name: this.nameOf(candidate), blob: candidate.blob };
+  }
+
+  /** Shows again what was shown last. */
+  again() {
+    this.present(this.chosen.candidate, this.chosen.photo);
+    this.detail.of(this.chosen.candidate);
   }
 
   /** Hands over the result that is shown, so that it can become the photo. */
@@ -112,7 +125,8 @@ export class Results {
 
   drawThumbnail(canvas, photo) {
     canvas.width = canvas.height = THUMB;
-    drawAround(canvas.getContext('2d'), photo, this.painting.hole.bounds());
+    const around = this.painting.extends ? null : this.painting.hole.bounds();
+    drawAround(canvas.getContext('2d'), photo, around);
   }
 
   /** A radio button with the filled place as its picture. */

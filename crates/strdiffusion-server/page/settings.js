@@ -1,7 +1,9 @@
 import { byId, show } from './dom.js';
+import { usualGrowth } from './growth.js';
 
 const LARGEST_SEED = Number.MAX_SAFE_INTEGER - 8; // each candidate adds one
 const MOST_ROUNDS = 32;
+const MOST_PIXELS = 4096;
 
 /** The settings of a fill; their defaults are the model's own. */
 export class Settings {
@@ -10,6 +12,10 @@ export class Settings {
     this.model = null;
     byId('settings').addEventListener('submit', (event) => event.preventDefault());
     byId('settings').addEventListener('input', () => this.refresh());
+    this.growthIsChosen = false;
+    byId('grow').addEventListener('input', () => {
+      this.growthIsChosen = true;
+    });
     byId('dice').addEventListener('click', () => this.roll());
     byId('reset-settings').addEventListener('click', () => this.reset());
     byId('model').addEventListener('change', () => this.useModel(Number(byId('model').value)));
@@ -41,6 +47,21 @@ export class Settings {
     this.refresh();
   }
 
+  /** Pixels that the hole gains; 0 where what is written is no number. */
+  get growth() {
+    return Number(byId('grow').value) || 0;
+  }
+
+  /**
+   * Takes the growth that suits a photo, unless a person chose one: what a mask says is taken as it is.
+   * @param {import('./painting.js').Painting} painting
+   */
+  growFor({ photo, masked }) {
+    if (this.growthIsChosen) return;
+    byId('grow').value = String(masked ? 0 : usualGrowth(photo));
+    this.refresh();
+  }
+
   /** Takes another random seed. */
   roll() {
     byId('seed').value = String(crypto.getRandomValues(new Uint32Array(1))[0]);
@@ -62,6 +83,9 @@ export class Settings {
       seed: Number(byId('seed').value),
       candidates: Number(byId('candidates').value),
     };
+    for (const name of ['grow', 'feather']) {
+      if (Number(byId(name).value) > 0) settings[name] = Number(byId(name).value);
+    }
     if (!this.model) return settings; // the server was not there when the page was opened
     const { name, defaults } = this.model;
     const changed = (id) => byId(id).value !== '' && byId(id).value !== String(defaults[id]);
@@ -88,6 +112,8 @@ export class Settings {
     };
     whole('candidates', 'Candidates', 1, 8);
     whole('seed', 'The seed', 0, LARGEST_SEED);
+    whole('grow', 'The growth', 0, MOST_PIXELS, true);
+    whole('feather', 'The feather', 0, MOST_PIXELS, true);
     whole('steps', 'Steps', 1, this.model?.timesteps ?? 1000, true);
     whole('resampling', 'Resampling rounds', 0, MOST_ROUNDS, true);
     const error = byId('settings-error');

@@ -3,6 +3,10 @@ import { byId, show } from './dom.js';
 /** Screen pixels: fine enough to be a line to the model, which sees a hole at most at this size. */
 const PEN_WIDTH = 2.5;
 const STEP = 1.25;
+/** Tools whose width counts. */
+const BRUSHES = new Set(['brush', 'eraser', 'structure']);
+/** Tools that can take away from the hole as well. */
+const AREAS = new Set(['rectangle', 'lasso', 'polygon', 'select']);
 
 /** Which tool is in hand, and its size in screen pixels: zooming in makes every tool finer. */
 export class Tools extends EventTarget {
@@ -10,6 +14,8 @@ export class Tools extends EventTarget {
     super();
     this.slider = byId('brush-size');
     for (const input of this.inputs) input.addEventListener('change', () => this.refresh());
+    byId('tolerance').addEventListener('input', () => this.showTolerance());
+    this.showTolerance();
     this.slider.addEventListener('input', () => this.refresh());
     this.refresh();
   }
@@ -18,14 +24,25 @@ export class Tools extends EventTarget {
     return document.querySelectorAll('input[name="tool"]');
   }
 
-  /** `brush`, `eraser` or `structure`. */
+  /** The value of its radio button, such as `brush`. */
   get tool() {
     return document.querySelector('input[name="tool"]:checked').value;
   }
 
-  /** Width of the stroke in screen pixels. */
+  /** Width of the stroke in screen pixels; none where a tool has none. */
   get width() {
+    if (!BRUSHES.has(this.tool)) return null;
     return this.tool === 'structure' ? PEN_WIDTH : Number(this.slider.value);
+  }
+
+  /** Whether an area leaves the hole rather than joins it. */
+  get takesAway() {
+    return byId('take-away').checked;
+  }
+
+  /** How far colours may differ to be selected together, 0 to 1. */
+  get tolerance() {
+    return Number(byId('tolerance').value) / 100;
   }
 
   get linesOnly() {
@@ -62,10 +79,18 @@ export class Tools extends EventTarget {
     }
   }
 
+  showTolerance() {
+    byId('tolerance-value').textContent = byId('tolerance').value;
+  }
+
   refresh() {
     const { tool } = this;
     byId('brush-size-value').textContent = this.slider.value;
-    show(tool !== 'structure', byId('size-option'));
+    show(tool === 'brush' || tool === 'eraser', byId('size-option'));
+    show(tool === 'select', byId('tolerance-option'));
+    show(AREAS.has(tool), byId('take-away-option'));
+    show(tool === 'polygon', byId('polygon-hint'));
+    show(tool === 'extend', byId('extend-hint'));
     show(tool === 'eraser', byId('lines-only-option'));
     show(tool === 'structure', byId('structure-hint'));
     this.dispatchEvent(new Event('change'));

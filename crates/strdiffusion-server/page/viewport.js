@@ -1,5 +1,6 @@
 const MARGIN = 24;
 const CLOSEST = 32; // screen pixels per photo pixel
+const NONE = { left: 0, top: 0, right: 0, bottom: 0 };
 
 /** Where the photo lies on the screen: screen = photo · scale + offset, in CSS pixels. */
 export class Viewport {
@@ -7,6 +8,7 @@ export class Viewport {
     this.width = 1;
     this.height = 1;
     this.photo = { width: 1, height: 1 };
+    this.margins = NONE; // what is added around the photo, in its pixels
     this.scale = 1;
     this.x = 0;
     this.y = 0;
@@ -24,23 +26,35 @@ export class Viewport {
   /** Takes another photo. */
   show(photo) {
     this.photo = photo;
+    this.margins = NONE;
     this.fit();
+  }
+
+  /** Takes other margins; a photo that was fitted stays so. */
+  surround(margins) {
+    this.margins = margins;
+    if (this.fitted) this.fit();
+  }
+
+  /** Photo and margins together: from the photo's corner, in its pixels. */
+  get whole() {
+    const { left, top, right, bottom } = this.margins;
+    const { width, height } = this.photo;
+    return { x: -left, y: -top, width: width + left + right, height: height + top + bottom };
   }
 
   get fitScale() {
     const margin = Math.min(MARGIN, this.width / 30);
-    return Math.min(
-      (this.width - 2 * margin) / this.photo.width,
-      (this.height - 2 * margin) / this.photo.height,
-      CLOSEST,
-    );
+    const { width, height } = this.whole;
+    return Math.min((this.width - 2 * margin) / width, (this.height - 2 * margin) / height, CLOSEST);
   }
 
   /** Shows the whole photo. */
   fit() {
     this.scale = Math.max(this.fitScale, 1e-4);
-    this.x = (this.width - this.photo.width * this.scale) / 2;
-    this.y = (this.height - this.photo.height * this.scale) / 2;
+    const { x, y, width, height } = this.whole;
+    this.x = (this.width - width * this.scale) / 2 - x * this.scale;
+    this.y = (this.height - height * this.scale) / 2 - y * this.scale;
     this.fitted = true;
   }
 

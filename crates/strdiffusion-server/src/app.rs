@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -35,6 +35,8 @@ pub(crate) struct App {
     pub fetched: Notify,
     /// Only this machine can connect.
     pub local_only: bool,
+    /// The model that clients of other programs' APIs have switched to; an index.
+    pub switched_model: AtomicUsize,
     shutting_down: AtomicBool,
 }
 
@@ -53,6 +55,7 @@ impl App {
             decoders: Arc::new(Semaphore::new(DECODERS)),
             fetched: Notify::new(),
             local_only: address.ip().is_loopback(),
+            switched_model: AtomicUsize::new(0),
             shutting_down: AtomicBool::new(false),
             token: config.token,
             limits,

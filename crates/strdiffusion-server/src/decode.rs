@@ -47,16 +47,10 @@ impl Pictures {
         settings: PictureSettings,
         limits: &Limits,
     ) -> Result<Self, ApiError> {
-        let Some(image) = &form.image else {
-            return Err(ApiError::new(
-                Code::BadImage,
-                "the form has no part named image; send the photograph",
-            ));
-        };
-        let photo = read(image, "image", limits, Code::BadImage)?;
+        let photo = read_photo(form, limits)?;
         let margins = settings.margins(&photo, limits)?;
         let mask = read_mask(form, &photo, &settings.borders, limits)?;
-        let mask = with_borders(mask, &settings.borders, &margins)?;
+        let mask = with_borders(form, mask, &settings.borders, &margins)?;
         let photo = match margins.is_empty() {
             true => photo,
             false => photo.extended(&margins),
@@ -118,6 +112,17 @@ impl Pictures {
     }
 }
 
+/// Decodes the photograph. Takes long for large ones: not for the async runtime.
+pub(crate) fn read_photo(form: &Form, limits: &Limits) -> Result<Photo, ApiError> {
+    let image = form.image.as_ref().ok_or_else(|| {
+        ApiError::new(
+            Code::BadImage,
+            "the form has no part named image; send the photograph",
+        )
+    })?;
+    read(image, "image", limits, Code::BadImage)
+}
+
 /// The mask, of the photograph's size, as it was sent. Without one, and without an alpha channel, it
 /// has no hole.
 fn read_mask(
@@ -132,18 +137,30 @@ fn read_mask(
     };
     let mask = read(mask, "mask", limits, Code::BadMask)?;
     same_size(photo, &mask, "the mask")?;
-    Mask::from_photo_with(&mask, HolePolarity::White, borders)
+    Mask::from_photo_with(&mask, form.polarity, borders)
         .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))
 }
 
 /// The hole that a mask becomes, of the extended photograph's size.
-fn with_borders(mask: Mask, borders: &MaskOptions, margins: &Margins) -> Result<Mask, ApiError> {
+fn with_borders(
+    form: &Form,
+    mask: Mask,
+    borders: &MaskOptions,
+    margins: &Margins,
+) -> Result<Mask, ApiError> {
     if mask.is_empty() && margins.is_empty() {
-        return Err(ApiError::new(
-            Code::NoHole,
-            "there is no hole: no pixel of the mask is white, or without a mask no pixel of the image \
-             transparent; send a mask in which the hole is white",
-        ));
+        let why = match (&form.mask, form.polarity) {
+            (Some(_), HolePolarity::Transparent) => {
+                "no pixel of the mask is transparent; make the hole transparent"
+            }
+            (Some(_), HolePolarity::Black) => "no pixel of the mask is black; paint the hole black",
+            (Some(_), _) => "no pixel of the mask is white; paint the hole white",
+            (None, _) => {
+                "no mask was sent and the image has no transparent pixels; send a mask in which the \
+                 hole is white"
+            }
+        };
+        return Err(ApiError::new(Code::NoHole, why));
     }
     if mask.is_full() {
         return Err(ApiError::new(

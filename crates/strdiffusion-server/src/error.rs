@@ -1,5 +1,7 @@
 //! What a request can be refused with, as `{"error": {"code", "message"}}`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -150,6 +152,8 @@ impl IntoResponse for ApiError {
         if self.code == Code::Unauthorized {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        // For those who say it in other words.
+        response.extensions_mut().insert(Arc::new(self));
         response
     }
 }

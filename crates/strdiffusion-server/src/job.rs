@@ -59,10 +59,10 @@ pub(crate) struct JobView {
     state: State,
     /// 1 = next; 0 where the job no longer waits.
     position: usize,
-    step: usize,
-    total: usize,
+    pub step: usize,
+    pub total: usize,
     elapsed_seconds: f64,
-    eta_seconds: Option<f64>,
+    pub eta_seconds: Option<f64>,
     width: usize,
     height: usize,
     /// Those that are complete.

@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod answer;
 mod app;
 mod candidate;
 mod config;
@@ -40,6 +41,7 @@ mod drain;
 mod engine;
 mod error;
 mod events;
+mod foreign;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;

@@ -4,6 +4,7 @@ use axum::extract::multipart::{Field, Multipart, MultipartError};
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
+use strdiffusion::picture::HolePolarity;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
@@ -17,6 +18,8 @@ pub(crate) struct Form {
     pub mask: Option<Bytes>,
     pub structure: Option<Bytes>,
     pub settings: Option<Bytes>,
+    /// What the hole looks like in the mask.
+    pub polarity: HolePolarity,
 }
 
 /// The memory that uploads share: bodies that do not fit in it together wait for each other.
@@ -66,35 +69,56 @@ pub(crate) fn announced_length(
     Ok(length)
 }
 
-impl Form {
-    /// Reads a `multipart/form-data` body.
-    pub async fn read(request: Request, limits: &ServerLimits) -> Result<Self, ApiError> {
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| {
-                let kind = value.split(';').next().unwrap_or_default();
-                kind.trim().eq_ignore_ascii_case("multipart/form-data")
-            });
-        if !is_form {
+/// The parts of a `multipart/form-data` body, one after the other.
+pub(crate) struct Parts<'a> {
+    body: Multipart,
+    limits: &'a ServerLimits,
+}
+
+impl<'a> Parts<'a> {
+    /// Those of a request.
+    pub async fn of(request: Request, limits: &'a ServerLimits) -> Result<Self, ApiError> {
+        if !has_kind(&request, "multipart/form-data") {
             return Err(ApiError::new(
                 Code::UnsupportedMediaType,
                 "the body must be multipart/form-data with the parts image and mask, for example \
                  curl -F image=@photo.jpg -F mask=@mask.png",
             ));
         }
-        let mut parts = Multipart::from_request(request, &())
-            .await
-            .map_err(|rejection| ApiError::new(Code::BadForm, rejection.body_text()))?;
-        let mut form = Self::default();
-        loop {
-            let next = timeout(limits.upload_idle, parts.next_field()).await;
-            let next = next.map_err(|_| stalled())?;
-            let Some(field) = next.map_err(|error| broken(&error, limits))? else {
-                return Ok(form);
-            };
+        let body = Multipart::from_request(request, &()).await;
+        let body = body.map_err(|r| ApiError::new(Code::BadForm, r.body_text()))?;
+        Ok(Self { body, limits })
+    }
+
+    /// The next one's name and what reads it.
+    pub async fn next(&mut self) -> Result<Option<(String, Part<'_>)>, ApiError> {
+        let Self { body, limits } = self;
+        let next = timeout(limits.upload_idle, body.next_field()).await;
+        let next = next.map_err(|_| stalled())?;
+        let field = next.map_err(|error| broken(&error, limits))?;
+        Ok(field.map(|field| {
             let name = field.name().unwrap_or_default().to_owned();
+            (name, Part { field, limits })
+        }))
+    }
+}
+
+/// Whether a request says that its body is of this kind.
+pub(crate) fn has_kind(request: &Request, wanted: &str) -> bool {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    kind.and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let kind = value.split(';').next().unwrap_or_default();
+            kind.trim().eq_ignore_ascii_case(wanted)
+        })
+}
+
+impl Form {
+    /// Reads a `multipart/form-data` body.
+    pub async fn read(request: Request, limits: &ServerLimits) -> Result<Self, ApiError> {
+        let mut parts = Parts::of(request, limits).await?;
+        let mut form = Self::default();
+        while let Some((name, part)) = parts.next().await? {
             let slot = match name.as_str() {
                 "image" => &mut form.image,
                 "mask" => &mut form.mask,
@@ -110,26 +134,42 @@ impl Form {
                     ));
                 }
             };
-            if slot.is_some() {
-                return Err(ApiError::new(
-                    Code::BadForm,
-                    format!("the form has two parts named {name}; send each once"),
-                ));
-            }
-            *slot = Some(read_part(field, limits).await?);
+            part.read_once(&name, slot).await?;
         }
+        Ok(form)
     }
 }
 
-async fn read_part(mut field: Field<'_>, limits: &ServerLimits) -> Result<Bytes, ApiError> {
-    let mut bytes = BytesMut::new();
-    loop {
-        let chunk = timeout(limits.upload_idle, field.chunk()).await;
-        match chunk.map_err(|_| stalled())? {
-            Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-            Ok(None) => return Ok(bytes.freeze()),
-            Err(error) => return Err(broken(&error, limits)),
+/// A part that has not been read yet.
+pub(crate) struct Part<'a> {
+    field: Field<'a>,
+    limits: &'a ServerLimits,
+}
+
+impl Part<'_> {
+    /// Its bytes.
+    pub async fn read(mut self) -> Result<Bytes, ApiError> {
+        let mut bytes = BytesMut::new();
+        loop {
+            let chunk = timeout(self.limits.upload_idle, self.field.chunk()).await;
+            match chunk.map_err(|_| stalled())? {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => return Ok(bytes.freeze()),
+                Err(error) => return Err(broken(&error, self.limits)),
+            }
         }
+    }
+
+    /// Its bytes, where none of this name came before.
+    pub async fn read_once(self, name: &str, slot: &mut Option<Bytes>) -> Result<(), ApiError> {
+        if slot.is_some() {
+            return Err(ApiError::new(
+                Code::BadForm,
+                format!("the form has two parts named {name}; send each once"),
+            ));
+        }
+        *slot = Some(self.read().await?);
+        Ok(())
     }
 }
 
@@ -151,7 +191,7 @@ pub(crate) fn stalled() -> ApiError {
     )
 }
 
-fn too_large(limits: &ServerLimits) -> ApiError {
+pub(crate) fn too_large(limits: &ServerLimits) -> ApiError {
     let limit = limits.body_bytes as f64 / f64::from(1 << 20);
     ApiError::new(
         Code::TooLarge,

@@ -30,24 +30,38 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const VECTORS: &str = "image/svg+xml";
 
+const MANIFEST: &str = "application/manifest+json";
+
 const INDEX: Asset = asset!("index.html", HTML);
 
+/// What keeps the page at hand while the server is not there. It may answer for the folder that it
+/// lies in, so it lies beside the page.
+const OFFLINE: Asset = asset!("offline.js", SCRIPT);
+
 /// Everything below `/assets/`.
-const ASSETS: [Asset; 28] = [
+const ASSETS: [Asset; 39] = [
+    asset!("album.js", SCRIPT),
     asset!("announce.js", SCRIPT),
     asset!("api.js", SCRIPT),
     asset!("app.js", SCRIPT),
+    asset!("app.webmanifest", MANIFEST),
     asset!("canvas-view.js", SCRIPT),
     asset!("compare.js", SCRIPT),
+    asset!("crc32.js", SCRIPT),
     asset!("detail.js", SCRIPT),
     asset!("dom.js", SCRIPT),
     asset!("example.js", SCRIPT),
+    asset!("extend.js", SCRIPT),
     asset!("files.js", SCRIPT),
     asset!("fill.js", SCRIPT),
+    asset!("flood.js", SCRIPT),
+    asset!("growth.js", SCRIPT),
     asset!("history.js", SCRIPT),
     asset!("icon.svg", VECTORS),
+    asset!("install.js", SCRIPT),
     asset!("keyboard-brush.js", SCRIPT),
     asset!("mask.js", SCRIPT),
+    asset!("outline.js", SCRIPT),
     asset!("painting.js", SCRIPT),
     asset!("photo.js", SCRIPT),
     asset!("png.js", SCRIPT),
@@ -55,13 +69,16 @@ const ASSETS: [Asset; 28] = [
     asset!("progress.js", SCRIPT),
     asset!("replay.js", SCRIPT),
     asset!("results.js", SCRIPT),
+    asset!("select.js", SCRIPT),
     asset!("settings.js", SCRIPT),
     asset!("shortcuts.js", SCRIPT),
+    asset!("stroke.js", SCRIPT),
     asset!("style.css", STYLE),
     asset!("theme.js", SCRIPT),
     asset!("token.js", SCRIPT),
     asset!("tools.js", SCRIPT),
     asset!("viewport.js", SCRIPT),
+    asset!("zip.js", SCRIPT),
 ];
 
 impl IntoResponse for &'static Asset {
@@ -78,6 +95,11 @@ impl IntoResponse for &'static Asset {
 /// `GET /`
 pub(crate) async fn index() -> Response {
     (&INDEX).into_response()
+}
+
+/// `GET /offline.js`
+pub(crate) async fn offline() -> Response {
+    (&OFFLINE).into_response()
 }
 
 /// `GET /assets/{file}`

@@ -15,8 +15,12 @@ use crate::error::{ApiError, Code};
 
 /// Scripts and styles from here alone; pictures also as data and as what the page has in memory.
 const CONTENT_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-                              img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; \
-                              form-action 'none'; frame-ancestors 'none'";
+                              img-src 'self' data: blob:; connect-src 'self'; \
+                              manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+                              frame-ancestors 'none'";
+
+/// What needs the token begins with one of these.
+const GUARDED: [&str; 4] = ["/v1/", "/api/", "/sdapi/", "/metrics"];
 
 /// Headers on every answer.
 const HEADERS: [(HeaderName, &str); 4] = [
@@ -70,7 +74,7 @@ fn check(app: &App, request: &Request) -> Result<(), ApiError> {
         return check_origin(request.headers(), host);
     };
     let path = request.uri().path();
-    let is_open = !(path.starts_with("/v1/") || path == "/metrics");
+    let is_open = !GUARDED.iter().any(|start| path.starts_with(start));
     if is_open || sent_tokens(request).any(|sent| is_same(&sent, token)) {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::Request;
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use crate::app::App;
@@ -18,8 +19,28 @@ use crate::settings::Settings;
 pub(crate) enum Purpose {
     /// One result, in the answer to the request.
     Answer,
+    /// All results, in the answer to the request.
+    Answers,
     /// Results to be asked for by the job's id.
     Job,
+}
+
+/// The room that a request's body takes in memory, until this is dropped.
+pub(crate) type Room<'a> = SemaphorePermit<'a>;
+
+/// How long a request's body may be; refuses what would be refused in any case.
+pub(crate) fn expected_length(app: &App, request: &Request) -> Result<usize, ApiError> {
+    app.queue.check_room()?;
+    announced_length(request, &app.limits)
+}
+
+/// What a body is read as, unless that takes too long.
+pub(crate) async fn in_time<T>(
+    app: &App,
+    read: impl Future<Output = Result<T, ApiError>>,
+) -> Result<T, ApiError> {
+    let read = timeout(app.limits.upload_time, read).await;
+    read.map_err(|_| stalled())?
 }
 
 /// Reads, checks and queues a job.
@@ -28,11 +49,19 @@ pub(crate) async fn submit(
     request: Request,
     purpose: Purpose,
 ) -> Result<Arc<Job>, ApiError> {
-    app.queue.check_room()?;
-    let length = announced_length(&request, &app.limits)?;
-    let memory = app.uploads.reserve(length).await?;
-    let form = timeout(app.limits.upload_time, Form::read(request, &app.limits)).await;
-    let form = form.map_err(|_| stalled())??;
+    let length = expected_length(app, &request)?;
+    let room = app.uploads.reserve(length).await?;
+    let form = in_time(app, Form::read(request, &app.limits)).await?;
+    submit_form(app, form, room, purpose).await
+}
+
+/// Checks and queues a job.
+pub(crate) async fn submit_form(
+    app: &Arc<App>,
+    form: Form,
+    room: Room<'_>,
+    purpose: Purpose,
+) -> Result<Arc<Job>, ApiError> {
     let settings = Settings::parse(form.settings.as_deref())?;
     if purpose == Purpose::Answer && settings.candidates() > 1 {
         return Err(ApiError::new(
@@ -56,7 +85,7 @@ pub(crate) async fn submit(
         Ok::<_, ApiError>((pictures, regions))
     });
     let decoded = decoded.await.map_err(|_| ApiError::internal());
-    drop(memory);
+    drop(room);
     let (pictures, regions) = decoded??;
     let job = Job::new(
         (pictures.photo.width(), pictures.photo.height()),

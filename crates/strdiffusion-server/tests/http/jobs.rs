@@ -79,15 +79,18 @@ async fn a_job_tells_its_life() {
 /// A speck far from the hole would be a region of its own, but no network fills it.
 #[tokio::test]
 async fn the_total_of_steps_leaves_specks_out() {
-    let server = start().await;
     let hole = |x: u32, y: u32| (5..25).contains(&x) && (5..25).contains(&y);
     let speck = |x: u32, y: u32| (132..135).contains(&x) && (72..75).contains(&y);
     let image = photo(150, 90);
     for (detail, regions) in [("auto", 1), ("off", 2)] {
         let mask = black_and_white(150, 90, |x, y| hole(x, y) || speck(x, y));
         let settings = format!(r#"{{"detail": "{detail}"}}"#);
+        // No step before someone listens.
+        let (server, gate) = start_gated(ServerLimits::default()).await;
         let job = server.submit(&parts(&image, &mask, &settings)).await;
-        let events = server.events(&job).await.rest().await;
+        let events = server.events(&job).await;
+        gate.release();
+        let events = events.rest().await;
         let steps: Vec<&Value> = (events.iter())
             .filter(|(name, _)| name == "step")
             .map(|(_, data)| data)
@@ -95,6 +98,7 @@ async fn the_total_of_steps_leaves_specks_out() {
         assert_eq!(steps.len(), regions * T, "{detail}");
         assert!(steps.iter().all(|step| step["total"] == regions * T));
     }
+    let server = start().await;
     let mask = black_and_white(150, 90, speck);
     let job = server.submit(&parts(&image, &mask, "{}")).await;
     let events = server.events(&job).await.rest().await;

@@ -237,6 +237,7 @@ async fn without_the_token_there_is_only_the_page() {
         (Method::DELETE, job),
         (Method::GET, &format!("{job}/events")),
         (Method::GET, &format!("{job}/candidates/0")),
+        (Method::POST, "/v1/preview"),
         (Method::GET, "/v1/models"),
         (Method::GET, "/metrics"),
     ];
@@ -252,7 +253,13 @@ async fn without_the_token_there_is_only_the_page() {
         }
         let response = stranger.get("/v1/models?token=wrong").await;
         assert_eq!(refusal(response, 401).await, "unauthorized");
-        for path in ["/", "/healthz", "/openapi.json", "/assets/app.js"] {
+        for path in [
+            "/",
+            "/healthz",
+            "/openapi.json",
+            "/assets/app.js",
+            "/offline.js",
+        ] {
             assert_eq!(stranger.get(path).await.status(), 200, "{path}");
         }
     }
