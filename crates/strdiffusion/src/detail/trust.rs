@@ -29,14 +29,13 @@ pub(super) fn trust(picture: &FloatImage, cells: &[Cell], scale: f32) -> f32 {
     let pixels = pixels_of(&picture.resize(width, height, Filter::Lanczos3));
     let cells = shrunk(cells, [picture.width(), picture.height()], [width, height]);
     let mut level = Level::new(width, height, pixels, cells);
-    if !level.is_useful() {
+    let thick = ramp(scale * level.thickness(), THICK);
+    if thick == 0.0 || !level.is_useful() {
         return 0.0;
     }
     level.guide = low_pass(&level.pixels, [width, height], REACH);
     let found = sharpness(&level);
-    ramp(found.share, TRUST)
-        * ramp(found.expected, [SMOOTH, 2.0 * SMOOTH])
-        * ramp(scale * level.thickness(), THICK)
+    ramp(found.share, TRUST) * ramp(found.expected, [SMOOTH, 2.0 * SMOOTH]) * thick
 }
 
 /// What is known of pixels that cover several: the least of it.

@@ -51,6 +51,8 @@ pub(super) fn refine(request: &Request) -> Result<Vec<Layer>, PictureError> {
 struct Place<'a> {
     crop: &'a Crop,
     holes: Area,
+    /// Nothing but dust, which no network has filled.
+    has_specks: bool,
     window: Area,
 }
 
@@ -72,7 +74,8 @@ impl<'a> Place<'a> {
             },
         );
         let size = [hole.width(), hole.height()];
-        let mut margin = match crop.holes.iter().all(Hole::is_speck) {
+        let has_specks = crop.holes.iter().all(Hole::is_speck);
+        let mut margin = match has_specks {
             true => SPECK_MARGIN,
             false => holes.width.max(holes.height).clamp(MARGIN[0], MARGIN[1]),
         };
@@ -82,6 +85,7 @@ impl<'a> Place<'a> {
         Self {
             crop,
             holes,
+            has_specks,
             window: holes.grown(margin, size),
         }
     }
@@ -117,7 +121,10 @@ impl<'a> Place<'a> {
         }
         let mut pixels = pixels_of(&picture);
         let mut scale = (1.0 / self.crop.scale()) as f32;
-        let mut trust = trust::trust(&picture, &cells, scale);
+        let mut trust = match self.has_specks {
+            true => 0.0,
+            false => trust::trust(&picture, &cells, scale),
+        };
         drop(picture);
         let mut is_drawn = false;
         if let Some(drawn) = request.drawn {
