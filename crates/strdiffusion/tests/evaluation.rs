@@ -282,6 +282,16 @@ fn other_settings_or_pairs_do_not_continue_a_run() {
 }
 
 #[test]
+fn what_a_killed_run_left_is_in_nobodys_way() {
+    let place = Place::with_matching_names();
+    let pairing = place.pair(&PairingOptions::default()).unwrap();
+    std::fs::create_dir_all(place.run()).unwrap();
+    // As files are named until they are whole.
+    std::fs::write(place.run().join(".strdiffusion-a1b2c3.part"), "{").unwrap();
+    RunFolder::open(&place.run(), &settings("a"), &pairing).unwrap();
+}
+
+#[test]
 fn a_folder_with_other_files_is_not_touched() {
     let place = Place::with_matching_names();
     let pairing = place.pair(&PairingOptions::default()).unwrap();
@@ -583,7 +593,7 @@ fn the_report_is_one_file_that_says_what_was_done() {
         let names = std::fs::read_dir(folder).unwrap();
         names
             .flatten()
-            .all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp"))
+            .all(|entry| !entry.file_name().to_string_lossy().ends_with(".part"))
     };
     assert!(no_leftovers(&place.run()) && no_leftovers(&place.run().join("results")));
 }

@@ -6,6 +6,7 @@
 use super::error::write_file;
 use super::picture::open_mask;
 use super::{EvaluationError, Mask, Pairing, Picture, Row, Settings};
+use crate::files::whole::is_partial;
 use crate::text::hex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -177,7 +178,7 @@ fn check_unused(folder: &Path) -> Result<(), EvaluationError> {
             .map_err(EvaluationError::file("read", folder))?
             .file_name();
         let name = name.to_string_lossy();
-        if !known.contains(&name.as_ref()) && !name.starts_with(".tmp") {
+        if !known.contains(&name.as_ref()) && !is_partial(&name) {
             return Err(EvaluationError::Damaged {
                 path: folder.to_owned(),
                 reason: format!(

@@ -50,10 +50,18 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+/// How the names of temporary files begin and end.
+const PARTIAL: [&str; 2] = [".strdiffusion-", ".part"];
+
+/// Whether a file of that name is what a write that was killed has left.
+pub(crate) fn is_partial(name: &str) -> bool {
+    name.starts_with(PARTIAL[0]) && name.ends_with(PARTIAL[1])
+}
+
 /// A temporary file in the file's own folder, so that the later rename is atomic.
 pub(crate) fn temporary_beside(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".strdiffusion-").suffix(".part");
+    builder.prefix(PARTIAL[0]).suffix(PARTIAL[1]);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
