@@ -54,6 +54,7 @@ fn exchange(_: &Path, _: &Path) -> io::Result<()> {
 const PARTIAL: [&str; 2] = [".strdiffusion-", ".part"];
 
 /// Whether a file of that name is what a write that was killed has left.
+#[cfg(feature = "eval")]
 pub(crate) fn is_partial(name: &str) -> bool {
     name.starts_with(PARTIAL[0]) && name.ends_with(PARTIAL[1])
 }
