@@ -46,7 +46,8 @@ def read_image(image: Any) -> Source:
     if _is_pil(image):
         return _PilSource(image)
     array = _array(image, "image")
-    source = _FloatSource(array) if array.dtype.kind == "f" else _IntegerSource(array)
+    is_float = array.dtype.kind == "f"
+    source: Source = _FloatSource(array) if is_float else _IntegerSource(array)
     return source if array is image else _ForeignSource(source, image)
 
 
@@ -195,17 +196,17 @@ class _FloatSource:
 class _ForeignSource:
     """An array of another library."""
 
-    def __init__(self, source: _FloatSource | _IntegerSource, image: Any) -> None:
+    def __init__(self, source: Source, image: Any) -> None:
         self.pixels = source.pixels
         self._source = source
         self._image = image
 
-    def check(self, known: bytes) -> None:
-        self._source.check(known)
+    def check(self, hole: Hole) -> None:
+        self._source.check(hole)
 
-    def restore(self, filled: bytearray, known: bytes, *, keeps_alpha: bool) -> Any:
+    def restore(self, filled: bytearray, hole: Hole, *, keeps_alpha: bool) -> Any:
         """An array of that library where it reads DLPack, else one of NumPy."""
-        array = self._source.restore(filled, known, keeps_alpha=keeps_alpha)
+        array = self._source.restore(filled, hole, keeps_alpha=keeps_alpha)
         image = self._image
         if hasattr(image, "__array_namespace__"):
             library = image.__array_namespace__()
