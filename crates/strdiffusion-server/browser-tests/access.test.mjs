@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   axeSource,
   hasHole,
@@ -7,31 +7,12 @@ import {
   lastSent,
   openExample,
   openExampleWithoutHole,
-  openPage,
   paintedOnScreen,
-  startBrowser,
-  startServer,
   textOf,
 } from './browser.mjs';
+import { open, page } from './fresh-page.mjs';
 
 const PHONE = { width: 360, height: 740, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
-
-let server;
-let browser;
-let page;
-
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
-afterEach(async () => {
-  assert.deepEqual(page.problems, []);
-  await page.close();
-});
 
 const focused = () => page.evaluate(() => document.activeElement.id);
 
@@ -45,7 +26,7 @@ async function tabTo(id) {
 }
 
 test('everything works with the keyboard alone', async () => {
-  page = await openPage(browser, server.url);
+  await open();
   await tabTo('try-example');
   await page.keyboard.press('Enter');
   await inMode(page, 'paint');
@@ -86,7 +67,7 @@ test('everything works with the keyboard alone', async () => {
 });
 
 test('shortcuts choose tools, and letters in a field are letters', async () => {
-  page = await openPage(browser, server.url);
+  await open();
   await openExample(page);
   const tool = () => page.$eval('input[name=tool]:checked', (input) => input.value);
   for (const [key, name] of [['e', 'eraser'], ['s', 'structure'], ['b', 'brush']]) {
@@ -107,7 +88,7 @@ test('shortcuts choose tools, and letters in a field are letters', async () => {
 });
 
 test('the question mark opens the help, and Escape closes it', async () => {
-  page = await openPage(browser, server.url);
+  await open();
   await page.keyboard.type('?');
   assert.ok(await page.$eval('#help-dialog', (dialog) => dialog.open));
   await page.keyboard.press('Escape');
@@ -115,7 +96,7 @@ test('the question mark opens the help, and Escape closes it', async () => {
 });
 
 test('the theme follows the system until it is chosen, and is remembered', async () => {
-  page = await openPage(browser, server.url, { theme: 'dark' });
+  await open({ theme: 'dark' });
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const dark = await ground();
   await page.click('#theme-toggle');
@@ -128,7 +109,7 @@ test('the theme follows the system until it is chosen, and is remembered', async
 
 for (const width of [360, 768]) {
   test(`a screen of ${width} pixels shows everything without scrolling sideways`, async () => {
-    page = await openPage(browser, server.url, { viewport: { ...PHONE, width } });
+    await open({ viewport: { ...PHONE, width } });
     const fits = async (primary) => {
       const { wide, box, height } = await page.evaluate((id) => {
         const { left, right, top, bottom } = document.getElementById(id).getBoundingClientRect();
@@ -154,7 +135,7 @@ for (const width of [360, 768]) {
 
 for (const theme of ['light', 'dark']) {
   test(`axe finds nothing to complain about, ${theme}`, async () => {
-    page = await openPage(browser, server.url, { theme });
+    await open({ theme });
     await page.waitForFunction(() => document.getElementById('model-note').textContent !== '');
     // Through the debugger, for the page's own policy allows no other scripts.
     const axe = await axeSource();
@@ -196,7 +177,7 @@ for (const theme of ['light', 'dark']) {
 }
 
 test('what happens is told to people who do not see it', async () => {
-  page = await openPage(browser, server.url);
+  await open();
   await openExample(page);
   await page.evaluate(() => {
     window.told = [];

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import {
   chooseDrawnFile,
   draw,
@@ -7,33 +7,13 @@ import {
   inMode,
   lastSent,
   openExampleWithoutHole,
-  openPage,
   paintedOnScreen,
   setField,
-  startBrowser,
-  startServer,
   textOf,
 } from './browser.mjs';
+import { open, page } from './fresh-page.mjs';
 
-let server;
-let browser;
-let page;
-
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
-beforeEach(async () => {
-  page = await openPage(browser, server.url);
-});
-afterEach(async () => {
-  assert.deepEqual(page.problems, []);
-  await page.close();
-});
+beforeEach(() => open());
 
 /** The hole as it is sent. */
 async function sentHole() {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import {
   chooseDrawnFile,
   draw,
@@ -8,33 +8,13 @@ import {
   lastSent,
   openExample,
   openExampleWithoutHole,
-  openPage,
   paintedOnScreen,
   setField,
-  startBrowser,
-  startServer,
   textOf,
 } from './browser.mjs';
+import { open, page } from './fresh-page.mjs';
 
-let server;
-let browser;
-let page;
-
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
-beforeEach(async () => {
-  page = await openPage(browser, server.url);
-});
-afterEach(async () => {
-  assert.deepEqual(page.problems, []);
-  await page.close();
-});
+beforeEach(() => open());
 
 const valueOf = (id) => page.$eval(`#${id}`, (field) => field.value);
 

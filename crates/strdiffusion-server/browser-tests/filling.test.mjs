@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { PNG } from 'pngjs';
 import {
   chooseDrawnFile,
@@ -12,33 +12,13 @@ import {
   lastSent,
   openExample,
   openExampleWithoutHole,
-  openPage,
   paintedOnScreen,
   setField,
-  startBrowser,
-  startServer,
   textOf,
 } from './browser.mjs';
+import { browser, open, page } from './fresh-page.mjs';
 
-let server;
-let browser;
-let page;
-
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
-beforeEach(async () => {
-  page = await openPage(browser, server.url);
-});
-afterEach(async () => {
-  assert.deepEqual(page.problems, []);
-  await page.close();
-});
+beforeEach(() => open());
 
 /** Answers requests to an address itself; the rest goes on. */
 async function intercept(page, path, answer) {

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { PNG } from 'pngjs';
 import {
   draw,
@@ -12,33 +12,13 @@ import {
   inMode,
   lastSent,
   openExample,
-  openPage,
   paintedOnScreen,
   setField,
-  startBrowser,
-  startServer,
   textOf,
 } from './browser.mjs';
+import { browser, open, page } from './fresh-page.mjs';
 
-let server;
-let browser;
-let page;
-
-before(async () => {
-  server = await startServer();
-  browser = await startBrowser();
-});
-after(async () => {
-  await browser.close();
-  await server.close();
-});
-beforeEach(async () => {
-  page = await openPage(browser, server.url);
-});
-afterEach(async () => {
-  assert.deepEqual(page.problems, []);
-  await page.close();
-});
+beforeEach(() => open());
 
 /** Chooses files at once: photos of one colour each, and whatever else is named. */
 function choose(...files) {
