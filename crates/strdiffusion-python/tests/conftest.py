@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import strdiffusion
 
@@ -26,6 +27,18 @@ def _no_model_of_the_environment(monkeypatch):
 def model(tmp_path):
     """A copy of the default model's folder."""
     return Path(shutil.copytree(DEFAULT_MODEL, tmp_path / "model"))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """A folder of photographs to learn from; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("photos")
+    y, x = np.mgrid[0:48, 0:48]
+    for number in range(8):
+        noise = np.random.default_rng(number).integers(0, 60, (48, 48, 3))
+        ramp = np.stack([x * 2 + number * 9, y * 3, (x * y // 12 + number) % 160], axis=-1)
+        Image.fromarray((ramp + noise).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 if "STRDIFFUSION_TEST_EXAMPLES" in os.environ:
     import torch  # noqa: F401
@@ -30,17 +29,6 @@ SETTINGS = [
     "validation.sampler_steps=2",
     "structure.adam.eps=1e-3",
 ]
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    y, x = np.mgrid[0:48, 0:48]
-    for number in range(8):
-        noise = np.random.default_rng(number).integers(0, 60, (48, 48, 3))
-        ramp = np.stack([x * 2 + number * 9, y * 3, (x * y // 12 + number) % 160], axis=-1)
-        Image.fromarray((ramp + noise).astype(np.uint8)).save(folder / f"{number}.png")
-    return folder
 
 
 def command(processes, photos, run, *more):

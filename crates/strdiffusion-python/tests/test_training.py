@@ -5,7 +5,6 @@ import signal
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import strdiffusion
 
@@ -22,18 +21,6 @@ SETTINGS = {
     "validation.pictures": 2,
     "validation.sampler_steps": 2,
 }
-
-
-@pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    y, x = np.mgrid[0:48, 0:48]
-    for number in range(8):
-        noise = np.random.default_rng(number).integers(0, 60, (48, 48, 3))
-        ramp = np.stack([x * 2 + number * 9, y * 3, (x * y // 12 + number) % 160], axis=-1)
-        Image.fromarray((ramp + noise).astype(np.uint8)).save(folder / f"{number}.png")
-    return folder
 
 
 def train(photos, run, **options):

@@ -19,6 +19,18 @@ pub(crate) struct ModelCard {
     pub defaults: Defaults,
 }
 
+/// Index of the model of that name; else what is wrong, and which there are.
+pub(crate) fn find(models: &[ModelCard], name: &str) -> Result<usize, String> {
+    let found = models.iter().position(|model| model.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
+        format!(
+            "no model is named {name:?}; use one of: {}",
+            names.join(", ")
+        )
+    })
+}
+
 /// The model's own sampler in the words of a request's settings.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Defaults {

@@ -8,7 +8,7 @@ use strdiffusion::sampling::{ResamplingChange, Sampler, SamplerChange, SamplerNa
 
 use crate::decode::PictureSettings;
 use crate::error::{ApiError, Code};
-use crate::models::ModelCard;
+use crate::models::{self, ModelCard};
 
 /// Fills of one photograph that a job may ask for.
 pub(crate) const MOST_CANDIDATES: usize = 8;
@@ -142,13 +142,7 @@ impl Settings {
         let Some(name) = &self.model else {
             return Ok(0);
         };
-        models.iter().position(|m| &m.name == name).ok_or_else(|| {
-            let names: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
-            bad(format!(
-                "settings: no model is named {name:?}; use one of: {}",
-                names.join(", ")
-            ))
-        })
+        models::find(models, name).map_err(|error| bad(format!("settings: {error}")))
     }
 
     /// The model's sampler with the requested changes, and its number of steps.

@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::candidate::Candidate;
 use crate::error::{ApiError, Code};
 use crate::job::Job;
-use crate::models::ModelCard;
+use crate::models::{self, ModelCard};
 use crate::multipart::Form;
 use crate::submit::{Purpose, Room, submit_form};
 
@@ -135,17 +135,7 @@ fn current_card(app: &App) -> &ModelCard {
 }
 
 fn find_model(app: &App, name: &str) -> Result<usize, ApiError> {
-    let found = app.models.iter().position(|model| model.name == name);
-    found.ok_or_else(|| {
-        let names: Vec<&str> = app.models.iter().map(|m| m.name.as_str()).collect();
-        ApiError::new(
-            Code::BadSettings,
-            format!(
-                "no model is named {name:?}; use one of: {}",
-                names.join(", ")
-            ),
-        )
-    })
+    models::find(&app.models, name).map_err(|error| ApiError::new(Code::BadSettings, error))
 }
 
 /// Switches the model for all foreign requests that name none, as those programs do.
@@ -153,11 +143,6 @@ fn switch_model(app: &App, name: &str) -> Result<(), ApiError> {
     app.switched_model
         .store(find_model(app, name)?, Ordering::Relaxed);
     Ok(())
-}
-
-/// The number of pictures that are asked for, for the message of our own settings to judge.
-fn count_of(value: Option<usize>) -> usize {
-    value.unwrap_or(1)
 }
 
 /// Whether a field asks for something.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use strdiffusion::picture::HolePolarity;
 
 use super::{
-    Fulfilled, Wish, count_of, current_card, current_model, fields, find_model, picture, seed_of,
+    Fulfilled, Wish, current_card, current_model, fields, find_model, picture, seed_of,
     switch_model,
 };
 use crate::app::App;
@@ -72,7 +72,8 @@ impl Img2Img {
                 ..Form::default()
             },
             seed: seed_of(self.seed)?,
-            candidates: count_of(self.batch_size).saturating_mul(count_of(self.n_iter)),
+            // Whether so many can be had is for our own settings to say.
+            candidates: (self.batch_size.unwrap_or(1)).saturating_mul(self.n_iter.unwrap_or(1)),
             model,
             feather: self.mask_blur.unwrap_or(0),
             ignored: fields::names(&self.rest),

@@ -156,18 +156,13 @@ impl Mask {
     #[must_use]
     pub fn extended(&self, margins: &Margins) -> Self {
         let [width, height] = margins.around([self.width(), self.height()]);
-        let mut mask = match self.weights() {
+        self.like(match self.weights() {
             None => Self::from_keep(width, height, place(self.keep(), self.width(), margins, 0)),
             Some(weights) => {
                 let weights = place(weights, self.width(), margins, u16::MAX);
                 Self::from_weights(width, height, weights)
             }
-        }
-        .expect("one value per pixel");
-        if self.is_transparency() {
-            mask = mask.of_transparency();
-        }
-        mask
+        })
     }
 }
 

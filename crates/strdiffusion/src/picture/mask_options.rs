@@ -193,7 +193,8 @@ impl Mask {
         self.like(Self::from_weights(self.width(), self.height(), weights))
     }
 
-    fn like(&self, mask: Result<Self, PictureError>) -> Self {
+    /// Another hole of the same kind: transparency, if this one is.
+    pub(super) fn like(&self, mask: Result<Self, PictureError>) -> Self {
         let mask = mask.expect("one value per pixel");
         match self.is_transparency() {
             true => mask.of_transparency(),
