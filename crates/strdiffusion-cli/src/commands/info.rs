@@ -8,6 +8,7 @@ use strdiffusion::Device;
 use strdiffusion::model::Model;
 use strdiffusion::sampling::{Sampler, Switches};
 use strdiffusion::structure::EdgeSource;
+use strdiffusion::text::{one_line, printable};
 
 use crate::model_source::ModelSource;
 use crate::terminal::say;
@@ -116,7 +117,7 @@ pub fn describe(model: &Model, source: &ModelSource) -> String {
     ];
     let mut text = source.to_string();
     for (name, value) in lines {
-        text += &format!("\n  {name:<14}{value}");
+        text += &entry(name, &value);
     }
     text
 }
@@ -129,9 +130,16 @@ fn describe_card(card: &Value) -> String {
             Value::Array(values) => values.iter().map(as_text).collect::<Vec<_>>().join(", "),
             value => as_text(value),
         };
-        text += &format!("\n  {key:<14}{value}");
+        text += &entry(key, &value);
     }
     text
+}
+
+/// A line of a description. Names and values may be a stranger's: they stay on their line, and the
+/// terminal as it is.
+fn entry(name: &str, value: &str) -> String {
+    let [name, value] = [name, value].map(|text| printable(one_line(text)));
+    format!("\n  {name:<14}{value}")
 }
 
 /// A setting as `config.json` has it, without the quotes of plain words.

@@ -96,3 +96,20 @@ fn info_prints_what_the_card_tells_the_hub() {
     std::fs::write(bench.path("model/README.md"), "---\ntags: [a\n---\n").unwrap();
     bench.run_refused("info", &["README.md", "YAML"]);
 }
+
+#[test]
+fn a_model_cannot_forge_what_info_prints() {
+    let bench = Bench::new();
+    let card = "---\nlicense: \"\\e[31mred\\nsampler: forged\"\n\"k\\e[2J\": x\n---\n";
+    std::fs::write(bench.path("model/README.md"), card).unwrap();
+    let file = bench.path("model/config.json");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    config["licence"] = "free\u{1b}[2J\nsource: forged".into();
+    std::fs::write(&file, config.to_string()).unwrap();
+    let told = run_well(command(&bench, "info model"));
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+    let is_forged = |line: &str| line.starts_with("sampler: ") || line.starts_with("source: ");
+    assert!(!told.lines().any(is_forged), "{told}");
+    assert!(told.contains("red") && told.contains("free"), "{told}");
+}
