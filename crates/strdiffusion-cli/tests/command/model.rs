@@ -82,6 +82,22 @@ fn bench_exports_all_that_the_networks_of_a_model_read() {
 }
 
 #[test]
+fn bench_holds_other_arithmetic_against_the_plain() {
+    let bench = Bench::empty();
+    let told = |options: &str| -> Value {
+        let mut timed = command(&bench, "bench --json --size 32 --repeat 1 --only structure");
+        timed.args(options.split_whitespace());
+        timed.arg("--model").arg(default_model());
+        serde_json::from_str(&run_well(timed)).unwrap()
+    };
+    assert_eq!(told("")["structure"]["deviation"], Value::Null);
+    // The rounding of two ways to convolve, about 1e-6 each, over the network's layers.
+    let deviation = told("--precise")["structure"]["deviation"].as_f64();
+    let deviation = deviation.expect("a number");
+    assert!(deviation > 0.0 && deviation < 1e-4, "{deviation}");
+}
+
+#[test]
 fn info_prints_what_the_card_tells_the_hub() {
     let bench = Bench::new();
     let inside: Value = serde_json::from_str(&run_well(command(&bench, "info --json"))).unwrap();

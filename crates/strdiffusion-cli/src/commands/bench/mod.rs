@@ -7,12 +7,12 @@ mod training;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use strdiffusion::device::DeviceName;
 use strdiffusion::model::{EdgeConfig, FORMAT, Model, ModelConfig};
-use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig};
+use strdiffusion::networks::{ConditionalUNetConfig, DiscriminatorConfig, Precision};
 use strdiffusion::sampling::{FastSampler, Sampler, SeededBatch, unwatched};
 use strdiffusion::sde::SdeConfig;
 use strdiffusion::weights::host_values;
@@ -23,10 +23,16 @@ use crate::model_source::ModelSource;
 use crate::terminal::say;
 use networks::{Kind, Network};
 
+/// Side of the pictures that outputs are compared on.
+const COMPARED: usize = 64;
+/// More than 16 bits can account for: in bf16 our networks are off by 1e-2.
+const MOST_DEVIATION: f32 = 0.1;
+
 /// Measure the networks' speed and memory
 ///
 /// Prints the median time of one evaluation of each network, and the time of one whole picture
-/// with the model's sampler. Random weights are as fast as trained ones.
+/// with the model's sampler. Random weights are as fast as trained ones. Where networks do not
+/// compute in 32 bit on the CPU, their output is first held against such a network's.
 #[derive(Args)]
 pub struct Bench {
     /// Model folder, or ORG/NAME[@REVISION] on the hub [default: random weights of the sizes below]
@@ -103,10 +109,6 @@ impl Bench {
             }
             None => None,
         };
-        let model = model.map(|model| match self.low_memory {
-            true => model.with_precision(precision).with_low_memory(),
-            false => model.with_precision(precision),
-        });
         let config = match &model {
             Some(model) => model.config().clone(),
             None => self.random_config(),
@@ -122,15 +124,21 @@ impl Bench {
             if !self.only.contains(&part) {
                 continue;
             }
-            let network = match &model {
+            let plain = match &model {
                 Some(model) => Network::of(model, kind),
-                None => Network::init(&config, kind, &device)?.with_precision(precision),
+                None => Network::init(&config, kind, &device)?,
             };
+            let network = plain.clone().with_precision(precision);
             let network = match self.low_memory {
                 true => network.with_low_memory(),
                 false => network,
             };
-            results.insert(kind.name().into(), self.measure(&network, &config, &device));
+            let mut value = self.measure(&network, &config, &device);
+            if !ops::is_cpu(&device) || precision != Precision::F32 {
+                let deviation = self.deviation(&network, plain, &config, &device)?;
+                value["deviation"] = json!(deviation);
+            }
+            results.insert(kind.name().into(), value);
             if self.export.is_some() {
                 let context = kind.context_channels(&config);
                 let input = kind.random_input(context, [self.batch, self.size], &device)?;
@@ -149,8 +157,13 @@ impl Bench {
             self.add_profile(&mut value, step);
             results.insert("training".into(), value);
         }
-        if let (true, Some(model)) = (self.only.contains(&Part::Picture), &model) {
-            results.insert("picture".into(), self.picture(model, &device)?);
+        if let (true, Some(model)) = (self.only.contains(&Part::Picture), model) {
+            let model = model.with_precision(precision);
+            let model = match self.low_memory {
+                true => model.with_low_memory(),
+                false => model,
+            };
+            results.insert("picture".into(), self.picture(&model, &device)?);
         }
         let peak = peak_resident_mib();
         if self.json {
@@ -204,6 +217,41 @@ impl Bench {
         value
     }
 
+    /// How far the output is from the same network's in 32 bit on the CPU, as a share of its largest
+    /// value.
+    ///
+    /// # Errors
+    /// If that is far more than rounding: then the times say nothing.
+    fn deviation(
+        &self,
+        network: &Network,
+        plain: Network,
+        config: &ModelConfig,
+        device: &Device,
+    ) -> Result<f64> {
+        let size = match config.texture.check_size(COMPARED, COMPARED) {
+            Ok(()) => COMPARED.min(self.size),
+            Err(_) => self.size,
+        };
+        let kind = network.kind();
+        let output = |network: &Network, device| -> Result<Vec<f32>> {
+            let input = kind.random_input(kind.context_channels(config), [1, size], device)?;
+            Ok(host_values(network.evaluate(&input)))
+        };
+        let found = output(network, device)?;
+        let cpu = Device::flex();
+        let expected = output(&plain.to_device(&cpu), &cpu)?;
+        let largest = expected.iter().fold(0.0, |most: f32, v| most.max(v.abs()));
+        let pairs = found.iter().zip(&expected);
+        let deviation = pairs.fold(0.0, |most: f32, (a, b)| most.max((a - b).abs())) / largest;
+        let name = kind.name();
+        ensure!(
+            deviation <= MOST_DEVIATION,
+            "the {name} network computes something else here than in 32 bit on the CPU: its output is off by {deviation:.2} of the largest value",
+        );
+        Ok(deviation.into())
+    }
+
     /// Runs it again, measuring its parts, where that is wanted.
     fn add_profile(&self, value: &mut Value, mut run: impl FnMut()) {
         if self.profile {
@@ -240,8 +288,11 @@ fn profile(spent: Vec<(String, Duration)>, total: Duration, runs: usize) -> Valu
 fn report(part: &str, value: &Value) {
     let number = |key: &str| value[key].as_f64();
     if let (Some(ms), Some(gflops)) = (number("forward_ms"), number("gflops")) {
+        let deviation = number("deviation").map_or(String::new(), |share| {
+            format!("; off by {share:.1e} of the largest value")
+        });
         say(format!(
-            "{part}: {ms:.1} ms a forward pass, {gflops:.0} GFLOP/s"
+            "{part}: {ms:.1} ms a forward pass, {gflops:.0} GFLOP/s{deviation}"
         ));
     } else if let Some(ms) = number("step_ms") {
         say(format!("{part}: {ms:.1} ms a step of the texture network"));

@@ -1,5 +1,6 @@
 //! The three networks behind one face, and what they are fed.
 
+use burn::module::Module as _;
 use burn::tensor::{Tensor, TensorData};
 use strdiffusion::conditioning::Conditioning;
 use strdiffusion::conditions::Conditions;
@@ -130,6 +131,7 @@ impl Input {
 }
 
 /// One network.
+#[derive(Clone)]
 pub enum Network {
     Texture(ConditionalUNet),
     Structure(ConditionalUNet),
@@ -164,6 +166,15 @@ impl Network {
             Self::Discriminator(network) => {
                 Self::Discriminator(precision.of_32_bits().of(&network))
             }
+        }
+    }
+
+    /// The same network elsewhere.
+    pub fn to_device(self, device: &Device) -> Self {
+        match self {
+            Self::Texture(network) => Self::Texture(network.to_device(device)),
+            Self::Structure(network) => Self::Structure(network.to_device(device)),
+            Self::Discriminator(network) => Self::Discriminator(network.to_device(device)),
         }
     }
 
