@@ -54,6 +54,7 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
     };
     let mask = source.read_mask(&photo)?;
     let photo = source.prepare(photo)?;
+    tracing::info!(photo = %photo_path.display(), "photograph and mask read");
     let drawing = args.structure.as_deref();
     let drawn_edges = drawing
         .map(|path| read_drawing(path, &photo, &args.limits))
@@ -150,6 +151,7 @@ impl Work<'_> {
         let parts: Vec<&[Candidate]> = wanted.chunks(at_once).collect();
         for (number, part) in parts.iter().enumerate() {
             let filled = self.fill(studio, part, [number, parts.len()], frames)?;
+            tracing::info!("filled");
             let mut unwritten = None;
             for (candidate, filled) in part.iter().zip(filled) {
                 match filled {
@@ -158,6 +160,7 @@ impl Work<'_> {
                         let output = &self.outputs[candidate.number as usize - 1];
                         let save = || studio.save(&filled, &options, output);
                         self.interrupt.while_writing(save)?;
+                        tracing::info!(output = %candidate.output.display(), "written");
                         self.say(candidate, Some((studio, &filled)));
                     }
                     Err(Error::Cancelled) => unwritten = unwritten.or(Some(candidate)),
