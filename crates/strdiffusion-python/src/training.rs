@@ -23,14 +23,15 @@ use strdiffusion::{Device, Error};
 use crate::failure::exception;
 
 /// Settings of a new run, as TOML: of a file or else a preset, then of the model that it starts
-/// from, then changed key by key.
+/// from, then changed key by key. Without a `device` nothing is chosen for it.
 #[pyfunction]
-#[pyo3(signature = (*, preset, config, start_from, changes))]
+#[pyo3(signature = (*, preset, config, start_from, changes, device=None))]
 pub fn training_settings(
     preset: &str,
     config: Option<PathBuf>,
     start_from: Option<PathBuf>,
     changes: Vec<(String, String)>,
+    device: Option<&str>,
 ) -> PyResult<String> {
     let preset = match preset {
         "tiny" => Preset::Tiny,
@@ -45,7 +46,12 @@ pub fn training_settings(
     let settings = || -> strdiffusion::Result<TrainConfig> {
         let mut settings = match config {
             Some(file) => TrainConfig::read(&file)?,
-            None => TrainConfig::preset(preset),
+            None => match device {
+                Some(name) => {
+                    TrainConfig::preset_on(preset, &[name.parse::<DeviceName>()?.open()?])
+                }
+                None => TrainConfig::preset(preset),
+            },
         };
         if let Some(folder) = start_from {
             settings.start_from(&folder, &read_config(&folder)?);

@@ -107,7 +107,10 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        let config = self.settings()?;
+        let devices: Vec<Device> = (self.device.iter())
+            .map(|name| name.open())
+            .collect::<strdiffusion::Result<_>>()?;
+        let config = self.settings(&devices)?;
         let photos = list_pictures(&self.images)?;
         if photos.is_empty() {
             return Err(user_error(format!(
@@ -120,11 +123,8 @@ impl Train {
             None => None,
             Some(folder) => Some((list_pictures(folder)?, self.polarity())),
         };
-        let mut devices: Vec<Device> = vec![];
-        for name in &self.device {
-            let device = name.open()?;
-            note_if_wider(config.run.precision, &device);
-            devices.push(device);
+        for device in &devices {
+            note_if_wider(config.run.precision, device);
         }
         let interrupt = Interrupt::listen()?;
         let changed = photographs::remember(&self.out, &photos)?;
@@ -164,7 +164,7 @@ impl Train {
     }
 
     /// The run's settings: of its folder with --resume, else of the file or preset.
-    fn settings(&self) -> Result<TrainConfig> {
+    fn settings(&self, devices: &[Device]) -> Result<TrainConfig> {
         let stored = self.out.join("config.toml");
         if self.resume {
             if !stored.is_file() {
@@ -184,9 +184,9 @@ impl Train {
         }
         let mut config = match (&self.config, self.preset) {
             (Some(file), _) => TrainConfig::read(file)?,
-            (None, Some(PresetName::Small)) => TrainConfig::preset(Preset::Small),
-            (None, Some(PresetName::Paper)) => TrainConfig::preset(Preset::Paper),
-            (None, Some(PresetName::Tiny) | None) => TrainConfig::preset(Preset::Tiny),
+            (None, Some(PresetName::Small)) => TrainConfig::preset_on(Preset::Small, devices),
+            (None, Some(PresetName::Paper)) => TrainConfig::preset_on(Preset::Paper, devices),
+            (None, Some(PresetName::Tiny) | None) => TrainConfig::preset_on(Preset::Tiny, devices),
         };
         if let Some(folder) = &self.from {
             config.start_from(folder, &read_config(folder)?);

@@ -68,6 +68,7 @@ def training_settings(
     config: str | None,
     start_from: str | None,
     changes: Sequence[tuple[str, str]],
+    device: str | None = None,
 ) -> str: ...
 def train(
     settings: str,

@@ -48,8 +48,12 @@ def run_settings(
     config: str | None,
     start_from: str | None,
     changes: Sequence[tuple[str, str]],
+    device: str | None = None,
 ) -> str:
-    """The settings of a run, as TOML: of its folder, or new ones."""
+    """The settings of a run, as TOML: of its folder, or new ones.
+
+    Without a device they suit any, as processes on several machines need it.
+    """
     stored = run / "config.toml"
     if resume:
         if preset or config or start_from or changes:
@@ -62,7 +66,11 @@ def run_settings(
     if preset and config:
         raise ValueError("preset and config exclude each other")
     return _native.training_settings(
-        preset=preset or "tiny", config=config, start_from=start_from, changes=changes
+        preset=preset or "tiny",
+        config=config,
+        start_from=start_from,
+        changes=changes,
+        device=device,
     )
 
 
@@ -125,6 +133,7 @@ def train(
         config=None if config is None else os.fspath(config),
         start_from=None if start_from is None else os.fspath(start_from),
         changes=[(key, _as_toml(value)) for key, value in (settings or {}).items()],
+        device=device,
     )
 
     def on_event(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -14,6 +15,7 @@ use crate::model::{EdgeConfig, FORMAT, ModelConfig};
 use crate::networks::Precision;
 use crate::networks::{ConditionalUNetConfig, DiscriminatorConfig};
 use crate::objectives::MaskedLoss;
+use crate::ops;
 use crate::sampling::{FastSampler, Grid, Solver};
 use crate::sde::{Prediction, SdeConfig};
 use crate::structure::{Canny, EdgeSource};
@@ -426,7 +428,17 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// The settings of a preset.
+    /// The settings of a preset for these devices: as [`preset`](Self::preset), but that all except
+    /// the paper's compute in bf16 where every device is a CPU that is faster so.
+    pub fn preset_on(preset: Preset, devices: &[Device]) -> Self {
+        let mut config = Self::preset(preset);
+        if preset != Preset::Paper && ops::has_bf16() && devices.iter().all(ops::is_cpu) {
+            config.run.precision = Precision::Bf16;
+        }
+        config
+    }
+
+    /// The settings of a preset, in f32.
     pub fn preset(preset: Preset) -> Self {
         let paper = Self {
             networks: NetworksConfig::default(),
@@ -843,6 +855,21 @@ fn toml_value(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn presets_but_the_papers_take_16_bits_where_the_cpu_has_them() {
+        let precision = |preset| {
+            let config = TrainConfig::preset_on(preset, &[Device::flex()]);
+            config.run.precision
+        };
+        let expected = match ops::has_bf16() {
+            true => Precision::Bf16,
+            false => Precision::F32,
+        };
+        assert_eq!(precision(Preset::Tiny), expected);
+        assert_eq!(precision(Preset::Small), expected);
+        assert_eq!(precision(Preset::Paper), Precision::F32);
+    }
 
     #[test]
     fn presets_are_valid_and_survive_their_file() {

@@ -240,7 +240,7 @@ impl Bench {
         };
         let found = output(network, device)?;
         let cpu = Device::flex();
-        let expected = output(&plain.to_device(&cpu), &cpu)?;
+        let expected = output(&plain.moved_to(&cpu), &cpu)?;
         let largest = expected.iter().fold(0.0, |most: f32, v| most.max(v.abs()));
         let pairs = found.iter().zip(&expected);
         let deviation = pairs.fold(0.0, |most: f32, (a, b)| most.max((a - b).abs())) / largest;

@@ -170,7 +170,7 @@ impl Network {
     }
 
     /// The same network elsewhere.
-    pub fn to_device(self, device: &Device) -> Self {
+    pub fn moved_to(self, device: &Device) -> Self {
         match self {
             Self::Texture(network) => Self::Texture(network.to_device(device)),
             Self::Structure(network) => Self::Structure(network.to_device(device)),
