@@ -213,7 +213,7 @@ pub fn unet(path: &Path, device: &Device) -> Result<(ConditionalUNetConfig, Cond
     let out_of_range = |error: Error| Error::model(path, error.to_string());
     config.validate().map_err(out_of_range)?;
     weights::check_count(&tensors, config.fewest_weights(), path)?;
-    let network = config.init(0, device).map_err(out_of_range)?;
+    let network = config.zeros(device).map_err(out_of_range)?;
     let depth = config.depth;
     let network = apply(network, tensors, path, |name| unet_name(name, depth))?;
     Ok((config, network))
@@ -235,7 +235,7 @@ pub fn discriminator(path: &Path, device: &Device) -> Result<(DiscriminatorConfi
     let out_of_range = |error: Error| Error::model(path, error.to_string());
     config.validate().map_err(out_of_range)?;
     weights::check_count(&tensors, config.fewest_weights(), path)?;
-    let network = config.init(0, device).map_err(out_of_range)?;
+    let network = config.zeros(device).map_err(out_of_range)?;
     Ok((config, apply(network, tensors, path, discriminator_name)?))
 }
 

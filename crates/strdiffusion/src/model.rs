@@ -397,7 +397,7 @@ impl Model {
             let file = folder.join(name);
             let tensors = read(name, &file)?;
             fill_network(tensors, &file, config.fewest_weights(), || {
-                config.init(0, device)
+                config.zeros(device)
             })
         };
         let texture = unet(&config.texture, TEXTURE)?;
@@ -407,7 +407,7 @@ impl Model {
             read(DISCRIMINATOR, &file)?,
             &file,
             config.discriminator.fewest_weights(),
-            || config.discriminator.init(0, device),
+            || config.discriminator.zeros(device),
         )?;
         Ok(Self {
             sde: Sde::new(&config.sde)?,

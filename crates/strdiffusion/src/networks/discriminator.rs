@@ -6,7 +6,6 @@
 use burn::module::Module;
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::MOST_WIDTH;
@@ -82,8 +81,19 @@ impl DiscriminatorConfig {
     /// # Errors
     /// As [`validate`](Self::validate).
     pub fn init(&self, seed: u64, device: &Device) -> Result<Discriminator> {
+        self.build(&mut InitRng::seed_from_u64(seed), device)
+    }
+
+    /// The same network with zeros, for weights that are to be read.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn zeros(&self, device: &Device) -> Result<Discriminator> {
+        self.build(&mut InitRng::zeros(), device)
+    }
+
+    fn build(&self, rng: &mut InitRng, device: &Device) -> Result<Discriminator> {
         self.validate()?;
-        let rng = &mut InitRng::seed_from_u64(seed);
         let w = self.width;
         let time = TimeHead {
             linear1: Linear::new([self.time_dim; 2], Init::FanAverage(1.0), rng, device),

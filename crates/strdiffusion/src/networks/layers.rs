@@ -7,13 +7,28 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::ops;
 
-/// The random source that fresh weights are drawn from.
-pub type InitRng = rand_chacha::ChaCha8Rng;
+/// Where fresh weights come from.
+#[derive(Debug, Clone)]
+pub struct InitRng(Option<ChaCha8Rng>);
+
+impl InitRng {
+    /// A random source.
+    pub fn seed_from_u64(seed: u64) -> Self {
+        Self(Some(ChaCha8Rng::seed_from_u64(seed)))
+    }
+
+    /// Zeros alone: for networks whose weights will be read. Drawing millions of numbers takes
+    /// longer than reading them.
+    pub fn zeros() -> Self {
+        Self(None)
+    }
+}
 
 /// How the weights of a fresh layer are drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +51,10 @@ pub(crate) fn init_weight<const D: usize>(
     device: &Device,
 ) -> Param<Tensor<D>> {
     let len = shape.iter().product();
-    let uniform = |rng: &mut InitRng, bound: f64| -> Vec<f32> {
+    let Some(rng) = &mut rng.0 else {
+        return Param::from_data(TensorData::new(vec![0f32; len], shape), device);
+    };
+    let uniform = |rng: &mut ChaCha8Rng, bound: f64| -> Vec<f32> {
         (0..len)
             .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
             .collect()
@@ -225,7 +243,10 @@ impl SpectralConv2d {
             device,
         );
         let mut unit = |len: usize| {
-            let values: Vec<f32> = (0..len).map(|_| StandardNormal.sample(rng)).collect();
+            let values: Vec<f32> = match &mut rng.0 {
+                Some(rng) => (0..len).map(|_| StandardNormal.sample(rng)).collect(),
+                None => vec![0.0; len],
+            };
             let norm = values.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-12);
             let values: Vec<f32> = values.iter().map(|v| v / norm).collect();
             Param::from_data(TensorData::new(values, [len]), device).set_require_grad(false)

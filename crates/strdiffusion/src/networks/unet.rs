@@ -8,7 +8,6 @@
 use burn::module::Module;
 use burn::tensor::activation::{gelu, silu};
 use burn::tensor::{Device, Tensor};
-use rand::SeedableRng;
 use serde::{Deserialize, Serialize};
 
 use super::embedding::sinusoidal;
@@ -129,8 +128,19 @@ impl ConditionalUNetConfig {
     /// # Errors
     /// As [`validate`](Self::validate).
     pub fn init(&self, seed: u64, device: &Device) -> Result<ConditionalUNet> {
+        self.build(&mut InitRng::seed_from_u64(seed), device)
+    }
+
+    /// The same network with zeros, for weights that are to be read.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    pub(crate) fn zeros(&self, device: &Device) -> Result<ConditionalUNet> {
+        self.build(&mut InitRng::zeros(), device)
+    }
+
+    fn build(&self, rng: &mut InitRng, device: &Device) -> Result<ConditionalUNet> {
         self.validate()?;
-        let rng = &mut InitRng::seed_from_u64(seed);
         let (width, time_dim) = (self.width, self.width * 4);
         let level_channels = |level: usize| [width << level, width << (level + 1)];
 

@@ -101,5 +101,5 @@ fn widened(
     }
     stem.shape[1] = new.input_channels() * new.patch.pow(2);
     stem.values = values;
-    weights::apply(new.init(0, device)?, tensors, folder)
+    weights::apply(new.zeros(device)?, tensors, folder)
 }
