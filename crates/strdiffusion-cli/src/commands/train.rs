@@ -182,11 +182,14 @@ impl Train {
                 self.out.display()
             )));
         }
-        let mut config = match (&self.config, self.preset) {
-            (Some(file), _) => TrainConfig::read(file)?,
-            (None, Some(PresetName::Small)) => TrainConfig::preset_on(Preset::Small, devices),
-            (None, Some(PresetName::Paper)) => TrainConfig::preset_on(Preset::Paper, devices),
-            (None, Some(PresetName::Tiny) | None) => TrainConfig::preset_on(Preset::Tiny, devices),
+        let preset = match self.preset {
+            Some(PresetName::Small) => Preset::Small,
+            Some(PresetName::Paper) => Preset::Paper,
+            Some(PresetName::Tiny) | None => Preset::Tiny,
+        };
+        let mut config = match &self.config {
+            Some(file) => TrainConfig::read(file)?,
+            None => TrainConfig::preset_on(preset, devices),
         };
         if let Some(folder) = &self.from {
             config.start_from(folder, &read_config(folder)?);
