@@ -50,6 +50,22 @@ fn waves() -> FloatImage {
     })
 }
 
+/// A wall with windows in rows, all alike but for its grain.
+fn facade() -> FloatImage {
+    draw(|x, y| {
+        let (u, v) = ((x + 7) % 34, (y + 11) % 38);
+        let grain = 0.04 * (noise(x, y) - 0.5);
+        let [r, g, b] = match (u, v) {
+            (8..26, 8..30) if matches!(u, 8 | 9 | 16 | 17 | 24 | 25) => [0.9, 0.9, 0.85],
+            (8..26, 8..30) if matches!(v, 8 | 9 | 15 | 16 | 28 | 29) => [0.9, 0.9, 0.85],
+            (8..26, 8..30) => [0.15, 0.2, 0.3],
+            (5..29, 30..33) => [0.4, 0.35, 0.3],
+            _ => [0.75, 0.65, 0.45],
+        };
+        [r + grain, g + grain, b + grain]
+    })
+}
+
 fn hole(is_hole: impl Fn(usize, usize) -> bool) -> Mask {
     let keep = (0..SIDE * SIDE)
         .map(|i| u8::from(!is_hole(i % SIDE, i / SIDE)))
@@ -163,6 +179,20 @@ fn a_soft_fill_gets_the_texture_of_its_surroundings() {
     assert!(share(&soft) < 0.1, "soft: {}", share(&soft));
     let found = share(&sharp);
     assert!((0.6..1.4).contains(&found), "sharp: {found}");
+}
+
+#[test]
+fn rows_of_windows_go_on() {
+    let mask = hole(|x, y| (x as f32 - 62.0).hypot((y as f32 - 60.0) * 0.9) < 32.0);
+    let truth = facade();
+    // A fill that shows hardly more than the wall's mean colour.
+    let soft = softened(&truth, &mask, 32);
+    for seed in [1, 2] {
+        let sharp = detailed(&soft, &mask, &layers(&soft, &mask, 16, seed));
+        let found = psnr(&sharp, &truth, |i| mask.keep()[i] == 0);
+        // The grain, which is another's, leaves 36 dB; windows elsewhere, 13.
+        assert!(found > 30.0, "{found} dB");
+    }
 }
 
 #[test]

@@ -35,9 +35,24 @@ pub(super) struct Weights {
     pub guide_fall: f32,
     /// w_far, for one pixel.
     pub distance: f32,
+    /// Sources nearer than this, along both axes, are none.
+    pub apart: f32,
     /// Compare guides, their contrast included, instead of pictures: a soft estimate would find
     /// soft sources.
     pub soft: bool,
+}
+
+impl Weights {
+    /// Patches compared by themselves, without a guide; sources are at least `apart` away.
+    pub fn alone(apart: f32) -> Self {
+        Self {
+            guide: 0.0,
+            guide_fall: 0.0,
+            distance: 0.0,
+            apart,
+            soft: false,
+        }
+    }
 }
 
 /// A target patch, ready to be compared with many sources.
@@ -98,6 +113,9 @@ impl<'a> Query<'a> {
         let bias = bias(level, self.place, source, self.weights.soft);
         let bias_square = square(bias);
         let (dx, dy) = (self.x - x as f32, self.y - y as f32);
+        if dx.abs().max(dy.abs()) < self.weights.apart {
+            return f32::INFINITY;
+        }
         let mut sum = BIAS_COST * bias_square / 3.0
             + self.contrast(source)
             + self.weights.distance * (dx * dx + dy * dy).sqrt();

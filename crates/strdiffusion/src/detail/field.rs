@@ -6,7 +6,9 @@ use rayon::prelude::*;
 use strdiffusion_kernels::PatchDistance;
 
 use super::energy::{Query, Weights};
-use super::pyramid::{BAND, Level};
+use super::montage::Montage;
+use super::offsets::Offset;
+use super::pyramid::{Area, BAND, Level, RADIUS};
 
 /// For each pixel of a level's area: the place of its source in the level, and their distance.
 /// Places that are no target have neither.
@@ -15,6 +17,19 @@ pub(super) struct Field {
     pub source: Vec<u32>,
     pub distance: Vec<f32>,
 }
+
+/// A place and those around it, the nearest first.
+const BESIDE: [(isize, isize); 9] = [
+    (0, 0),
+    (1, 0),
+    (0, 1),
+    (-1, 0),
+    (0, -1),
+    (1, 1),
+    (-1, -1),
+    (1, -1),
+    (-1, 1),
+];
 
 /// How thoroughly to look.
 #[derive(Clone, Copy)]
@@ -53,6 +68,23 @@ impl Field {
         }
     }
 
+    /// Sources at a montage's offsets, and where there is none beside them, random ones.
+    pub fn of(montage: &Montage, level: &Level, seed: u64) -> Self {
+        let area = &level.area;
+        let source = |i: usize| match level_target(level, i) {
+            Some([x, y]) => offset_near(montage, area, [x - area.x, y - area.y])
+                .and_then(|[dx, dy]| {
+                    source_beside(level, x as isize + dx as isize, y as isize + dy as isize)
+                })
+                .unwrap_or_else(|| random_source(level, mix(seed ^ (i as u64) << 8))),
+            None => 0,
+        };
+        Self {
+            source: (0..area.len()).into_par_iter().map(source).collect(),
+            distance: vec![f32::INFINITY; area.len()],
+        }
+    }
+
     /// This field of `small` carried over to `large`, which is twice the size.
     pub fn doubled(&self, small: &Level, large: &Level, seed: u64) -> Self {
         let source = |i: usize| match level_target(large, i) {
@@ -70,17 +102,6 @@ impl Field {
     /// The source of the nearest small target, moved along; if it is none at the larger scale, one
     /// beside it.
     fn carried(&self, small: &Level, large: &Level, [x, y]: [usize; 2]) -> Option<u32> {
-        const BESIDE: [(isize, isize); 9] = [
-            (0, 0),
-            (1, 0),
-            (0, 1),
-            (-1, 0),
-            (0, -1),
-            (1, 1),
-            (-1, -1),
-            (1, -1),
-            (-1, 1),
-        ];
         let area = &small.area;
         let (small_x, small_y) = ((x / 2).wrapping_sub(area.x), (y / 2).wrapping_sub(area.y));
         for reach in 0..3isize {
@@ -100,10 +121,8 @@ impl Field {
                         (2 * (source % small.width) + x) as isize - 2 * ((x / 2) as isize + dx);
                     let sy =
                         (2 * (source / small.width) + y) as isize - 2 * ((y / 2) as isize + dy);
-                    for (bx, by) in BESIDE {
-                        if let Some(place) = source_at(large, sx + bx, sy + by) {
-                            return Some(place as u32);
-                        }
+                    if let Some(place) = source_beside(large, sx, sy) {
+                        return Some(place);
                     }
                 }
             }
@@ -176,6 +195,15 @@ impl Field {
         }
     }
 
+    /// The mean distance of all targets; 0 without targets.
+    pub fn mean(&self, level: &Level) -> f32 {
+        let all = self.distance.iter().zip(&level.is_target);
+        let sum: f64 = all
+            .filter_map(|(&distance, &is_target)| is_target.then_some(f64::from(distance)))
+            .sum();
+        (sum / level.targets.max(1) as f64) as f32
+    }
+
     /// The distance that this share of all targets does not exceed; 0 without targets.
     pub fn quantile(&self, level: &Level, share: f32) -> f32 {
         let mut all: Vec<f32> = (self.distance.iter().zip(&level.is_target))
@@ -201,6 +229,33 @@ fn source_at(level: &Level, x: isize, y: isize) -> Option<usize> {
     let inside = x >= 0 && y >= 0 && (x as usize) < level.width && (y as usize) < level.height;
     let place = inside.then(|| y as usize * level.width + x as usize)?;
     level.is_source[place].then_some(place)
+}
+
+/// The source nearest to column `x`, row `y`, if there is one there or beside it.
+fn source_beside(level: &Level, x: isize, y: isize) -> Option<u32> {
+    let at = |&(dx, dy): &(isize, isize)| source_at(level, x + dx, y + dy);
+    BESIDE.iter().find_map(at).map(|place| place as u32)
+}
+
+/// The offset of the nearest pixel of the hole within a patch's radius: every target has one.
+fn offset_near(montage: &Montage, area: &Area, [x, y]: [usize; 2]) -> Option<Offset> {
+    let reach = RADIUS as isize;
+    let mut nearest: Option<(isize, Offset)> = None;
+    for dy in -reach..=reach {
+        for dx in -reach..=reach {
+            let (nx, ny) = (x.wrapping_add_signed(dx), y.wrapping_add_signed(dy));
+            if nx >= area.width || ny >= area.height {
+                continue;
+            }
+            let far = dx * dx + dy * dy;
+            if let Some(offset) = montage[ny * area.width + nx]
+                && nearest.is_none_or(|(nearer, _)| far < nearer)
+            {
+                nearest = Some((far, offset));
+            }
+        }
+    }
+    nearest.map(|(_, offset)| offset)
 }
 
 /// Any source of a level that has one.

@@ -21,10 +21,13 @@
 //! photograph, fill and seed give the same bytes on any number of threads and any instruction set.
 
 mod contrast;
+mod cut;
 mod drawn;
 mod energy;
 mod field;
 mod guide;
+mod montage;
+mod offsets;
 mod pyramid;
 mod synthesis;
 mod trust;

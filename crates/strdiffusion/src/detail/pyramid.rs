@@ -134,6 +134,31 @@ impl Level {
         }
     }
 
+    /// This level with its sources as targets, for finding out what the known pixels have in common
+    /// with one another.
+    pub fn of_sources(&self) -> Self {
+        let area = Area {
+            x: 0,
+            y: 0,
+            width: self.width,
+            height: self.height,
+        };
+        Self {
+            width: self.width,
+            height: self.height,
+            pixels: self.pixels.clone(),
+            cells: self.cells.clone(),
+            is_source: self.is_source.clone(),
+            sources: self.sources,
+            means: self.means.clone(),
+            guide: self.guide.clone(),
+            is_target: self.is_source.clone(),
+            targets: self.sources,
+            depth: vec![0.0; area.len()],
+            area,
+        }
+    }
+
     /// Thickness of the hole in pixels.
     pub fn thickness(&self) -> f32 {
         2.0 * self

@@ -4,6 +4,7 @@ use super::contrast;
 use super::energy::Weights;
 use super::field::{Effort, Field, mix};
 use super::guide;
+use super::montage::montage;
 use super::pyramid::{Cell, Level, Pixel, build};
 use super::vote::{Ballot, Votes, put, vote};
 
@@ -20,6 +21,13 @@ const GUIDE_DEPTH: f32 = 4.0;
 /// Cost of a source as far away as the hole is thick, and the least thickness that counts.
 const DISTANCE: f32 = 25.0;
 const LEAST_THICKNESS: f32 = 20.0;
+/// Targets of the level at which a montage is made, at most, and the hole's thickness there, at
+/// least.
+const MOST_MONTAGE: usize = 6000;
+const LEAST_MONTAGE: f32 = 8.0;
+/// A montage is preferred to what the level above has left if its patches fit at most this much
+/// worse: fewer, larger pieces look better than as good a fit of many small ones.
+const PREFERENCE: f32 = 1.05;
 /// Rounds of search and vote at the finest and the coarsest level.
 const ROUNDS: [usize; 2] = [4, 8];
 /// The same for a level that is the only one: a thin hole.
@@ -77,6 +85,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     let mut levels = build(finest, THICKNESS, SHORTEST);
     guide::attach(&mut levels, scale);
     let top = levels.len() - 1;
+    let montage_at = montage_level(&levels).filter(|_| !is_drawn);
     let mut field = Field::default();
     let mut votes = vec![];
     let mut misfit = 0.0;
@@ -95,10 +104,21 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
                 false => (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
             },
             distance: DISTANCE / levels[l].thickness().max(LEAST_THICKNESS),
+            apart: 0.0,
             soft: false,
         };
         let plan = Plan::of(&levels[l], l, top);
-        votes = plan.follow(&mut levels[l], &mut field, weights, seed);
+        let montage = match montage_at {
+            Some(at) if at == l => montage(&levels[l], seed),
+            _ => None,
+        };
+        votes = match montage {
+            None => plan.follow(&mut levels[l], &mut field, weights, seed),
+            Some(montage) => {
+                let other = Field::of(&montage, &levels[l], seed);
+                plan.follow_better(&mut levels[l], &mut field, other, weights, seed)
+            }
+        };
         if l == top {
             misfit = field.quantile(&levels[l], 0.9);
         }
@@ -111,6 +131,15 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         votes,
         misfit,
     })
+}
+
+/// The finest level whose hole is small enough for a montage, unless it is so thin there that
+/// patches reach across.
+fn montage_level(levels: &[Level]) -> Option<usize> {
+    let l = levels
+        .iter()
+        .position(|level| level.targets <= MOST_MONTAGE)?;
+    (levels[l].thickness() >= LEAST_MONTAGE).then_some(l)
 }
 
 /// w_Γ of level `l` of 0 to `top`.
@@ -191,6 +220,33 @@ impl Plan {
             };
             votes = estimate(level, field, ballot);
         }
+        votes
+    }
+
+    /// As [`Plan::follow`], from the field and from a montage's, `other`: the better one stays.
+    fn follow_better(
+        &self,
+        level: &mut Level,
+        field: &mut Field,
+        mut other: Field,
+        weights: Weights,
+        seed: u64,
+    ) -> Votes {
+        let before = level.pixels.clone();
+        let votes = self.follow(level, field, weights, seed);
+        let pixels = std::mem::replace(&mut level.pixels, before);
+        level.find_target_means();
+        let plan = Self {
+            is_top: false,
+            ..*self
+        };
+        let other_votes = plan.follow(level, &mut other, weights, seed);
+        if other.mean(level) <= PREFERENCE * field.mean(level) {
+            *field = other;
+            return other_votes;
+        }
+        level.pixels = pixels;
+        level.find_target_means();
         votes
     }
 }
