@@ -268,6 +268,42 @@ fn an_interrupted_run_continues_without_filling_again() {
 }
 
 #[test]
+fn a_picture_mask_or_result_that_has_changed_is_scored_again() {
+    let place = Place::with_matching_names();
+    let pairing = place.pair(&PairingOptions::default()).unwrap();
+    let fills = place.root.path().join("fills");
+    std::fs::create_dir(&fills).unwrap();
+    for i in 0..6 {
+        let name = format!("photo{i}.png");
+        std::fs::copy(place.images().join(&name), fills.join(&name)).unwrap();
+    }
+    let score = || {
+        let mut fill = FinishedPictures::open(&fills).unwrap();
+        let mut folder = RunFolder::open(&place.run(), &settings(""), &pairing).unwrap();
+        run(&mut folder, &pairing, &mut fill, usize::MAX)
+    };
+    let first = score();
+    assert_eq!((first.rows.len(), first.resumed), (6, 0));
+    assert_eq!((score().rows, score().resumed), (first.rows.clone(), 6));
+
+    std::fs::copy(fills.join("photo2.png"), fills.join("photo1.png")).unwrap();
+    std::fs::copy(
+        place.images().join("photo4.png"),
+        place.images().join("photo3.png"),
+    )
+    .unwrap();
+    std::fs::remove_file(fills.join("photo5.png")).unwrap();
+    let last = score();
+    assert_eq!(
+        (last.rows.len(), last.resumed, last.failures.len()),
+        (5, 3, 1)
+    );
+    for (i, (before, after)) in first.rows.iter().zip(&last.rows).enumerate() {
+        assert_eq!(before.psnr != after.psnr, i == 1 || i == 3, "photo{i}");
+    }
+}
+
+#[test]
 fn other_settings_or_pairs_do_not_continue_a_run() {
     let place = Place::with_matching_names();
     let pairing = place.pair(&PairingOptions::default()).unwrap();

@@ -6,8 +6,6 @@ use rayon::prelude::*;
 use strdiffusion_kernels::PatchDistance;
 
 use super::energy::{Query, Weights};
-use super::montage::Montage;
-use super::offsets::Offset;
 use super::pyramid::{Area, BAND, Level, RADIUS};
 
 /// For each pixel of a level's area: the place of its source in the level, and their distance.
@@ -17,6 +15,9 @@ pub(super) struct Field {
     pub source: Vec<u32>,
     pub distance: Vec<f32>,
 }
+
+/// Columns and rows from a place to its source.
+pub(super) type Offset = [i32; 2];
 
 /// A place and those around it, the nearest first.
 const BESIDE: [(isize, isize); 9] = [
@@ -68,11 +69,12 @@ impl Field {
         }
     }
 
-    /// Sources at a montage's offsets, and where there is none beside them, random ones.
-    pub fn of(montage: &Montage, level: &Level, seed: u64) -> Self {
+    /// Sources at the offsets that the hole's pixels have, given over the level's area, and where
+    /// there is none beside them, random ones.
+    pub fn at(offsets: &[Option<Offset>], level: &Level, seed: u64) -> Self {
         let area = &level.area;
         let source = |i: usize| match level_target(level, i) {
-            Some([x, y]) => offset_near(montage, area, [x - area.x, y - area.y])
+            Some([x, y]) => offset_near(offsets, area, [x - area.x, y - area.y])
                 .and_then(|[dx, dy]| {
                     source_beside(level, x as isize + dx as isize, y as isize + dy as isize)
                 })
@@ -238,7 +240,7 @@ fn source_beside(level: &Level, x: isize, y: isize) -> Option<u32> {
 }
 
 /// The offset of the nearest pixel of the hole within a patch's radius: every target has one.
-fn offset_near(montage: &Montage, area: &Area, [x, y]: [usize; 2]) -> Option<Offset> {
+fn offset_near(offsets: &[Option<Offset>], area: &Area, [x, y]: [usize; 2]) -> Option<Offset> {
     let reach = RADIUS as isize;
     let mut nearest: Option<(isize, Offset)> = None;
     for dy in -reach..=reach {
@@ -248,7 +250,7 @@ fn offset_near(montage: &Montage, area: &Area, [x, y]: [usize; 2]) -> Option<Off
                 continue;
             }
             let far = dx * dx + dy * dy;
-            if let Some(offset) = montage[ny * area.width + nx]
+            if let Some(offset) = offsets[ny * area.width + nx]
                 && nearest.is_none_or(|(nearer, _)| far < nearer)
             {
                 nearest = Some((far, offset));

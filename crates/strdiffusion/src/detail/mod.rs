@@ -15,6 +15,9 @@
 //! | `energy` | how well a patch serves | Wexler et al., PAMI 2007; Darabi et al., SIGGRAPH 2012 |
 //! | `field` | the best patch for each place, found by PatchMatch | Barnes et al., SIGGRAPH 2009 |
 //! | `vote` | from patches to pixels | Wexler et al. |
+//! | `offsets` | where the photograph repeats itself | He and Sun, ECCV 2012 |
+//! | `montage` | the hole from few large pieces, at those offsets | Pritch et al., ICCV 2009; He and Sun |
+//! | `cut` | the least costly choice between two labels | Dinic, 1970 |
 //! | `synthesis` | all of it, coarse to fine | |
 //!
 //! Known pixels never change, and nothing that the photograph held in a hole is read. The same

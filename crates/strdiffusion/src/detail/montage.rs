@@ -13,7 +13,8 @@
 use rayon::prelude::*;
 
 use super::cut::{Costs, Grid, NOBODY};
-use super::offsets::{Offset, dominant};
+use super::field::Offset;
+use super::offsets::dominant;
 use super::pyramid::{Cell, Level, Pixel, RADIUS, STEPS};
 
 /// Offsets tried at most, and looked through for ones that have a source in the hole.

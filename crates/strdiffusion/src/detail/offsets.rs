@@ -6,33 +6,28 @@
 //! likely to be found.
 
 use super::energy::Weights;
-use super::field::{Effort, Field};
+use super::field::{Effort, Field, Offset};
 use super::pyramid::Level;
-
-/// Columns and rows from a place to its source.
-pub(super) type Offset = [i32; 2];
 
 /// τ, as a share of the longer side.
 const APART: f32 = 1.0 / 15.0;
 /// Peaks of the histogram are the largest number within so many places.
 const PEAK: usize = 4;
-const EFFORT: Effort = Effort {
-    rounds: 4,
-    reach: f32::INFINITY,
-    anywhere: 0,
-};
+/// Rounds of the search.
+const ROUNDS: usize = 4;
 
 /// The most frequent offsets between like patches of the level, at most `count`, the most frequent
 /// first. With each offset its opposite is as frequent.
 pub(super) fn dominant(level: &Level, count: usize, seed: u64) -> Vec<Offset> {
     let known = level.of_sources();
-    let apart = APART * level.width.max(level.height) as f32;
-    let weights = Weights::alone(apart);
+    let longer = level.width.max(level.height) as f32;
+    let weights = Weights::alone(APART * longer);
     let mut field = Field::random(&known, seed);
     field.measure(&known, weights);
     let effort = Effort {
-        reach: EFFORT.reach.min(level.width.max(level.height) as f32),
-        ..EFFORT
+        rounds: ROUNDS,
+        reach: longer,
+        anywhere: 0,
     };
     field.search(&known, weights, effort, seed);
     let mut histogram = Histogram::new([level.width, level.height]);

@@ -115,7 +115,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
         votes = match montage {
             None => plan.follow(&mut levels[l], &mut field, weights, seed),
             Some(montage) => {
-                let other = Field::of(&montage, &levels[l], seed);
+                let other = Field::at(&montage, &levels[l], seed);
                 plan.follow_better(&mut levels[l], &mut field, other, weights, seed)
             }
         };

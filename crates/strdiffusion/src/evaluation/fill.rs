@@ -1,5 +1,6 @@
 //! Where results come from: a method that fills holes, or pictures that one has filled before.
 
+use super::folder::sha256_hex;
 use super::pairing::{id_of, list_pictures};
 use super::{EvaluationError, Mask, Picture};
 use serde::Deserialize;
@@ -50,6 +51,13 @@ pub trait Fill {
     /// # Errors
     /// See [`FillError`].
     fn fill(&mut self, request: &FillRequest<'_>) -> Result<Filled, FillError>;
+
+    /// What a pair's picture was made from, where the settings do not say it all: a finished pair
+    /// whose origin has changed since is done again.
+    fn origin(&self, id: &str) -> Option<String> {
+        let _ = id;
+        None
+    }
 }
 
 /// Finished pictures of any method: a folder with a picture for each pair's id.
@@ -119,6 +127,12 @@ impl Fill for FinishedPictures {
             seconds: timing.and_then(|t| t.seconds),
             network_evaluations: timing.and_then(|t| t.network_evaluations),
         })
+    }
+
+    /// SHA-256 of the picture's file.
+    fn origin(&self, id: &str) -> Option<String> {
+        let bytes = std::fs::read(self.folder.join(self.files.get(id)?)).ok()?;
+        Some(sha256_hex(&bytes))
     }
 }
 

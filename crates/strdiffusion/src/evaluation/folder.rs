@@ -96,6 +96,11 @@ impl RunFolder {
         (sha256_hex(&bytes) == row.result_sha256).then_some(row)
     }
 
+    /// Leaves a pair's row out, for what it tells is no longer so.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.rows.remove(id);
+    }
+
     /// The finished picture of a pair.
     ///
     /// # Errors

@@ -58,6 +58,10 @@ pub struct Row {
     pub network_evaluations: Option<u64>,
     /// SHA-256 of the result's file, in hexadecimal.
     pub result_sha256: String,
+    /// SHA-256 over the files that the row depends on: picture, mask, a finished result. Absent in
+    /// rows recorded before there was such a field.
+    #[serde(default)]
+    pub origin: Option<String>,
 }
 
 impl Row {

@@ -1,6 +1,7 @@
 //! Filling and scoring what is not finished yet.
 
 use super::error::write_file;
+use super::folder::sha256_hex;
 use super::picture::open_mask;
 use super::score::Scores;
 use super::{
@@ -58,7 +59,7 @@ pub struct Outcome {
 ///
 /// Each finished picture is on disk before the next begins. A pair whose picture cannot be read or
 /// filled becomes a [`Failure`]. A finished pair is scored again from its saved picture, not filled
-/// again, when LPIPS has become available since. `progress` is called after each pair and may stop
+/// again, when LPIPS has become available since; one whose picture, mask or finished result has changed is done again. `progress` is called after each pair and may stop
 /// the run.
 ///
 /// # Errors
@@ -77,7 +78,17 @@ pub fn evaluate(
     let (mut resumed, mut stopped) = (0, false);
     let mut failures = Vec::new();
     for (index, pair) in pairing.pairs.iter().enumerate() {
-        let finished = folder.intact_row(&pair.id).cloned();
+        // Before the picture is read: changed in between, it is done again next time.
+        let origin = origin(pairing, pair, fill);
+        let is_current = |row: &Row| match (&row.origin, &origin) {
+            // Recorded before rows told their origin, by a method that the settings describe.
+            (None, _) => fill.origin(&pair.id).is_none(),
+            (before, now) => before == now,
+        };
+        let finished = folder.intact_row(&pair.id).cloned().filter(is_current);
+        if finished.is_none() {
+            folder.forget(&pair.id);
+        }
         if finished
             .as_ref()
             .is_some_and(|row| is_complete(row, scorer))
@@ -92,7 +103,7 @@ pub fn evaluate(
                 }
             };
             match work() {
-                Ok(row) => folder.append(row)?,
+                Ok(row) => folder.append(Row { origin, ..row })?,
                 Err(EvaluationError::Cancelled) => {
                     stopped = true;
                     break;
@@ -164,6 +175,18 @@ pub fn prepared_pair(
     let truth = Picture::open(&pairing.images.join(&pair.image))?.prepared(size);
     let mask = prepare_mask(pairing, pair, &truth, make_mask)?;
     Ok((truth, mask))
+}
+
+/// What a pair's row depends on beside the settings: SHA-256 over the files of picture and mask and
+/// the method's own [`Fill::origin`]; `None` where a file cannot be read.
+fn origin(pairing: &Pairing, pair: &Pair, fill: &dyn Fill) -> Option<String> {
+    let hash = |file: &Path| std::fs::read(file).ok().map(|bytes| sha256_hex(&bytes));
+    let mut all = hash(&pairing.images.join(&pair.image))?;
+    if let (MaskSource::File(file), Some(folder)) = (&pair.mask, &pairing.masks) {
+        all += &hash(&folder.join(file))?;
+    }
+    all += &fill.origin(&pair.id).unwrap_or_default();
+    Some(sha256_hex(all.as_bytes()))
 }
 
 fn is_complete(row: &Row, scorer: &Scorer<'_>) -> bool {
@@ -270,6 +293,7 @@ fn fill_and_score(
         seconds,
         network_evaluations,
         result_sha256,
+        origin: None,
     };
     Ok(with_scores(row, scores))
 }
