@@ -25,6 +25,8 @@ const LEAST_THICKNESS: f32 = 20.0;
 /// least.
 const MOST_MONTAGE: usize = 6000;
 const LEAST_MONTAGE: f32 = 8.0;
+/// Sources of that level, at most: all are compared with one another.
+const MOST_COMPARED: usize = 1_000_000;
 /// A montage is preferred to what the level above has left if its patches fit at most this much
 /// worse: fewer, larger pieces look better than as good a fit of many small ones.
 const PREFERENCE: f32 = 1.05;
@@ -134,12 +136,13 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
 }
 
 /// The finest level whose hole is small enough for a montage, unless it is so thin there that
-/// patches reach across.
+/// patches reach across, or has far more around it than in it.
 fn montage_level(levels: &[Level]) -> Option<usize> {
     let l = levels
         .iter()
         .position(|level| level.targets <= MOST_MONTAGE)?;
-    (levels[l].thickness() >= LEAST_MONTAGE).then_some(l)
+    let serves = levels[l].thickness() >= LEAST_MONTAGE && levels[l].sources <= MOST_COMPARED;
+    serves.then_some(l)
 }
 
 /// w_Γ of level `l` of 0 to `top`.
