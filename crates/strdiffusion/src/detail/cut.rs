@@ -38,110 +38,125 @@ impl Grid {
 
     /// Whether each pixel takes the second label, where the sum is least.
     pub fn cut(&self, costs: Costs) -> Vec<bool> {
-        let Costs {
-            // Flow that has come from the source and not gone on; below 0, what the sink still takes.
-            second: mut excess,
-            apart: mut room,
-        } = costs;
         let count = self.neighbours.len();
-        let mut distance = vec![u32::MAX; count];
-        let mut queue = Vec::with_capacity(count);
-        let mut sources = vec![];
-        let mut next_side = vec![0u8; count];
-        let mut way: Vec<(u32, u8)> = vec![];
+        let mut flow = Flow {
+            grid: self,
+            excess: costs.second,
+            room: costs.apart,
+            distance: vec![u32::MAX; count],
+            next_side: vec![0; count],
+            way: vec![],
+        };
         loop {
-            self.measure(&excess, &room, &mut distance, &mut queue);
-            sources.clear();
-            let can_flow = |&i: &u32| excess[i as usize] > 0 && distance[i as usize] != u32::MAX;
-            sources.extend((0..count as u32).filter(can_flow));
+            flow.measure();
+            let is_source = |&i: &usize| flow.excess[i] > 0 && flow.distance[i] != u32::MAX;
+            let sources: Vec<usize> = (0..count).filter(is_source).collect();
             if sources.is_empty() {
                 // Who still reaches the sink lies on its side.
-                return distance.iter().map(|&d| d != u32::MAX).collect();
+                return flow.distance.iter().map(|&d| d != u32::MAX).collect();
             }
-            next_side.fill(0);
-            for &source in &sources {
-                way.clear();
-                let mut at = source;
-                while excess[source as usize] > 0 {
-                    let i = at as usize;
-                    if excess[i] < 0 {
-                        let mut flow = excess[source as usize].min(-excess[i]);
-                        for &(from, side) in &way {
-                            flow = flow.min(room[from as usize][side as usize]);
-                        }
-                        excess[source as usize] -= flow;
-                        excess[i] += flow;
-                        let mut full = None;
-                        for (k, &(from, side)) in way.iter().enumerate().rev() {
-                            let to = self.neighbours[from as usize][side as usize];
-                            room[from as usize][side as usize] -= flow;
-                            room[to as usize][(side ^ 1) as usize] += flow;
-                            if room[from as usize][side as usize] == 0 {
-                                full = Some(k);
-                            }
-                        }
-                        // On from before the first narrow place.
-                        if let Some(k) = full {
-                            at = way[k].0;
-                            way.truncate(k);
-                        }
-                        continue;
-                    }
-                    let side = next_side[i];
-                    if usize::from(side) == SIDES {
-                        // A dead end: back, and never here again.
-                        let Some((from, _)) = way.pop() else {
-                            break;
-                        };
-                        next_side[from as usize] += 1;
-                        at = from;
-                        continue;
-                    }
-                    let to = self.neighbours[i][usize::from(side)];
-                    if to != NOBODY
-                        && room[i][usize::from(side)] > 0
-                        && distance[i].checked_sub(1) == Some(distance[to as usize])
-                    {
-                        way.push((at, side));
-                        at = to;
-                    } else {
-                        next_side[i] += 1;
-                    }
-                }
+            flow.next_side.fill(0);
+            for source in sources {
+                flow.push_from(source);
             }
         }
     }
+}
 
-    /// How many steps each pixel is from one that the sink takes flow from; `u32::MAX` where there
-    /// is no way.
-    fn measure(
-        &self,
-        excess: &[i64],
-        room: &[[i64; SIDES]],
-        distance: &mut [u32],
-        queue: &mut Vec<u32>,
-    ) {
-        queue.clear();
-        for (i, distance) in distance.iter_mut().enumerate() {
+/// A flow from pixels that would rather have the first label to those that would rather have the
+/// second, as far as neighbours let it through.
+struct Flow<'a> {
+    grid: &'a Grid,
+    /// What a pixel has still to give; below 0, what it can still take.
+    excess: Vec<i64>,
+    /// What can still flow to each neighbour.
+    room: Vec<[i64; SIDES]>,
+    /// Steps from a pixel that can take; `u32::MAX` where there is no way.
+    distance: Vec<u32>,
+    /// The side of each pixel to be tried next; those before lead nowhere.
+    next_side: Vec<usize>,
+    /// Pixels and sides on the way from a source.
+    way: Vec<(usize, usize)>,
+}
+
+impl Flow<'_> {
+    fn measure(&mut self) {
+        let mut queue = vec![];
+        for (i, distance) in self.distance.iter_mut().enumerate() {
             *distance = u32::MAX;
-            if excess[i] < 0 {
+            if self.excess[i] < 0 {
                 *distance = 0;
-                queue.push(i as u32);
+                queue.push(i);
             }
         }
         let mut first = 0;
         while let Some(&to) = queue.get(first) {
             first += 1;
-            for (side, &from) in self.neighbours[to as usize].iter().enumerate() {
-                if from != NOBODY
-                    && distance[from as usize] == u32::MAX
-                    && room[from as usize][side ^ 1] > 0
-                {
-                    distance[from as usize] = distance[to as usize] + 1;
-                    queue.push(from);
+            for (side, &from) in self.grid.neighbours[to].iter().enumerate() {
+                let i = from as usize;
+                if from != NOBODY && self.distance[i] == u32::MAX && self.room[i][side ^ 1] > 0 {
+                    self.distance[i] = self.distance[to] + 1;
+                    queue.push(i);
                 }
             }
         }
+    }
+
+    /// Sends what `source` has by shortest ways, until it has no more or there are none.
+    fn push_from(&mut self, source: usize) {
+        self.way.clear();
+        let mut at = source;
+        while self.excess[source] > 0 {
+            if self.excess[at] < 0 {
+                at = self.fill(source, at);
+                continue;
+            }
+            let side = self.next_side[at];
+            if side == SIDES {
+                // A dead end: back, and never here again.
+                let Some((from, _)) = self.way.pop() else {
+                    return;
+                };
+                self.next_side[from] += 1;
+                at = from;
+                continue;
+            }
+            let to = self.grid.neighbours[at][side];
+            let leads_on = to != NOBODY
+                && self.room[at][side] > 0
+                && self.distance[at].checked_sub(1) == Some(self.distance[to as usize]);
+            if leads_on {
+                self.way.push((at, side));
+                at = to as usize;
+            } else {
+                self.next_side[at] += 1;
+            }
+        }
+    }
+
+    /// Sends along the way what its narrowest place lets through; and from where to go on: before
+    /// the first place that is full now.
+    fn fill(&mut self, source: usize, sink: usize) -> usize {
+        let room = self.way.iter().map(|&(from, side)| self.room[from][side]);
+        let ends = self.excess[source].min(-self.excess[sink]);
+        let flow = room.fold(ends, i64::min);
+        self.excess[source] -= flow;
+        self.excess[sink] += flow;
+        let mut full = None;
+        for (k, &(from, side)) in self.way.iter().enumerate() {
+            let to = self.grid.neighbours[from][side] as usize;
+            self.room[from][side] -= flow;
+            self.room[to][side ^ 1] += flow;
+            if self.room[from][side] == 0 && full.is_none() {
+                full = Some(k);
+            }
+        }
+        let Some(k) = full else {
+            return sink;
+        };
+        let (from, _) = self.way[k];
+        self.way.truncate(k);
+        from
     }
 }
 
