@@ -136,7 +136,9 @@ async fn deleting_a_running_job_stops_it_within_a_step() {
     gate.release();
     // The next job shows that the worker is free; it stands at the gate for its batch and T steps.
     server.inpaint(&parts(&image, &hole, "{}")).await;
-    assert_eq!(gate.arrivals(), before + 1 + T);
+    // The deleted one may have been on its way to its next step.
+    let more = gate.arrivals() - before - (1 + T);
+    assert!(more <= 1, "{more} steps after the job was deleted");
 }
 
 #[tokio::test]
