@@ -162,6 +162,7 @@ test('the photo as it was is seen while a button is pressed', async () => {
   await inMode(page, 'result');
   const split = () => page.$eval('#divider', (divider) => Number(divider.ariaValueNow));
   const drawn = () => page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  await drawn(); // the line goes beside the hole first
   const resting = await split();
   await page.focus('#before');
   for (const key of ['Space', 'Enter']) {
