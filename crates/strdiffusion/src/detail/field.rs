@@ -59,45 +59,36 @@ fn anywhere(random: u64, [width, height]: [usize; 2]) -> [usize; 2] {
 impl Field {
     /// Random sources. The level must have one.
     pub fn random(level: &Level, seed: u64) -> Self {
-        let source = |i: usize| match level.is_target[i] {
-            true => random_source(level, mix(seed ^ (i as u64) << 8)),
-            false => 0,
-        };
-        Self {
-            source: (0..level.area.len()).into_par_iter().map(source).collect(),
-            distance: vec![f32::INFINITY; level.area.len()],
-        }
+        Self::from(level, seed, |_| None)
     }
 
     /// Sources at the offsets that the hole's pixels have, given over the level's area, and where
     /// there is none beside them, random ones.
     pub fn at(offsets: &[Option<Offset>], level: &Level, seed: u64) -> Self {
         let area = &level.area;
-        let source = |i: usize| match level_target(level, i) {
-            Some([x, y]) => offset_near(offsets, area, [x - area.x, y - area.y])
-                .and_then(|[dx, dy]| {
-                    source_beside(level, x as isize + dx as isize, y as isize + dy as isize)
-                })
-                .unwrap_or_else(|| random_source(level, mix(seed ^ (i as u64) << 8))),
-            None => 0,
-        };
-        Self {
-            source: (0..area.len()).into_par_iter().map(source).collect(),
-            distance: vec![f32::INFINITY; area.len()],
-        }
+        Self::from(level, seed, |[x, y]| {
+            let [dx, dy] = offset_near(offsets, area, [x - area.x, y - area.y])?;
+            source_beside(level, x as isize + dx as isize, y as isize + dy as isize)
+        })
     }
 
     /// This field of `small` carried over to `large`, which is twice the size.
     pub fn doubled(&self, small: &Level, large: &Level, seed: u64) -> Self {
-        let source = |i: usize| match level_target(large, i) {
-            Some([x, y]) => self
-                .carried(small, large, [x, y])
-                .unwrap_or_else(|| random_source(large, mix(seed ^ (i as u64) << 8))),
+        Self::from(large, seed, |place| self.carried(small, large, place))
+    }
+
+    /// The source that is known for each target's column and row in the level, a random one where
+    /// none is.
+    fn from(level: &Level, seed: u64, known: impl Fn([usize; 2]) -> Option<u32> + Sync) -> Self {
+        let source = |i: usize| match level_target(level, i) {
+            Some(place) => {
+                known(place).unwrap_or_else(|| random_source(level, mix(seed ^ (i as u64) << 8)))
+            }
             None => 0,
         };
         Self {
-            source: (0..large.area.len()).into_par_iter().map(source).collect(),
-            distance: vec![f32::INFINITY; large.area.len()],
+            source: (0..level.area.len()).into_par_iter().map(source).collect(),
+            distance: vec![f32::INFINITY; level.area.len()],
         }
     }
 

@@ -59,8 +59,8 @@ pub struct Outcome {
 ///
 /// Each finished picture is on disk before the next begins. A pair whose picture cannot be read or
 /// filled becomes a [`Failure`]. A finished pair is scored again from its saved picture, not filled
-/// again, when LPIPS has become available since; one whose picture, mask or finished result has changed is done again. `progress` is called after each pair and may stop
-/// the run.
+/// again, when LPIPS has become available since; one whose picture, mask or finished result has
+/// changed is done again. `progress` is called after each pair and may stop the run.
 ///
 /// # Errors
 /// [`EvaluationError::Fill`] when the method cannot go on, [`EvaluationError::File`] when results
