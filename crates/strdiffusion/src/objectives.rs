@@ -208,6 +208,22 @@ impl Objective<'_> {
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
+        let difference =
+            self.texture_difference(network, batch, structure, times, noise, structure_noise);
+        self.loss.of(difference, &batch.mask)
+    }
+
+    /// What [`texture_loss_guided`](Self::texture_loss_guided) is taken of, `[b, 3, h, w]`: with
+    /// [`Prediction::CleanDifference`] ŷ_0 − y_0.
+    pub fn texture_difference(
+        &self,
+        network: &ConditionalUNet,
+        batch: &Batch,
+        structure: Tensor<4>,
+        times: &[usize],
+        noise: Tensor<4>,
+        structure_noise: Tensor<4>,
+    ) -> Tensor<4> {
         let mu = batch.mu.clone();
         let guide = network.is_guided().then(|| match self.guide {
             Guide::Clean => structure,
@@ -221,7 +237,7 @@ impl Objective<'_> {
             }
         });
         let noised = self.noised(batch.image.clone(), mu.clone(), times, noise);
-        let difference = self.difference(
+        self.difference(
             network,
             noised,
             batch.image.clone(),
@@ -229,8 +245,7 @@ impl Objective<'_> {
             self.conditioning.texture_context(&batch.mask, &batch.edges),
             times,
             guide,
-        );
-        self.loss.of(difference, &batch.mask)
+        )
     }
 
     /// What the loss is taken of: estimate less truth.

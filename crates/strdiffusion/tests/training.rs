@@ -8,9 +8,11 @@ use std::sync::{Arc, Barrier, Mutex};
 use strdiffusion::Device;
 use strdiffusion::conditioning::{Conditioning, Guide};
 use strdiffusion::files::list_pictures;
+use strdiffusion::model::Model;
 use strdiffusion::networks::Precision;
 use strdiffusion::picture::{FloatImage, Photo};
 use strdiffusion::sde::Prediction;
+use strdiffusion::training::adversarial::AdversarialTraining;
 use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, RunConfig, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
@@ -18,7 +20,7 @@ use strdiffusion::training::group::Group;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::stage::Stage;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
-use strdiffusion::weights::HostTensor;
+use strdiffusion::weights::{self, HostTensor};
 use tempfile::TempDir;
 
 /// Photographs of stripes and discs, each different.
@@ -90,6 +92,20 @@ fn beyond_the_paper() -> TrainConfig {
     config
 }
 
+/// The same with a critic that begins within the tests' few steps.
+fn with_a_critic() -> TrainConfig {
+    let mut config = beyond_the_paper();
+    config.adversarial = AdversarialTraining {
+        weight: 0.1,
+        start: 3,
+        growth_steps: 5,
+        width: 8,
+        feature_matching: 1.0,
+        ..AdversarialTraining::default()
+    };
+    config
+}
+
 struct Bench {
     photos: TempDir,
     runs: TempDir,
@@ -143,6 +159,7 @@ fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
         ("paper", config()),
         ("beyond", beyond_the_paper()),
         ("bf16", bf16),
+        ("adversarial", with_a_critic()),
     ] {
         let (whole, parts) = (format!("{name}-straight"), format!("{name}-halves"));
         for stage in Stage::ALL {
@@ -226,26 +243,36 @@ fn drift(a: &checkpoint::Checkpoint, b: &checkpoint::Checkpoint) -> f32 {
 #[test]
 fn parts_and_devices_do_not_change_a_step() {
     let bench = Bench::new();
-    let sized = |batch, accumulate| {
-        let mut config = config();
-        config.run.batch = batch;
-        config.run.accumulate = accumulate;
-        // Adam divides by the gradient's size, so a gradient of nearly zero may tip either way.
-        config.texture.adam.eps = 1e-3;
-        config
-    };
-    for (name, accumulate, devices) in [("whole", 1, 1), ("parts", 2, 1), ("devices", 1, 2)] {
-        let mut trainer = bench.trainer(name, sized(4, accumulate), devices);
-        trainer
-            .train(&[Stage::Texture], Some(1), &mut |_| {
-                ControlFlow::Continue(())
-            })
-            .unwrap();
-    }
-    let whole = bench.checkpoint("whole", Stage::Texture);
-    for name in ["parts", "devices"] {
-        let difference = drift(&whole, &bench.checkpoint(name, Stage::Texture));
-        assert!(difference < 1e-2, "{name}: {difference} learning rates");
+    let mut rivals = with_a_critic();
+    rivals.guidance.sampled_share = 0.0;
+    rivals.adversarial.start = 0;
+    rivals.adversarial.growth_steps = 0;
+    for (kind, config) in [("paper", config()), ("adversarial", rivals)] {
+        let sized = |batch, accumulate| {
+            let mut config = config.clone();
+            config.run.batch = batch;
+            config.run.accumulate = accumulate;
+            // Adam divides by the gradient's size, so a gradient of nearly zero may tip either way.
+            config.texture.adam.eps = 1e-3;
+            config
+        };
+        let run = |name: &str| format!("{kind}-{name}");
+        for (name, accumulate, devices) in [("whole", 1, 1), ("parts", 2, 1), ("devices", 1, 2)] {
+            let mut trainer = bench.trainer(&run(name), sized(4, accumulate), devices);
+            trainer
+                .train(&[Stage::Texture], Some(1), &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+        }
+        let whole = bench.checkpoint(&run("whole"), Stage::Texture);
+        for name in ["parts", "devices"] {
+            let difference = drift(&whole, &bench.checkpoint(&run(name), Stage::Texture));
+            assert!(
+                difference < 1e-2,
+                "{kind}, {name}: {difference} learning rates"
+            );
+        }
     }
 }
 
@@ -703,6 +730,32 @@ fn an_unguided_share_learns_without_the_truth() {
     config.guidance.unguided_share = 0.3;
     let error = config.validate().unwrap_err().to_string();
     assert!(error.contains("unguided_share"), "{error}");
+}
+
+#[test]
+fn a_critic_teaches_the_texture_and_stays_out_of_the_model() {
+    let bench = Bench::new();
+    let trained = |name: &str, config: TrainConfig| {
+        bench.train(name, config.clone(), Stage::Structure, 1);
+        bench.train(name, config, Stage::Texture, 6);
+        let model = Model::load(&bench.run(name).join("model"), &Device::flex()).unwrap();
+        weights::collect(model.texture())
+    };
+    let (alone, taught) = (
+        trained("alone", beyond_the_paper()),
+        trained("taught", with_a_critic()),
+    );
+    assert!(alone.keys().eq(taught.keys()));
+    assert!(alone != taught);
+    // Before its first step a critic leaves everything as it is.
+    let mut later = with_a_critic();
+    later.adversarial.start = 6;
+    assert!(alone == trained("later", later));
+
+    let mut noise = with_a_critic();
+    noise.networks.prediction = Prediction::Noise;
+    let error = noise.validate().unwrap_err().to_string();
+    assert!(error.contains("adversarial.weight"), "{error}");
 }
 
 #[test]

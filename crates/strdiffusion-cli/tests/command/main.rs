@@ -4,6 +4,7 @@ mod bad_input;
 mod cluster;
 mod determinism;
 mod eval;
+mod experiment;
 mod folder;
 mod hostile;
 mod hub;

@@ -18,7 +18,7 @@ use crate::structure::rgb_to_gray;
 use crate::weights::host_values;
 
 /// Pictures that pass through the networks together.
-const BATCH: usize = 10;
+pub(super) const BATCH: usize = 10;
 
 /// A picture whose truth is known, and its hole.
 #[derive(Debug, Clone)]
@@ -131,9 +131,8 @@ pub fn measure(
             None => seeded.sample(sampler, on_event)?,
             Some(structure) => seeded.sample_led_by(structure, sampler, on_event)?,
         };
-        let values = host_values(sampled.composite(seeded.conditions()));
-        for (case, values) in batch.iter().zip(values.chunks(values.len() / batch.len())) {
-            sums.add(score(case, case.truth.data(), values)?);
+        for quality in scores(batch, &sampled.composite(seeded.conditions()))? {
+            sums.add(quality);
         }
         batches += 1;
         sums.evaluations.texture += sampled.evaluations.texture;
@@ -194,7 +193,7 @@ impl Measured {
 }
 
 /// Conditions and noise of a batch.
-fn prepared<'a>(
+pub(super) fn prepared<'a>(
     model: &'a Model,
     batch: &[Case],
     number: usize,
@@ -236,6 +235,16 @@ fn task(case: &Case, model: &Model, protocol: Protocol) -> Result<Task> {
         mask: case.mask.clone(),
         drawn_edges,
     })
+}
+
+/// PSNR and SSIM in each case's hole of the fills `[b, 3, h, w]`.
+pub(super) fn scores(batch: &[Case], filled: &Tensor<4>) -> Result<Vec<(f64, f64)>> {
+    let values = host_values(filled.clone());
+    let each = values.chunks(values.len() / batch.len());
+    let pairs = batch.iter().zip(each);
+    pairs
+        .map(|(case, values)| score(case, case.truth.data(), values))
+        .collect()
 }
 
 /// PSNR and SSIM in the case's hole of planar values, rounded to the 8 bits of a picture file.

@@ -1,6 +1,8 @@
-//! The three networks: one U-Net definition for structure and texture, and the discriminator.
+//! The three networks: one U-Net definition for structure and texture, and the discriminator; and the
+//! critic, which takes part in training alone.
 
 mod cost;
+mod critic;
 mod discriminator;
 mod embedding;
 mod guide;
@@ -14,6 +16,7 @@ const MOST_WIDTH: usize = 1 << 14;
 /// Most channels that a network reads or says.
 const MOST_CHANNELS: usize = 1 << 12;
 
+pub use critic::{Critic, Findings};
 pub use discriminator::{Discriminator, DiscriminatorConfig};
 pub use embedding::sinusoidal;
 pub use guide::{GuideAlignment, GuideBlock, Spade};

@@ -311,7 +311,7 @@ impl Procedure<'_> {
             let scores = self.score(texture, &tried, s, round)?;
             // A picture that lost a round has no more rounds, whatever its batch does.
             let verdicts = choose::judge(
-                Better::Higher,
+                self.settings.better,
                 Rejected::Dropped,
                 &scores,
                 &best,
@@ -337,7 +337,7 @@ impl Procedure<'_> {
         Ok(estimates)
     }
 
-    /// Scores the pair at s − 1, where the discriminator was trained.
+    /// Scores the pair at s − 1, where the discriminator was trained; zeros where no score decides.
     fn score(
         &mut self,
         texture: &Process,
@@ -345,6 +345,9 @@ impl Procedure<'_> {
         s: usize,
         round: usize,
     ) -> Result<Vec<f32>> {
+        if self.settings.better == Better::Newest {
+            return Ok(vec![0.0; self.run.active.len()]);
+        }
         let near = Gap::new(&self.run.model.sde, s, s - 1);
         let y = texture.mu.clone()
             + solvers::first_order(texture.u.clone(), estimates.texture.clone(), near);

@@ -220,6 +220,13 @@ pub enum Better {
     Newest,
 }
 
+impl Better {
+    /// What files leave out.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// What becomes of a pair that lost before round `u_min`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -393,6 +400,9 @@ pub struct FastSampler {
     pub grid: Grid,
     /// At each early step, at most this many rounds of adaptive resampling.
     pub resampling_rounds: usize,
+    /// Which score wins a round.
+    #[serde(default, skip_serializing_if = "Better::is_default")]
+    pub better: Better,
     /// The early stage lasts until t = ⌊this · T⌋.
     pub early_until: f64,
 }
@@ -404,6 +414,7 @@ impl Default for FastSampler {
             solver: Solver::default(),
             grid: Grid::default(),
             resampling_rounds: 0,
+            better: Better::default(),
             early_until: 0.4,
         }
     }

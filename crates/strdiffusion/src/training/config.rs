@@ -6,6 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::adversarial::AdversarialTraining;
 use super::optimizer::Adam;
 use super::stage::Stage;
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
@@ -48,6 +49,8 @@ pub struct TrainConfig {
     pub edges: EdgeTraining,
     /// Structures that guide the texture.
     pub guidance: GuidanceTraining,
+    /// The adversarial term of the texture stage.
+    pub adversarial: AdversarialTraining,
     /// What the three stages share.
     pub run: RunConfig,
     /// Structure stage.
@@ -447,6 +450,7 @@ impl TrainConfig {
             masks: MaskConfig::default(),
             edges: EdgeTraining::default(),
             guidance: GuidanceTraining::default(),
+            adversarial: AdversarialTraining::default(),
             run: RunConfig {
                 recompute_activations: true,
                 clip_norm: 0.0,
@@ -727,6 +731,15 @@ impl TrainConfig {
             return complain(
                 "guidance.sampled_share or unguided_share is above 0, but networks.guided is \
                  false: no structure guides the texture"
+                    .into(),
+            );
+        }
+        self.adversarial.validate(side)?;
+        if self.adversarial.is_on() && self.networks.prediction != Prediction::CleanDifference {
+            return complain(
+                "adversarial.weight is above 0, but networks.prediction is not \
+                 \"clean-difference\": the critic judges what the texture network says of the \
+                 clean picture"
                     .into(),
             );
         }

@@ -1,10 +1,11 @@
 //! Training of the three networks.
 //!
 //! [`config`] holds every knob; [`trainer`] runs the stages; [`data`] and [`loader`] make pictures
-//! on background threads; [`gradients`] takes one step's gradient, [`group`]
-//! adds up those of several processes; [`checkpoint`] lets a run go on
-//! as if it had never stopped.
+//! on background threads; [`adversarial`] adds a critic to the texture stage; [`gradients`] takes one
+//! step's gradient, [`group`] adds up those of several processes; [`checkpoint`] lets a run go on as
+//! if it had never stopped.
 
+pub mod adversarial;
 pub mod checkpoint;
 pub mod config;
 pub mod data;

@@ -20,6 +20,7 @@ use burn::optim::ModuleOptimizer;
 use burn::tensor::{Device, Tensor};
 use rand::seq::SliceRandom;
 
+use super::adversarial::{AdversarialTraining, Rivals};
 use super::checkpoint::{self, Checkpoint, Progress};
 use super::config::{GuidanceTraining, StageConfig, TrainConfig};
 use super::data::{Dataset, stream};
@@ -38,7 +39,7 @@ use crate::objectives::Objective;
 use crate::picture::{HolePolarity, Photo};
 use crate::sampling::choose;
 use crate::structure::batch_luma;
-use crate::weights::{self, Storage};
+use crate::weights::{self, Storage, TensorMap};
 
 /// What the outside world is told.
 #[derive(Debug)]
@@ -283,7 +284,10 @@ impl Trainer {
                 Stage::Structure => {
                     self.model.structure = weights::apply(structure, tensors, &file)?;
                 }
-                Stage::Texture => self.model.texture = weights::apply(texture, tensors, &file)?,
+                Stage::Texture => {
+                    let tensors = without_critic(tensors);
+                    self.model.texture = weights::apply(texture, tensors, &file)?;
+                }
                 Stage::Discriminator => {
                     self.model.discriminator = weights::apply(discriminator, tensors, &file)?;
                 }
@@ -320,7 +324,15 @@ impl Trainer {
                         structure: self.guiding_structure()?,
                         guidance: &self.config.guidance,
                     };
-                    self.stage(stage, fresh, until, on_event, &task)?
+                    let settings = &self.config.adversarial;
+                    if settings.is_on() {
+                        let seed = self.seed(stage) ^ CRITIC;
+                        let rivals = Rivals::new(fresh, settings, seed, &self.devices[0]);
+                        let task = RivalsTask { task, settings };
+                        self.stage(stage, rivals, until, on_event, &task)?
+                    } else {
+                        self.stage(stage, fresh, until, on_event, &task)?
+                    }
                 }
                 Stage::Discriminator => {
                     let config = &self.model.config.discriminator;
@@ -534,7 +546,7 @@ impl Trainer {
             std::fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, error))?;
             grid.save(folder.join(format!("{}-{step:07}.png", stage.name())))?;
         }
-        let merit = scores.merit();
+        let merit = task.merit(&scores, step);
         let best = state.progress.best.is_none_or(|(best, _)| merit > best);
         if best {
             state.progress.best = Some((merit, step));
@@ -572,6 +584,10 @@ trait Task<M>: Sync {
         network: &M,
         objective: &Objective,
     ) -> Result<(Scores, Option<Photo>)>;
+    /// What the best network is chosen by: higher is better.
+    fn merit(&self, scores: &Scores, _step: usize) -> f64 {
+        scores.merit()
+    }
 }
 
 use crate::networks::{ConditionalUNet, Discriminator, Network};
@@ -613,6 +629,32 @@ struct TextureTask<'a> {
 }
 
 impl TextureTask<'_> {
+    /// What the loss is taken of.
+    fn difference(
+        &self,
+        objective: &Objective,
+        network: &ConditionalUNet,
+        batch: &DeviceBatch,
+        step: usize,
+    ) -> Tensor<4> {
+        let structures = self.structures(objective, batch, step);
+        let DeviceBatch {
+            batch,
+            times,
+            noise,
+            structure_noise,
+            ..
+        } = batch;
+        objective.texture_difference(
+            network,
+            batch,
+            structures,
+            times,
+            noise.clone(),
+            structure_noise.clone(),
+        )
+    }
+
     /// The truth's structure, or the grayscale of μ for the pictures that go unguided.
     fn truth_or_none(&self, batch: &DeviceBatch) -> Tensor<4> {
         let guided_until = 1.0 - self.guidance.unguided_share;
@@ -669,22 +711,8 @@ impl Task<ConditionalUNet> for TextureTask<'_> {
         batch: &DeviceBatch,
         step: usize,
     ) -> Tensor<1> {
-        let structures = self.structures(objective, batch, step);
-        let DeviceBatch {
-            batch,
-            times,
-            noise,
-            structure_noise,
-            ..
-        } = batch;
-        objective.texture_loss_guided(
-            network,
-            batch,
-            structures,
-            times,
-            noise.clone(),
-            structure_noise.clone(),
-        )
+        let difference = self.difference(objective, network, batch, step);
+        objective.loss.of(difference, &batch.batch.mask)
     }
 
     fn validate(
@@ -701,6 +729,69 @@ impl Task<ConditionalUNet> for TextureTask<'_> {
         let (scores, grid) = set.texture(&model, objective)?;
         Ok((scores, Some(grid)))
     }
+}
+
+/// A texture network and its critic.
+struct RivalsTask<'a> {
+    task: TextureTask<'a>,
+    settings: &'a AdversarialTraining,
+}
+
+impl Task<Rivals> for RivalsTask<'_> {
+    fn prepare(&self, network: &mut Rivals) {
+        self.task.prepare(&mut network.texture);
+    }
+
+    fn loss(
+        &self,
+        objective: &Objective,
+        network: &Rivals,
+        batch: &DeviceBatch,
+        step: usize,
+    ) -> Tensor<1> {
+        let difference = self
+            .task
+            .difference(objective, &network.texture, batch, step);
+        let (truth, mask) = (&batch.batch.image, &batch.batch.mask);
+        let filled = truth.clone() + difference.clone() * (1.0 - mask.clone());
+        let loss = objective.loss.of(difference, mask);
+        let _chosen = network.choose_convolutions();
+        let term = (self.settings).loss(&network.critic, &filled, truth, mask, &batch.noise, step);
+        match term {
+            Some(term) => loss + term,
+            None => loss,
+        }
+    }
+
+    fn validate(
+        &self,
+        set: &ValidationSet,
+        model: &Model,
+        network: &Rivals,
+        objective: &Objective,
+    ) -> Result<(Scores, Option<Photo>)> {
+        self.task.validate(set, model, &network.texture, objective)
+    }
+
+    /// The newest is the best: by distance from the truth it would be the softest.
+    fn merit(&self, _scores: &Scores, step: usize) -> f64 {
+        step as f64
+    }
+}
+
+/// Apart from the seed of the texture network's fresh weights.
+const CRITIC: u64 = 0x637269746963;
+
+/// The texture network's weights of a checkpoint that may hold its critic's too.
+fn without_critic(tensors: TensorMap) -> TensorMap {
+    if !tensors.keys().any(|name| name.starts_with("critic.")) {
+        return tensors;
+    }
+    let named = tensors.into_iter().filter_map(|(name, tensor)| {
+        let name = name.strip_prefix("texture.")?.to_owned();
+        Some((name, tensor))
+    });
+    named.collect()
 }
 
 struct DiscriminatorTask;

@@ -1,0 +1,104 @@
+//! `strdiffusion experiment resampling`: what the discriminator is worth to a model that is there.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use strdiffusion::experiment::measure::{Protocol, measure};
+use strdiffusion::experiment::resampling::{Arm, arms, rank};
+
+use super::table::{Row, Table};
+use super::{Rounds, TestSet, create, load, seed_of, unless_asked};
+use crate::interrupt::Interrupt;
+use crate::terminal::say;
+
+/// What resampling gains on a model: none, fixed, adaptive, and by the discriminator's other sign
+///
+/// On the few-step grid and on the paper's; and how well the discriminator ranks several fills of one
+/// hole.
+#[derive(Args)]
+pub(super) struct Resample {
+    /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
+    /// one inside]
+    #[arg(long)]
+    model: Option<PathBuf>,
+    #[command(flatten)]
+    set: TestSet,
+    /// Folder of tables
+    #[arg(short, long)]
+    out: PathBuf,
+    /// Numbers of steps of the few-step sampler, separated by commas; 0 is the paper's procedure
+    #[arg(long, value_delimiter = ',', default_value = "3,10,0")]
+    steps: Vec<usize>,
+    /// Sampling seeds
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Few steps: at most so many rounds at one step
+    #[arg(long, default_value_t = 2)]
+    rounds: usize,
+    #[command(flatten)]
+    paper: Rounds,
+    /// Fills of each hole that the discriminator ranks; 0 ranks none
+    #[arg(long, default_value_t = 4)]
+    candidates: usize,
+}
+
+impl Resample {
+    pub(super) fn run(self) -> Result<()> {
+        let interrupt = Interrupt::listen()?;
+        create(&self.out)?;
+        let model = load(&self.model, &self.set.device)?;
+        let cases = self.set.cases(model.config().training_resolution)?;
+        let mut table = Table::open(self.out.join("resampling.csv"))?;
+        let own = model.config().sampling.few_steps();
+        let all: Vec<Arm> = self
+            .steps
+            .iter()
+            .flat_map(|&steps| arms(own, steps, self.rounds, self.paper.settings()))
+            .collect();
+        for arm in &all {
+            arm.sampler.validate()?;
+        }
+        for arm in &all {
+            for repetition in 0..self.seeds {
+                if table.has(&arm.name, arm.steps, repetition) {
+                    continue;
+                }
+                let protocol = Protocol {
+                    seed: seed_of(repetition),
+                    ..Protocol::default()
+                };
+                let measured = measure(&model, &arm.sampler, &cases, protocol, &mut |_, _| {
+                    unless_asked(&interrupt)
+                })?;
+                table.add(Row::new(&arm.name, arm.steps, repetition, measured))?;
+            }
+        }
+        let names: Vec<&str> = all.iter().map(|arm| arm.name.as_str()).collect();
+        table.write_means(&names, &self.out.join("resampling.md"))?;
+        for arm in all.iter().filter(|arm| arm.is_plain && self.candidates > 1) {
+            let ranked = rank(
+                &model,
+                &arm.sampler,
+                &cases,
+                self.candidates,
+                &mut |_, _| unless_asked(&interrupt),
+            )?;
+            say(format!(
+                "{}, {} fills of each hole: {:.2} dB on average, {:.2} dB the one that the \
+                 discriminator scores highest, {:.2} dB lowest, {:.2} dB the best",
+                arm.name,
+                self.candidates,
+                ranked.mean,
+                ranked.highest_score,
+                ranked.lowest_score,
+                ranked.best
+            ));
+        }
+        say(format!(
+            "{}: resampling.csv, resampling.md",
+            self.out.display()
+        ));
+        Ok(())
+    }
+}
