@@ -222,13 +222,25 @@ class TimeHead(nn.Module):
         return F.leaky_relu(self.linear2(h), 0.2)
 
 
+class GroupNorm(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.groups = max(g for g in range(1, 9) if channels % g == 0)
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.beta = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x):
+        return F.group_norm(x, self.groups, self.gamma, self.beta)
+
+
 class DownBlock(nn.Module):
-    def __init__(self, c_in, c_out, time_dim, halves):
+    def __init__(self, c_in, c_out, time_dim, halves, group_norm):
         super().__init__()
         self.conv1 = nn.Conv2d(c_in, c_out, 3, padding=1)
         self.time = nn.Linear(time_dim, c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1)
         self.skip = nn.Conv2d(c_in, c_out, 1, bias=False)
+        self.norm = GroupNorm(c_out) if group_norm else nn.Identity()
         self.halves = halves
 
     @staticmethod
@@ -238,7 +250,7 @@ class DownBlock(nn.Module):
         return F.conv2d(x, kernel, stride=2, padding=1, groups=x.shape[1])
 
     def forward(self, x, t):
-        h = self.conv1(F.leaky_relu(x, 0.2)) + self.time(t)[:, :, None, None]
+        h = self.norm(self.conv1(F.leaky_relu(x, 0.2))) + self.time(t)[:, :, None, None]
         h = F.leaky_relu(h, 0.2)
         if self.halves:
             h, x = self.halve(h), self.halve(x)
@@ -251,9 +263,10 @@ class Discriminator(nn.Module):
         ngf, time_dim = sizes["width"], sizes["time_dim"]
         self.time = TimeHead(time_dim)
         self.start_conv = nn.Conv2d(4, 2 * ngf, 1)
+        group_norm = sizes.get("group_norm", False)
         sizes = [(2, 2, False), (2, 4, True), (4, 8, True), (8, 8, True)]
         self.blocks = nn.ModuleList(
-            DownBlock(a * ngf, b * ngf, time_dim, halves) for a, b, halves in sizes
+            DownBlock(a * ngf, b * ngf, time_dim, halves, group_norm) for a, b, halves in sizes
         )
         self.final_conv = nn.Conv2d(8 * ngf + 1, 8 * ngf, 3, padding=1)
         self.end_linear = nn.Linear(8 * ngf, 1)

@@ -29,6 +29,7 @@ pub fn tiny_model(change: impl FnOnce(&mut ModelConfig)) -> Model {
             in_channels: 4,
             width: 4,
             time_dim: 16,
+            group_norm: false,
         },
         sde: SdeConfig {
             steps: TINY_STEPS,

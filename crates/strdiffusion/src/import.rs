@@ -231,6 +231,7 @@ pub fn discriminator(path: &Path, device: &Device) -> Result<(DiscriminatorConfi
         in_channels,
         width: double_width / 2,
         time_dim,
+        group_norm: false,
     };
     let out_of_range = |error: Error| Error::model(path, error.to_string());
     config.validate().map_err(out_of_range)?;

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use strdiffusion::Device;
 use strdiffusion::conditioning::{Conditioning, Guide};
 use strdiffusion::import;
-use strdiffusion::networks::{ConditionalUNet, Discriminator};
+use strdiffusion::networks::{ConditionalUNet, Discriminator, DiscriminatorConfig};
 use strdiffusion::objectives::{Batch, Distance, MaskedLoss, Objective};
 use strdiffusion::sde::{Prediction, Sde, SdeConfig};
 use strdiffusion::training::optimizer::{gradients, to_host};
@@ -237,6 +237,24 @@ fn the_discriminators_gradients_are_the_slopes_of_its_loss() {
     check_slopes(discriminator(), &tensors, |network| {
         case.discriminator_loss(network)
     });
+    let tensors = [&tensors[..], &["blocks.0.norm.gamma", "blocks.2.norm.beta"]].concat();
+    check_slopes(with_group_norm(), &tensors, |network| {
+        case.discriminator_loss(network)
+    });
+}
+
+/// The recorded discriminator's weights in one that normalises.
+fn with_group_norm() -> Discriminator {
+    let file = recorded().join("nets/discriminator_tiny.pth");
+    let (config, plain) = import::discriminator(&file, &device()).unwrap();
+    let config = DiscriminatorConfig {
+        group_norm: true,
+        ..config
+    };
+    let fresh = config.init(1, &device()).unwrap();
+    let mut weights = collect(&fresh);
+    weights.extend(collect(&plain));
+    apply(fresh, weights, &file).unwrap()
 }
 
 /// By hand: Δ = (1, −2) known and (3, −4) in the hole, means over all four pixels.

@@ -733,6 +733,30 @@ fn an_unguided_share_learns_without_the_truth() {
 }
 
 #[test]
+fn a_run_may_give_its_discriminator_a_norm() {
+    let bench = Bench::new();
+    bench.train("plain", config(), Stage::Texture, 1);
+    let model = bench.run("plain").join("model");
+    let mut normed = config();
+    normed.networks.discriminator_group_norm = true;
+    normed.start_from(&model, &strdiffusion::model::read_config(&model).unwrap());
+    bench.train("normed", normed, Stage::Discriminator, 2);
+    let made = bench.run("normed").join("model");
+    let config = strdiffusion::model::read_config(&made).unwrap();
+    assert!(config.discriminator.group_norm);
+    // The other networks go on as they were.
+    let texture = |folder: &Path| {
+        let model = Model::load(folder, &Device::flex()).unwrap();
+        weights::collect(model.texture())
+    };
+    assert!(texture(&made) == texture(&model));
+    // And it is kept by who starts from that model.
+    let mut again = self::config();
+    again.start_from(&made, &config);
+    assert!(again.networks.discriminator_group_norm);
+}
+
+#[test]
 fn a_critic_teaches_the_texture_and_stays_out_of_the_model() {
     let bench = Bench::new();
     let trained = |name: &str, config: TrainConfig| {

@@ -4,6 +4,7 @@
 //! ICLR 2022). Training drives the score of matching pairs up.
 
 use burn::module::Module;
+use burn::nn::{GroupNorm, GroupNormConfig};
 use burn::tensor::activation::leaky_relu;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ use crate::ops::{self, Convolutions};
 
 /// Pictures whose spread is compared with each other.
 const STDDEV_GROUP: usize = 4;
+/// Groups of channels, at most, that are normalised together.
+const NORM_GROUPS: usize = 8;
 /// Negative slope of every leaky ReLU.
 const SLOPE: f64 = 0.2;
 
@@ -30,6 +33,10 @@ pub struct DiscriminatorConfig {
     pub width: usize,
     /// Features of the time embedding.
     pub time_dim: usize,
+    /// Whether each block normalises what its first convolution says, by groups of channels (Wu and
+    /// He, ECCV 2018): beyond the paper.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group_norm: bool,
 }
 
 impl DiscriminatorConfig {
@@ -39,6 +46,7 @@ impl DiscriminatorConfig {
             in_channels: 4,
             width,
             time_dim: 256,
+            group_norm: false,
         }
     }
 
@@ -100,8 +108,16 @@ impl DiscriminatorConfig {
             linear2: Linear::new([self.time_dim; 2], Init::FanAverage(1.0), rng, device),
             width: self.time_dim,
         };
-        let mut block =
-            |channels, halves| DownBlock::new(channels, self.time_dim, halves, rng, device);
+        let mut block = |channels: [usize; 2], halves| {
+            let fits = |groups: &usize| channels[1].is_multiple_of(*groups);
+            let groups = (1..=NORM_GROUPS).rev().find(fits).unwrap_or(1);
+            let norm =
+                (self.group_norm).then(|| GroupNormConfig::new(groups, channels[1]).init(device));
+            DownBlock {
+                norm,
+                ..DownBlock::new(channels, self.time_dim, halves, rng, device)
+            }
+        };
         let blocks = vec![
             block([2 * w, 2 * w], false),
             block([2 * w, 4 * w], true),
@@ -154,6 +170,8 @@ pub struct DownBlock {
     pub conv2: Conv2d,
     /// 1×1, no bias.
     pub skip: Conv2d,
+    /// After `conv1`, if any.
+    pub norm: Option<GroupNorm>,
     halves: bool,
 }
 
@@ -171,6 +189,7 @@ impl DownBlock {
             time: Linear::new([time_dim, c_out], Init::FanAverage(1.0), rng, device),
             conv2: scaled(Conv2dConfig::same([c_out, c_out], 3).with_bias(), 0.0).init(rng, device),
             skip: scaled(Conv2dConfig::same(channels, 1), 1.0).init(rng, device),
+            norm: None,
             halves,
         }
     }
@@ -179,7 +198,12 @@ impl DownBlock {
     fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
         let offset = self.time.forward(time);
         let [b, c] = offset.dims();
-        let h = self.conv1.forward(leaky_relu(x.clone(), SLOPE)) + offset.reshape([b, c, 1, 1]);
+        let h = self.conv1.forward(leaky_relu(x.clone(), SLOPE));
+        let h = match &self.norm {
+            Some(norm) => norm.forward(h),
+            None => h,
+        };
+        let h = h + offset.reshape([b, c, 1, 1]);
         let h = leaky_relu(h, SLOPE);
         let (h, x) = if self.halves {
             (fir_halve(h), fir_halve(x))

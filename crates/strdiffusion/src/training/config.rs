@@ -98,6 +98,8 @@ pub struct NetworksConfig {
     pub discriminator_width: usize,
     /// Time embedding of the discriminator.
     pub discriminator_time_dim: usize,
+    /// Whether the discriminator has group norm, which the paper's has not.
+    pub discriminator_group_norm: bool,
     /// What the U-Nets predict: "noise" or "clean-difference".
     pub prediction: Prediction,
     /// What the networks are told of the hole: "paper", "membrane" or "membrane-edges".
@@ -336,6 +338,7 @@ impl Default for NetworksConfig {
             patch: 1,
             discriminator_width: 64,
             discriminator_time_dim: 256,
+            discriminator_group_norm: false,
             prediction: Prediction::Noise,
             conditioning: Conditioning::Paper,
             structure_process: StructureProcess::GrayToEdges,
@@ -643,6 +646,8 @@ impl TrainConfig {
             patch: model.texture.patch,
             discriminator_width: model.discriminator.width,
             discriminator_time_dim: model.discriminator.time_dim,
+            discriminator_group_norm: self.networks.discriminator_group_norm
+                || model.discriminator.group_norm,
             prediction: model.prediction,
             conditioning,
             structure_process: model.structure_process,
@@ -841,6 +846,7 @@ impl TrainConfig {
                 in_channels: 4,
                 width: self.networks.discriminator_width,
                 time_dim: self.networks.discriminator_time_dim,
+                group_norm: self.networks.discriminator_group_norm,
             },
             sde: self.sde.clone(),
             prediction: self.networks.prediction,

@@ -47,13 +47,19 @@ pub(super) fn model(
             "its texture network reads the guide at its input; set networks.guide_input".into(),
         );
     }
+    let mut discriminator = stored.discriminator.clone();
+    if wanted.discriminator.group_norm && !discriminator.group_norm {
+        // Another network: there is nothing to go on from.
+        discriminator.group_norm = true;
+        model.discriminator = discriminator.init(config.run.seed, device)?;
+    }
     let mut texture = stored.texture.clone();
     if wanted.conditioning.extends(stored.conditioning) {
         texture.context_channels = wanted.texture.context_channels;
     }
     texture.guide_input = wanted.texture.guide_input;
     let same = (&texture, &stored.structure) == (&wanted.texture, &wanted.structure)
-        && stored.discriminator == wanted.discriminator;
+        && discriminator == wanted.discriminator;
     if !same {
         return refuse(
             "its networks are of other sizes than the run's; start from a model of the same sizes, \
