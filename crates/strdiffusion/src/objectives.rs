@@ -107,6 +107,8 @@ pub struct Objective<'a> {
     pub loss: MaskedLoss,
     /// Weight of [`MaskedLoss::of_gradient`] in the structure's loss.
     pub structure_gradient: f64,
+    /// Weight of pairs with another picture's structure in the discriminator's loss; 0 is the paper's.
+    pub mismatched_structures: f64,
 }
 
 /// A process at random timesteps: its state and the optimum that leads back from it.
@@ -283,7 +285,9 @@ impl Objective<'_> {
     }
 
     /// Loss of the discriminator: softplus on matching and on late pairs, and a triplet that
-    /// ranks a half-matching anchor.
+    /// ranks a half-matching anchor. All three hold the same structure, so nothing in them asks whether
+    /// it belongs to the texture; a softplus on matching textures beside the next picture's structure
+    /// does, where it has a weight and there are several pictures.
     pub fn discriminator_loss(
         &self,
         network: &Discriminator,
@@ -305,13 +309,27 @@ impl Objective<'_> {
             + texture.state.clone() * (1.0 - batch.mask.clone());
         let times: Vec<f32> = times.iter().map(|&t| t as f32).collect();
         let score = |texture: Tensor<4>| network.forward(&times, texture, structure.clone());
-        let real = score(texture.optimum);
+        let real = score(texture.optimum.clone());
         let fake = score(texture.state);
         let anchor = score(mixed);
-        softplus(-real.clone(), 1.0).mean()
+        let loss = softplus(-real.clone(), 1.0).mean()
             + softplus(fake.clone(), 1.0).mean()
-            + triplet(anchor, real, fake)
+            + triplet(anchor, real, fake);
+        match self.mismatched_structures {
+            weight if weight > 0.0 && times.len() > 1 => {
+                let mismatched = network.forward(&times, texture.optimum, next_picture(&structure));
+                loss + softplus(mismatched, 1.0).mean() * weight
+            }
+            _ => loss,
+        }
     }
+}
+
+/// Each picture of a batch at the place of the one before it.
+pub(crate) fn next_picture(all: &Tensor<4>) -> Tensor<4> {
+    let [batch, ..] = all.dims();
+    let each = (1..=batch).map(|i| all.clone().narrow(0, i % batch, 1));
+    Tensor::cat(each.collect(), 0)
 }
 
 /// mean max(|a − p| − |a − n| + 1, 0), with a small constant in each distance.

@@ -59,6 +59,7 @@ impl Case {
             },
             guide: Guide::default(),
             structure_gradient: 0.0,
+            mismatched_structures: 0.0,
         }
     }
 
@@ -76,8 +77,11 @@ impl Case {
         }
     }
 
-    fn discriminator_loss(&self, network: &Discriminator) -> Tensor<1> {
-        let objective = self.objective(Prediction::Noise, Distance::Absolute);
+    fn discriminator_loss(&self, network: &Discriminator, mismatched: f64) -> Tensor<1> {
+        let objective = Objective {
+            mismatched_structures: mismatched,
+            ..self.objective(Prediction::Noise, Distance::Absolute)
+        };
         let noise = self.texture_noise.clone();
         let structure_noise = self.structure_noise.clone();
         objective.discriminator_loss(network, &self.batch, &self.times, noise, structure_noise)
@@ -159,7 +163,7 @@ fn the_texture_networks_loss_and_gradients_are_pytorchs() {
 #[test]
 fn the_discriminators_loss_and_gradients_are_pytorchs() {
     let network = discriminator();
-    let loss = Case::new(&device()).discriminator_loss(&network);
+    let loss = Case::new(&device()).discriminator_loss(&network, 0.0);
     let found = to_host(&network, &gradients(&network, &loss));
     compare("discriminator", loss, &found, import::discriminator_name);
 }
@@ -234,13 +238,31 @@ fn the_discriminators_gradients_are_the_slopes_of_its_loss() {
         "end_linear.weight",
     ];
     let case = Case::new(&device());
-    check_slopes(discriminator(), &tensors, |network| {
-        case.discriminator_loss(network)
-    });
+    for mismatched in [0.0, 0.7] {
+        check_slopes(discriminator(), &tensors, |network| {
+            case.discriminator_loss(network, mismatched)
+        });
+    }
     let tensors = [&tensors[..], &["blocks.0.norm.gamma", "blocks.2.norm.beta"]].concat();
     check_slopes(with_group_norm(), &tensors, |network| {
-        case.discriminator_loss(network)
+        case.discriminator_loss(network, 0.0)
     });
+}
+
+/// A discriminator that scores every pair alike is told softplus(score) more for mismatched ones:
+/// ln 2 for a score of 0, by hand.
+#[test]
+fn a_mismatched_structure_counts_with_its_weight() {
+    let case = Case::new(&device());
+    let plain = discriminator();
+    let mut weights = collect(&plain);
+    for name in ["end_linear.weight", "end_linear.bias"] {
+        weights.get_mut(name).unwrap().values.fill(0.0);
+    }
+    let indifferent = apply(plain, weights, "indifferent".as_ref()).unwrap();
+    let loss = |weight| host_values(case.discriminator_loss(&indifferent, weight))[0];
+    let more = loss(1.5) - loss(0.0);
+    assert!((more - 1.5 * 2f32.ln()).abs() < 1e-5, "{more}");
 }
 
 /// The recorded discriminator's weights in one that normalises.

@@ -30,6 +30,10 @@ fn resampling_is_measured_in_every_way_once() {
         2,
         "{said}"
     );
+    assert_eq!(
+        said.lines().filter(|line| line.starts_with("t = ")).count(),
+        2 // of the tiny schedule's four steps: the first and the middle
+    );
     let read = |name: &str| std::fs::read_to_string(bench.path("out").join(name)).unwrap();
     let rows = read("resampling.csv");
     // Two grids, four ways, two seeds; who resamples at all steps its texture more often, and only

@@ -75,6 +75,7 @@ fn step(
     let objective = Objective {
         guide: Guide::StepAhead,
         structure_gradient: 0.0,
+        mismatched_structures: 0.0,
         sde: &sde,
         prediction: Prediction::Noise,
         conditioning: Conditioning::Paper,

@@ -208,8 +208,18 @@ pub(super) fn prepared<'a>(
     SeededBatch::new(model, &tasks, &model.config.edges, &seeds)
 }
 
+/// The truths, `[b, 3, h, w]`.
+pub(super) fn truths(batch: &[Case], model: &Model) -> Tensor<4> {
+    let each = batch.iter().map(|case| {
+        let (width, height) = (case.truth.width(), case.truth.height());
+        let data = TensorData::new(case.truth.data().to_vec(), [1, 3, height, width]);
+        Tensor::from_data(data, &model.device)
+    });
+    Tensor::cat(each.collect(), 0)
+}
+
 /// The truths' grayscale, `[b, 1, h, w]`.
-fn true_structures(batch: &[Case], model: &Model) -> Result<Tensor<4>> {
+pub(super) fn true_structures(batch: &[Case], model: &Model) -> Result<Tensor<4>> {
     let truths = batch.iter().map(|case| {
         let (width, height) = (case.truth.width(), case.truth.height());
         let values = rgb_to_gray(&case.truth)?.to_float_image().into_vec();

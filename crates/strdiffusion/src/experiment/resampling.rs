@@ -1,13 +1,18 @@
-//! What the discriminator is worth to a model that is there: resampling without it, by it and against
-//! it, and how it ranks several fills of one hole.
+//! What the discriminator is worth to a model that is there: whether it tells apart what it was trained
+//! to, resampling without it, by it and against it, and how it ranks several fills of one hole.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
-use super::measure::{BATCH, Case, Protocol, Watch, prepared, scores};
-use crate::conditions::paste;
+use super::measure::{BATCH, Case, Protocol, Watch, prepared, scores, true_structures, truths};
+use crate::conditions::{Conditions, paste};
 use crate::error::Result;
 use crate::model::Model;
-use crate::sampling::{Better, Event, FastSampler, PaperSampler, Resampling, Sampler, Switches};
+use crate::objectives::next_picture;
+use crate::sampling::{
+    Better, Event, FastSampler, NoiseSource, PaperSampler, Resampling, Sampler, SeededNoise,
+    Switches,
+};
+use crate::sde::At;
 use crate::weights::host_values;
 
 /// A row of the table.
@@ -60,6 +65,64 @@ pub fn arms(own: FastSampler, steps: usize, rounds: usize, paper: Resampling) ->
             is_plain: way.is_none(),
         })
         .collect()
+}
+
+/// Shares of pictures in which the discriminator prefers the right pair; a coin would say 0.5.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Judgement {
+    /// The texture as it should be at t − 1 (y*_{t−1}) against the one at t (y_t), both beside the
+    /// structure as it should be: what it was trained to do.
+    pub of_steps: f64,
+    /// The texture as it should be beside its own structure, against beside another picture's: what
+    /// resampling asks of it.
+    pub of_structures: f64,
+}
+
+/// How well the discriminator judges pairs at timestep t.
+///
+/// # Errors
+/// As [`measure`](super::measure::measure).
+pub fn judgement(model: &Model, cases: &[Case], t: usize) -> Result<Judgement> {
+    let sde = &model.sde;
+    let (mut of_steps, mut of_structures) = (0, 0);
+    for (number, batch) in cases.chunks(BATCH).enumerate() {
+        let seeded = prepared(model, batch, number, Protocol::default())?;
+        let Conditions { texture, edges, .. } = seeded.conditions();
+        let seeds: Vec<u64> = (0..batch.len())
+            .map(|i| (number * BATCH + i) as u64)
+            .collect();
+        let mut noise = SeededNoise::new(&seeds);
+        let mut noised = |truth: Tensor<4>, mu: &Tensor<4>| -> Result<[Tensor<4>; 2]> {
+            let [_, channels, height, width] = truth.dims();
+            let draws = (0..batch.len()).map(|i| noise.normal(i, [channels, height, width]));
+            let draws = draws.collect::<Result<Vec<_>>>()?.concat();
+            let z = Tensor::from_data(TensorData::new(draws, truth.dims()), &truth.device());
+            let state = sde.marginal(truth.clone(), mu.clone(), t, z);
+            Ok([sde.optimum_step(&At::new(&state, mu, t), truth), state])
+        };
+        let [optimum, state] = noised(truths(batch, model), texture)?;
+        let [structure, _] = noised(true_structures(batch, model)?, edges)?;
+        let others = next_picture(&structure);
+        for i in 0..batch.len() {
+            let score = |texture, structure| score(model, t as f32, texture, structure, i);
+            let right = score(&optimum, &structure);
+            of_steps += usize::from(right > score(&state, &structure));
+            of_structures += usize::from(right > score(&optimum, &others));
+        }
+    }
+    let share = |count: usize| count as f64 / cases.len() as f64;
+    Ok(Judgement {
+        of_steps: share(of_steps),
+        of_structures: share(of_structures),
+    })
+}
+
+/// The discriminator's score of the pair of one picture, as the samplers ask for it: alone, for it reads
+/// how a batch spreads.
+fn score(model: &Model, t: f32, texture: &Tensor<4>, structure: &Tensor<4>, picture: usize) -> f32 {
+    let alone = |all: &Tensor<4>| all.clone().narrow(0, picture, 1);
+    let score = (model.discriminator).forward(&[t], alone(texture), alone(structure));
+    host_values(score)[0]
 }
 
 /// PSNR in the hole of one fill of each hole, means over pictures, dB.
@@ -120,10 +183,7 @@ pub fn rank(
             let structure = paste(sampled.structure, conditions.gray.clone(), &conditions.mask);
             let qualities = scores(batch, &texture)?;
             for (i, (of_score, of_psnr)) in fills.iter_mut().enumerate() {
-                let alone = |all: &Tensor<4>| all.clone().narrow(0, i, 1);
-                let network = &model.discriminator;
-                let score = network.forward(&[FINISHED], alone(&texture), alone(&structure));
-                of_score.extend(host_values(score));
+                of_score.push(score(model, FINISHED, &texture, &structure, i));
                 of_psnr.push(qualities[i].0);
             }
         }

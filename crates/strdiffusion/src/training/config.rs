@@ -249,6 +249,9 @@ pub struct RunConfig {
     /// Weight of the same distance between differences of neighbouring pixels in the structure's
     /// loss, which keeps its edges; 0 = none, as in the paper.
     pub structure_gradient: f64,
+    /// Weight of matching textures beside another picture's structure in the discriminator's loss, which
+    /// drives their score down; 0 = none, as in the paper.
+    pub mismatched_structures: f64,
     /// How often late timesteps come up: t = 2 + (T − 1) · u^(1 / this), u uniform. 1 = all alike,
     /// as in the paper; 3 puts seven of eight into the upper half, where a hole is decided.
     pub time_bias: f64,
@@ -397,6 +400,7 @@ impl Default for RunConfig {
             ema_decay: 0.999,
             loss: MaskedLoss::default(),
             structure_gradient: 0.0,
+            mismatched_structures: 0.0,
             time_bias: 1.0,
             checkpoint_every: 1000,
             log_every: 50,
@@ -748,11 +752,13 @@ impl TrainConfig {
                     .into(),
             );
         }
-        let weight = self.run.structure_gradient;
-        if !(weight >= 0.0 && weight.is_finite()) {
-            return complain(format!(
-                "run.structure_gradient is {weight}: it must be at least 0"
-            ));
+        for (name, weight) in [
+            ("structure_gradient", self.run.structure_gradient),
+            ("mismatched_structures", self.run.mismatched_structures),
+        ] {
+            if !(weight >= 0.0 && weight.is_finite()) {
+                return complain(format!("run.{name} is {weight}: it must be at least 0"));
+            }
         }
         if self.data.threads == 0 {
             return complain("data.threads must be at least 1".into());

@@ -431,6 +431,7 @@ impl Trainer {
             guide: self.config.networks.guide,
             loss: run.loss,
             structure_gradient: run.structure_gradient,
+            mismatched_structures: run.mismatched_structures,
         };
         let every = self.config.validation.every;
         let validation = ValidationSet::new(&self.held_out, stage, &self.config)?;

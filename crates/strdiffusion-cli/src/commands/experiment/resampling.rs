@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 use strdiffusion::experiment::measure::{Protocol, measure};
-use strdiffusion::experiment::resampling::{Arm, arms, rank};
+use strdiffusion::experiment::resampling::{Arm, Judgement, arms, judgement, rank};
 
 use super::table::{Row, Table};
 use super::{Rounds, TestSet, create, load, seed_of, unless_asked};
@@ -14,8 +14,8 @@ use crate::terminal::say;
 
 /// What resampling gains on a model: none, fixed, adaptive, and by the discriminator's other sign
 ///
-/// On the few-step grid and on the paper's; and how well the discriminator ranks several fills of one
-/// hole.
+/// On the few-step grid and on the paper's. Before it, how well the discriminator does what it was trained
+/// for; after it, how well it ranks several fills of one hole.
 #[derive(Args)]
 pub(super) struct Resample {
     /// Model folder, or ORG/NAME[@REVISION] on the hub [default: $STRDIFFUSION_MODEL, else the
@@ -58,6 +58,22 @@ impl Resample {
             .collect();
         for arm in &all {
             arm.sampler.validate()?;
+        }
+        let total = model.sde().steps();
+        let mut times: Vec<usize> = [1, 2, 4, 10].map(|part| (total / part).max(2)).into();
+        times.dedup();
+        for t in times {
+            let Judgement {
+                of_steps,
+                of_structures,
+            } = judgement(&model, &cases, t)?;
+            say(format!(
+                "t = {t}, {} pictures: the discriminator prefers the texture a step on to the one as \
+                 it is in {:.0} %, its own structure to another picture's in {:.0} %",
+                cases.len(),
+                100.0 * of_steps,
+                100.0 * of_structures
+            ));
         }
         for arm in &all {
             for repetition in 0..self.seeds {
