@@ -13,7 +13,6 @@ use crate::sampling::{
     Switches,
 };
 use crate::sde::At;
-use crate::weights::host_values;
 
 /// A row of the table.
 #[derive(Debug, Clone)]
@@ -103,26 +102,20 @@ pub fn judgement(model: &Model, cases: &[Case], t: usize) -> Result<Judgement> {
         let [optimum, state] = noised(truths(batch, model), texture)?;
         let [structure, _] = noised(true_structures(batch, model)?, edges)?;
         let others = next_picture(&structure);
-        for i in 0..batch.len() {
-            let score = |texture, structure| score(model, t as f32, texture, structure, i);
-            let right = score(&optimum, &structure);
-            of_steps += usize::from(right > score(&state, &structure));
-            of_structures += usize::from(right > score(&optimum, &others));
-        }
+        let score = |texture, structure| {
+            let network = &model.discriminator;
+            network.score_each(t as f32, texture, structure)
+        };
+        let right = score(&optimum, &structure);
+        let wins = |wrong: Vec<f32>| right.iter().zip(wrong).filter(|&(&a, b)| a > b).count();
+        of_steps += wins(score(&state, &structure));
+        of_structures += wins(score(&optimum, &others));
     }
     let share = |count: usize| count as f64 / cases.len() as f64;
     Ok(Judgement {
         of_steps: share(of_steps),
         of_structures: share(of_structures),
     })
-}
-
-/// The discriminator's score of the pair of one picture, as the samplers ask for it: alone, for it reads
-/// how a batch spreads.
-fn score(model: &Model, t: f32, texture: &Tensor<4>, structure: &Tensor<4>, picture: usize) -> f32 {
-    let alone = |all: &Tensor<4>| all.clone().narrow(0, picture, 1);
-    let score = (model.discriminator).forward(&[t], alone(texture), alone(structure));
-    host_values(score)[0]
 }
 
 /// PSNR in the hole of one fill of each hole, means over pictures, dB.
@@ -182,9 +175,10 @@ pub fn rank(
             let texture = sampled.composite(conditions);
             let structure = paste(sampled.structure, conditions.gray.clone(), &conditions.mask);
             let qualities = scores(batch, &texture)?;
-            for (i, (of_score, of_psnr)) in fills.iter_mut().enumerate() {
-                of_score.push(score(model, FINISHED, &texture, &structure, i));
-                of_psnr.push(qualities[i].0);
+            let judged = (model.discriminator).score_each(FINISHED, &texture, &structure);
+            for ((fill, score), (psnr, _)) in fills.iter_mut().zip(judged).zip(qualities) {
+                fill.0.push(score);
+                fill.1.push(psnr);
             }
         }
         for (scores, psnr) in &fills {

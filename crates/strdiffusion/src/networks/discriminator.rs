@@ -15,6 +15,7 @@ use super::layers::{Conv2d, Conv2dConfig, Init, InitRng, Linear};
 use super::precision::Network;
 use crate::error::{Error, Result};
 use crate::ops::{self, Convolutions};
+use crate::weights::host_values;
 
 /// Pictures whose spread is compared with each other.
 const STDDEV_GROUP: usize = 4;
@@ -108,16 +109,7 @@ impl DiscriminatorConfig {
             linear2: Linear::new([self.time_dim; 2], Init::FanAverage(1.0), rng, device),
             width: self.time_dim,
         };
-        let mut block = |channels: [usize; 2], halves| {
-            let fits = |groups: &usize| channels[1].is_multiple_of(*groups);
-            let groups = (1..=NORM_GROUPS).rev().find(fits).unwrap_or(1);
-            let norm =
-                (self.group_norm).then(|| GroupNormConfig::new(groups, channels[1]).init(device));
-            DownBlock {
-                norm,
-                ..DownBlock::new(channels, self.time_dim, halves, rng, device)
-            }
-        };
+        let mut block = |channels, halves| DownBlock::new(channels, halves, self, rng, device);
         let blocks = vec![
             block([2 * w, 2 * w], false),
             block([2 * w, 4 * w], true),
@@ -178,18 +170,21 @@ pub struct DownBlock {
 impl DownBlock {
     fn new(
         channels @ [_, c_out]: [usize; 2],
-        time_dim: usize,
         halves: bool,
+        config: &DiscriminatorConfig,
         rng: &mut InitRng,
         device: &Device,
     ) -> Self {
+        let fits = |groups: &usize| c_out.is_multiple_of(*groups);
+        let groups = (1..=NORM_GROUPS).rev().find(fits).unwrap_or(1);
+        let norm = || GroupNormConfig::new(groups, c_out).init(device);
         let scaled = |config: Conv2dConfig, scale| config.with_init(Init::FanAverage(scale));
         Self {
             conv1: scaled(Conv2dConfig::same(channels, 3).with_bias(), 1.0).init(rng, device),
-            time: Linear::new([time_dim, c_out], Init::FanAverage(1.0), rng, device),
+            time: Linear::new([config.time_dim, c_out], Init::FanAverage(1.0), rng, device),
             conv2: scaled(Conv2dConfig::same([c_out, c_out], 3).with_bias(), 0.0).init(rng, device),
             skip: scaled(Conv2dConfig::same(channels, 1), 1.0).init(rng, device),
-            norm: None,
+            norm: config.group_norm.then(norm),
             halves,
         }
     }
@@ -238,6 +233,17 @@ impl Network for Discriminator {
 }
 
 impl Discriminator {
+    /// One score for each pair at timestep t, as [`forward`](Self::forward) gives it to a pair that is
+    /// alone: it reads how a batch spreads, and a fill shall not depend on its company.
+    pub fn score_each(&self, t: f32, texture: &Tensor<4>, structure: &Tensor<4>) -> Vec<f32> {
+        let [pictures, ..] = texture.dims();
+        let alone = |all: &Tensor<4>, picture| all.clone().narrow(0, picture, 1);
+        (0..pictures)
+            .map(|i| self.forward(&[t], alone(texture, i), alone(structure, i)))
+            .flat_map(host_values)
+            .collect()
+    }
+
     /// One score for each pair, `[b]`; higher means a better match.
     ///
     /// `texture` is `[b, 3, h, w]`, `structure` `[b, 1, h, w]`; `times` holds one timestep for the

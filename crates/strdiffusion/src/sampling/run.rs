@@ -11,7 +11,6 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::networks::GuideAlignment;
 use crate::sde::At;
-use crate::weights::host_values;
 
 /// A batch on its way through a sampler.
 pub(super) struct Run<'a> {
@@ -110,14 +109,7 @@ impl<'a> Run<'a> {
         round: usize,
     ) -> Result<Vec<f32>> {
         let network = &self.model.discriminator;
-        let [pictures, ..] = texture.dims();
-        // One by one: the discriminator reads how a batch spreads, and a fill shall not depend on
-        // its company.
-        let alone = |all: &Tensor<4>, picture| all.clone().narrow(0, picture, 1);
-        let scores: Vec<f32> = (0..pictures)
-            .map(|i| network.forward(&[t as f32], alone(&texture, i), alone(&structure, i)))
-            .flat_map(host_values)
-            .collect();
+        let scores = network.score_each(t as f32, &texture, &structure);
         self.evaluations.discriminator += 1;
         self.tell(&Event::Scored {
             t,
