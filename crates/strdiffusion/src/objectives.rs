@@ -92,6 +92,16 @@ impl MaskedLoss {
     }
 }
 
+/// What a texture network is given in training, as clean ends of both processes.
+#[derive(Debug, Clone)]
+pub struct TextureSource {
+    /// The structure that guides it, `[b, 1, h, w]`.
+    pub structure: Tensor<4>,
+    /// The picture of which its state is made, `[b, 3, h, w]`: the truth, or an estimate of it such as
+    /// a sampler's next step begins with.
+    pub picture: Tensor<4>,
+}
+
 /// Settings that the objectives of both processes share.
 #[derive(Debug, Clone, Copy)]
 pub struct Objective<'a> {
@@ -210,23 +220,26 @@ impl Objective<'_> {
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<1> {
+        let picture = batch.image.clone();
+        let source = TextureSource { structure, picture };
         let difference =
-            self.texture_difference(network, batch, structure, times, noise, structure_noise);
+            self.texture_difference(network, batch, source, times, noise, structure_noise);
         self.loss.of(difference, &batch.mask)
     }
 
-    /// What [`texture_loss_guided`](Self::texture_loss_guided) is taken of, `[b, 3, h, w]`: with
-    /// [`Prediction::CleanDifference`] ŷ_0 − y_0.
+    /// What [`texture_loss_guided`](Self::texture_loss_guided) is taken of, `[b, 3, h, w]`, for a state
+    /// that is made of `source`: with [`Prediction::CleanDifference`] ŷ_0 − y_0.
     pub fn texture_difference(
         &self,
         network: &ConditionalUNet,
         batch: &Batch,
-        structure: Tensor<4>,
+        source: TextureSource,
         times: &[usize],
         noise: Tensor<4>,
         structure_noise: Tensor<4>,
     ) -> Tensor<4> {
         let mu = batch.mu.clone();
+        let structure = source.structure;
         let guide = network.is_guided().then(|| match self.guide {
             Guide::Clean => structure,
             Guide::StepAhead => {
@@ -238,10 +251,13 @@ impl Objective<'_> {
                     .optimum_step(&At::new(&state, &edges, times), structure)
             }
         });
-        let noised = self.noised(batch.image.clone(), mu.clone(), times, noise);
+        let state = self.sde.marginal(source.picture, mu.clone(), times, noise);
+        let optimum = self
+            .sde
+            .optimum_step(&At::new(&state, &mu, times), batch.image.clone());
         self.difference(
             network,
-            noised,
+            Noised { state, optimum },
             batch.image.clone(),
             mu,
             self.conditioning.texture_context(&batch.mask, &batch.edges),

@@ -101,8 +101,10 @@ fn with_a_critic() -> TrainConfig {
         growth_steps: 5,
         width: 8,
         feature_matching: 1.0,
+        latest_time: Some(50),
         ..AdversarialTraining::default()
     };
+    config.guidance.own_state_share = 0.6;
     config
 }
 
@@ -245,6 +247,7 @@ fn parts_and_devices_do_not_change_a_step() {
     let bench = Bench::new();
     let mut rivals = with_a_critic();
     rivals.guidance.sampled_share = 0.0;
+    rivals.guidance.own_state_share = 0.0;
     rivals.adversarial.start = 0;
     rivals.adversarial.growth_steps = 0;
     for (kind, config) in [("paper", config()), ("adversarial", rivals)] {

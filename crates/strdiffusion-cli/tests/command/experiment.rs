@@ -55,6 +55,15 @@ fn resampling_is_measured_in_every_way_once() {
     let table = read("resampling.md");
     assert_eq!(table.lines().count(), 2 + 2 * 4, "{table}");
     // What is there is not measured again: its seconds would change.
+    let findings = read("findings.json");
     bench.run_well(line);
     assert_eq!(read("resampling.csv"), rows);
+    assert_eq!(read("findings.json"), findings);
+    // Nor is what was found out in sentences: it is said as it stands there.
+    let other = findings.replace("the discriminator prefers", "the discriminator liked");
+    std::fs::write(bench.path("out/findings.json"), &other).unwrap();
+    let said = bench.run_well(line);
+    assert_eq!(said.matches("the discriminator liked").count(), 2, "{said}");
+    std::fs::write(bench.path("out/findings.json"), "{").unwrap();
+    bench.run_refused(line, &["findings.json", "damaged; remove it to begin anew"]);
 }

@@ -102,6 +102,16 @@ pub struct Protocol {
     pub leader: Leader,
 }
 
+impl Protocol {
+    /// The measurement once more, number `number`, with noise of its own: from `number` · 2³² on.
+    pub fn repetition(number: u64) -> Self {
+        Self {
+            seed: number << 32,
+            ..Self::default()
+        }
+    }
+}
+
 /// Called with the pictures of a batch and each event of their sampling.
 pub type Watch<'a> = dyn FnMut(&[Case], &Event) -> ControlFlow<()> + 'a;
 

@@ -165,11 +165,7 @@ pub fn rank(
     for (number, batch) in cases.chunks(BATCH).enumerate() {
         let mut fills: Vec<(Vec<f32>, Vec<f64>)> = vec![Default::default(); batch.len()];
         for candidate in 0..candidates as u64 {
-            let protocol = Protocol {
-                seed: candidate << 32,
-                ..Protocol::default()
-            };
-            let mut seeded = prepared(model, batch, number, protocol)?;
+            let mut seeded = prepared(model, batch, number, Protocol::repetition(candidate))?;
             let sampled = seeded.sample(sampler, &mut |event: &Event| watch(batch, event))?;
             let conditions = seeded.conditions();
             let texture = sampled.composite(conditions);

@@ -39,6 +39,11 @@ pub struct AdversarialTraining {
     pub smoothness_every: usize,
     /// A position of the critic counts where at least this share of its pixels is hole.
     pub hole_share: f64,
+    /// Only pictures at this timestep or an earlier one are judged; none: all. Estimates at T, of
+    /// which a sampler's first step consists, then stay as near to the truth as they were, and it is
+    /// later steps that make them look like photographs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latest_time: Option<usize>,
 }
 
 impl Default for AdversarialTraining {
@@ -53,6 +58,7 @@ impl Default for AdversarialTraining {
             smoothness_noise: 0.05,
             smoothness_every: 4,
             hole_share: 0.3,
+            latest_time: None,
         }
     }
 }
@@ -93,6 +99,17 @@ impl AdversarialTraining {
                 self.width
             )));
         }
+        if self.smoothness_every == 0 {
+            return Err(Error::Config(
+                "adversarial.smoothness_every must be at least 1".into(),
+            ));
+        }
+        if self.latest_time == Some(0) {
+            return Err(Error::Config(
+                "adversarial.latest_time must be at least 1: the critic would judge no picture"
+                    .into(),
+            ));
+        }
         let coarsest = Critic::STRIDES[Critic::STRIDES.len() - 1];
         if self.is_on() && !side.is_multiple_of(coarsest) {
             return Err(Error::Config(format!(
@@ -114,8 +131,31 @@ impl AdversarialTraining {
     }
 
     /// What the term adds to a step's loss for the fills `filled` of the photographs `truth`, both
-    /// `[b, 3, h, w]`; `noise` is N(0, 1) of that shape.
+    /// `[b, 3, h, w]`, made at timesteps `times`; `noise` is N(0, 1) of that shape. None before the
+    /// critic begins, and where none of the pictures is judged.
     pub fn loss(
+        &self,
+        critic: &Critic,
+        [filled, truth, noise]: [&Tensor<4>; 3],
+        mask: &Tensor<4>,
+        times: &[usize],
+        step: usize,
+    ) -> Option<Tensor<1>> {
+        let latest = self.latest_time.unwrap_or(usize::MAX);
+        let judged: Vec<usize> = (0..times.len())
+            .filter(|&picture| times[picture] <= latest)
+            .collect();
+        if judged.is_empty() {
+            return None;
+        }
+        let pick = |x: &Tensor<4>| pictures(x, &judged);
+        let (filled, truth, noise) = (pick(filled), pick(truth), pick(noise));
+        let loss = self.loss_of_judged(critic, &filled, &truth, &pick(mask), &noise, step)?;
+        // A mean over all pictures, however they are shared out.
+        Some(loss * (judged.len() as f64 / times.len() as f64))
+    }
+
+    fn loss_of_judged(
         &self,
         critic: &Critic,
         filled: &Tensor<4>,
@@ -132,7 +172,7 @@ impl AdversarialTraining {
         let fake = look(critic, filled.clone().detach());
         let mut loss = hole.mean(&real, |found| relu(1.0 - found.scores.clone()))
             + hole.mean(&fake, |found| relu(1.0 + found.scores.clone()));
-        if self.smoothness > 0.0 && step.is_multiple_of(self.smoothness_every.max(1)) {
+        if self.smoothness > 0.0 && step.is_multiple_of(self.smoothness_every) {
             let shaken = look(
                 critic,
                 truth.clone() + noise.clone() * self.smoothness_noise,
@@ -168,6 +208,15 @@ impl AdversarialTraining {
         }
         Some(loss)
     }
+}
+
+/// Some of a batch's pictures, by their places.
+fn pictures(all: &Tensor<4>, places: &[usize]) -> Tensor<4> {
+    if places.len() == all.dims()[0] {
+        return all.clone();
+    }
+    let each = places.iter().map(|&i| all.clone().narrow(0, i, 1));
+    Tensor::cat(each.collect(), 0)
 }
 
 /// Which positions of each level count: 1 or 0.
@@ -308,7 +357,8 @@ mod tests {
         let noise = tensor(3, &device, |i| wave(i + 5) - 0.5);
         let filled = tensor(3, &device, |i| wave(i * 7)).require_grad();
         let loss = |settings: &AdversarialTraining| {
-            let loss = settings.loss(&critic, &filled, &truth, &mask, &noise, 0);
+            let pictures = [&filled, &truth, &noise];
+            let loss = settings.loss(&critic, pictures, &mask, &[50], 0);
             let mut all = loss.unwrap().backward();
             let moved = filled.grad_remove(&mut all);
             let parameters = burn::optim::GradientsParams::from_grads(all, &critic);
@@ -333,6 +383,37 @@ mod tests {
         for (name, tensor) in &alone {
             assert_eq!(tensor.values, both[name].values, "{name}");
         }
+    }
+
+    /// Expected: the loss of the second picture alone, as its share of two.
+    #[test]
+    fn pictures_at_later_timesteps_are_not_judged() {
+        let device = Device::flex().autodiff();
+        let critic = optimizer::with_stable_ids(Critic::init(8, 3, &device));
+        let mask = tensor(1, &device, |i| f32::from(i % SIDE < 6));
+        let truth = [3, 8].map(|by| tensor(3, &device, |i| wave(i * by)));
+        let noise = [5, 9].map(|by| tensor(3, &device, |i| wave(i + by) - 0.5));
+        let filled = [7, 2].map(|by| tensor(3, &device, |i| wave(i * by)).require_grad());
+        let both = |of: &[Tensor<4>; 2]| Tensor::cat(of.to_vec(), 0);
+        let settings = AdversarialTraining {
+            latest_time: Some(50),
+            ..settings()
+        };
+        let all = [&both(&filled), &both(&truth), &both(&noise)];
+        let masks = both(&[mask.clone(), mask.clone()]);
+        let loss = settings.loss(&critic, all, &masks, &[51, 50], 0).unwrap();
+        let second = [&filled[1], &truth[1], &noise[1]];
+        let alone = settings.loss(&critic, second, &mask, &[50], 0).unwrap();
+        let values = [loss.clone(), alone].map(|loss| host_values(loss)[0]);
+        assert!((values[0] - values[1] / 2.0).abs() < 1e-5, "{values:?}");
+        let gradients = loss.backward();
+        let moves = |filled: &Tensor<4>| {
+            let gradient = filled.grad(&gradients).map(host_values).unwrap_or_default();
+            gradient.iter().any(|&value| value != 0.0)
+        };
+        assert!(!moves(&filled[0]) && moves(&filled[1]));
+        let first = [&filled[0], &truth[0], &noise[0]];
+        assert!(settings.loss(&critic, first, &mask, &[51], 0).is_none());
     }
 
     /// What is known cannot be improved: a fill is judged where the hole is.

@@ -198,6 +198,11 @@ pub struct GuidanceTraining {
     /// texture network does not know: so it learns to do without, and what the structure brings
     /// can be measured on one network.
     pub unguided_share: f64,
+    /// Share of pictures whose state at t < T is made of the networks' own estimate at T, not of
+    /// the truth, as a sampler's is after its first step: so the texture network learns to go on
+    /// from what it gets. The structure network guides them, so the share is at most
+    /// `sampled_share`.
+    pub own_state_share: f64,
 }
 
 impl GuidanceTraining {
@@ -207,6 +212,7 @@ impl GuidanceTraining {
             sampled_share: 0.75,
             unguided_share: 0.1,
             growth_steps: 0,
+            own_state_share: 0.0,
         }
     }
 
@@ -740,6 +746,21 @@ impl TrainConfig {
             return complain(
                 "guidance.sampled_share or unguided_share is above 0, but networks.guided is \
                  false: no structure guides the texture"
+                    .into(),
+            );
+        }
+        if !(0.0..=guidance.sampled_share).contains(&guidance.own_state_share) {
+            return complain(format!(
+                "guidance.own_state_share is {}: it must be 0 to guidance.sampled_share ({}), for \
+                 the structure network guides these pictures",
+                guidance.own_state_share, guidance.sampled_share
+            ));
+        }
+        if guidance.own_state_share > 0.0 && self.networks.prediction != Prediction::CleanDifference
+        {
+            return complain(
+                "guidance.own_state_share is above 0, but networks.prediction is not \
+                 \"clean-difference\": noise says too little of the clean picture at T"
                     .into(),
             );
         }

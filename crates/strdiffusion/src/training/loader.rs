@@ -144,6 +144,19 @@ impl DeviceBatch {
         }
     }
 
+    /// The same pictures at another timestep, with other noise.
+    pub fn at(self, time: usize) -> Self {
+        // Noise turned upside down is as good as drawn anew, and leaves the run's random streams as
+        // they are.
+        let turned = |noise: Tensor<4>| noise.flip([2, 3]);
+        Self {
+            times: vec![time; self.times.len()],
+            noise: turned(self.noise),
+            structure_noise: turned(self.structure_noise),
+            ..self
+        }
+    }
+
     /// The same batch in another precision.
     pub fn cast(self, dtype: DType) -> Self {
         Self {

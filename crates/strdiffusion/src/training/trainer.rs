@@ -35,7 +35,7 @@ use super::validation::{Scores, ValidationSet};
 use crate::error::{DeviceError, Error, Result, TrainingError};
 use crate::files::write_atomically;
 use crate::model::Model;
-use crate::objectives::Objective;
+use crate::objectives::{Batch, Objective, TextureSource};
 use crate::picture::{HolePolarity, Photo};
 use crate::sampling::choose;
 use crate::structure::batch_luma;
@@ -638,7 +638,7 @@ impl TextureTask<'_> {
         batch: &DeviceBatch,
         step: usize,
     ) -> Tensor<4> {
-        let structures = self.structures(objective, batch, step);
+        let source = self.source(objective, network, batch, step);
         let DeviceBatch {
             batch,
             times,
@@ -649,11 +649,58 @@ impl TextureTask<'_> {
         objective.texture_difference(
             network,
             batch,
-            structures,
+            source,
             times,
             noise.clone(),
             structure_noise.clone(),
         )
+    }
+
+    /// What each picture's state is made of, and what guides it.
+    fn source(
+        &self,
+        objective: &Objective,
+        network: &ConditionalUNet,
+        batch: &DeviceBatch,
+        step: usize,
+    ) -> TextureSource {
+        let share = (self.guidance.own_state_share).min(self.guidance.share(step));
+        let last = objective.sde.steps();
+        let own: Vec<usize> = (0..batch.times.len())
+            .filter(|&i| batch.guidance_draws[i] < share && batch.times[i] < last)
+            .collect();
+        let mut source = TextureSource {
+            structure: self.structures(objective, batch, step, &own),
+            picture: batch.batch.image.clone(),
+        };
+        let Some(structure_network) = self.structure.as_ref().filter(|_| !own.is_empty()) else {
+            return source;
+        };
+        let first = batch.without_gradient(&own).at(last);
+        let device = first.batch.gray.device();
+        let structure = objective.estimated_structure(
+            &structure_network.clone().to_device(&device),
+            &first.batch,
+            &first.times,
+            first.structure_noise.clone(),
+        );
+        let from = TextureSource {
+            structure: structure.clone(),
+            picture: first.batch.image.clone(),
+        };
+        let difference = objective.texture_difference(
+            &network.valid(),
+            &first.batch,
+            from,
+            &first.times,
+            first.noise,
+            first.structure_noise,
+        );
+        let Batch { image, mask, .. } = first.batch;
+        let picture = image + difference * (1.0 - mask);
+        source.structure = replaced(&source.structure, &own, structure);
+        source.picture = replaced(&source.picture, &own, picture);
+        source
     }
 
     /// The truth's structure, or the grayscale of μ for the pictures that go unguided.
@@ -669,12 +716,18 @@ impl TextureTask<'_> {
     }
 
     /// The clean structure that guides each picture: the truth, the structure network's estimate, or
-    /// nothing that the texture network does not know.
-    fn structures(&self, objective: &Objective, batch: &DeviceBatch, step: usize) -> Tensor<4> {
+    /// nothing that the texture network does not know. Pictures in `others` have their own.
+    fn structures(
+        &self,
+        objective: &Objective,
+        batch: &DeviceBatch,
+        step: usize,
+        others: &[usize],
+    ) -> Tensor<4> {
         let truth = self.truth_or_none(batch);
         let share = self.guidance.share(step);
         let drawn: Vec<usize> = (0..batch.guidance_draws.len())
-            .filter(|&picture| batch.guidance_draws[picture] < share)
+            .filter(|picture| batch.guidance_draws[*picture] < share && !others.contains(picture))
             .collect();
         let Some(network) = self.structure.as_ref().filter(|_| !drawn.is_empty()) else {
             return truth;
@@ -687,17 +740,21 @@ impl TextureTask<'_> {
             &part.times,
             part.structure_noise,
         );
-        let estimates = if truth.is_autodiff() {
-            Tensor::from_inner(estimates)
-        } else {
-            estimates
-        };
-        let each = (0..truth.dims()[0]).map(|picture| match drawn.binary_search(&picture) {
-            Ok(place) => estimates.clone().narrow(0, place, 1),
-            Err(_) => truth.clone().narrow(0, picture, 1),
-        });
-        Tensor::cat(each.collect(), 0)
+        replaced(&truth, &drawn, estimates)
     }
+}
+
+/// A batch in which the pictures at `places`, in rising order, are other ones, which have no gradient.
+fn replaced(all: &Tensor<4>, places: &[usize], others: Tensor<4>) -> Tensor<4> {
+    let others = match all.is_autodiff() {
+        true => Tensor::from_inner(others),
+        false => others,
+    };
+    let each = (0..all.dims()[0]).map(|picture| match places.binary_search(&picture) {
+        Ok(place) => others.clone().narrow(0, place, 1),
+        Err(_) => all.clone().narrow(0, picture, 1),
+    });
+    Tensor::cat(each.collect(), 0)
 }
 
 impl Task<ConditionalUNet> for TextureTask<'_> {
@@ -757,7 +814,8 @@ impl Task<Rivals> for RivalsTask<'_> {
         let filled = truth.clone() + difference.clone() * (1.0 - mask.clone());
         let loss = objective.loss.of(difference, mask);
         let _chosen = network.choose_convolutions();
-        let term = (self.settings).loss(&network.critic, &filled, truth, mask, &batch.noise, step);
+        let pictures = [&filled, truth, &batch.noise];
+        let term = (self.settings).loss(&network.critic, pictures, mask, &batch.times, step);
         match term {
             Some(term) => loss + term,
             None => loss,
@@ -906,5 +964,91 @@ impl<M: Module> State<M> {
 
     fn save(&mut self, file: &Path) -> Result<()> {
         write_atomically(file, &self.encode(file)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::conditioning::{Conditioning, Guide};
+    use crate::sde::Prediction;
+    use crate::training::config::Preset;
+    use crate::weights::host_values;
+
+    const SIDE: usize = 16;
+
+    /// Two pictures, at t = 50 and T, whose left halves are known; `hole` is the gray of the right ones.
+    fn batch(hole: f32, device: &Device) -> DeviceBatch {
+        let tensor = |channels: usize, value: &dyn Fn(usize) -> f32| {
+            let values: Vec<f32> = (0..2 * channels * SIDE * SIDE).map(value).collect();
+            Tensor::from_data(TensorData::new(values, [2, channels, SIDE, SIDE]), device)
+        };
+        let is_known = |i: usize| i % SIDE < SIDE / 2;
+        let gray = |i: usize| if is_known(i) { 0.3 } else { hole };
+        let noise = |i: usize| (i * 37 % 101) as f32 / 50.0 - 1.0;
+        DeviceBatch {
+            batch: Batch {
+                image: tensor(3, &gray),
+                mu: tensor(3, &|_| 0.3),
+                gray: tensor(1, &gray),
+                edges: tensor(1, &|_| 0.0),
+                mask: tensor(1, &|i| f32::from(is_known(i))),
+            },
+            times: vec![50, 100],
+            noise: tensor(3, &noise),
+            structure_noise: tensor(1, &noise),
+            guidance_draws: vec![0.5, 0.5],
+        }
+    }
+
+    /// As in a sampler's second step: what a state before T is made of, and what guides it, say of the
+    /// hole no more than the state at T does, which is e^(−θ̄_T) = ε of it.
+    #[test]
+    fn own_states_do_not_know_the_truth() {
+        let mut config = TrainConfig::preset(Preset::Tiny);
+        config.networks.width = 8;
+        config.networks.depth = 1;
+        config.networks.prediction = Prediction::CleanDifference;
+        config.networks.conditioning = Conditioning::MembraneEdges;
+        config.networks.guide = Guide::Clean;
+        config.guidance.sampled_share = 0.9;
+        config.guidance.growth_steps = 0;
+        config.guidance.own_state_share = 0.9;
+        let device = Device::flex().autodiff();
+        let model = Model::init(config.model_config(), 4, &Device::flex()).unwrap();
+        let objective = Objective {
+            sde: &model.sde,
+            prediction: config.networks.prediction,
+            conditioning: config.networks.conditioning,
+            guide: config.networks.guide,
+            loss: config.run.loss,
+            structure_gradient: 0.0,
+            mismatched_structures: 0.0,
+        };
+        let task = TextureTask {
+            structure: Some(model.structure.clone()),
+            guidance: &config.guidance,
+        };
+        let network = model.config.texture.init(5, &device).unwrap();
+        let [dark, bright] = [0.1, 0.9].map(|hole| {
+            let source = task.source(&objective, &network, &batch(hole, &device), 0);
+            [source.picture, source.structure].map(|source| {
+                let [pictures, ..] = source.dims();
+                let each = (0..pictures).map(|i| host_values(source.clone().narrow(0, i, 1)));
+                each.collect::<Vec<_>>()
+            })
+        });
+        let apart = |a: &[f32], b: &[f32]| {
+            let pairs = a.iter().zip(b);
+            pairs.fold(0f32, |most, (a, b)| most.max((a - b).abs()))
+        };
+        for (dark, bright) in dark.iter().zip(&bright) {
+            let own = apart(&dark[0], &bright[0]);
+            assert!(own < 0.05, "{own}");
+        }
+        // At T a state is made of the truth.
+        assert_eq!(apart(&dark[0][1], &bright[0][1]), 0.8);
     }
 }

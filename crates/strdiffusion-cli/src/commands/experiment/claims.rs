@@ -17,7 +17,7 @@ use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, create, seed_of, unless_asked};
+use super::{Rounds, TestSet, create, unless_asked};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -148,10 +148,7 @@ impl Claims {
             }
             let mut discrepancy = Discrepancy::default();
             let mut failed = None;
-            let protocol = Protocol {
-                seed: seed_of(seed),
-                ..Protocol::default()
-            };
+            let protocol = Protocol::repetition(seed);
             let measured = measure(
                 &model,
                 &arm.sampler.into(),

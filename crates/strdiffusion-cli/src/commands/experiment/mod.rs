@@ -2,6 +2,7 @@
 //! there, what quality costs, and what a structure or a drawing gains.
 
 mod claims;
+mod findings;
 mod resampling;
 mod table;
 
@@ -154,11 +155,6 @@ impl Rounds {
             re: self.re,
         }
     }
-}
-
-/// Where the noise of repetition number `repetition` begins: picture i draws from it + i.
-fn seed_of(repetition: u64) -> u64 {
-    repetition << 32
 }
 
 /// Breaks as soon as Ctrl-C was pressed.

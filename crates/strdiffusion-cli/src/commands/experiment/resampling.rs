@@ -7,8 +7,9 @@ use clap::Args;
 use strdiffusion::experiment::measure::{Protocol, measure};
 use strdiffusion::experiment::resampling::{Arm, Judgement, arms, judgement, rank};
 
+use super::findings::Findings;
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, create, load, seed_of, unless_asked};
+use super::{Rounds, TestSet, create, load, unless_asked};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -50,6 +51,7 @@ impl Resample {
         let model = load(&self.model, &self.set.device)?;
         let cases = self.set.cases(model.config().training_resolution)?;
         let mut table = Table::open(self.out.join("resampling.csv"))?;
+        let mut findings = Findings::open(self.out.join("findings.json"))?;
         let own = model.config().sampling.few_steps();
         let all: Vec<Arm> = self
             .steps
@@ -63,27 +65,26 @@ impl Resample {
         let mut times: Vec<usize> = [1, 2, 4, 10].map(|part| (total / part).max(2)).into();
         times.dedup();
         for t in times {
-            let Judgement {
-                of_steps,
-                of_structures,
-            } = judgement(&model, &cases, t)?;
-            say(format!(
-                "t = {t}, {} pictures: the discriminator prefers the texture a step on to the one as \
-                 it is in {:.0} %, its own structure to another picture's in {:.0} %",
-                cases.len(),
-                100.0 * of_steps,
-                100.0 * of_structures
-            ));
+            findings.say(format!("t = {t}, {} pictures", cases.len()), || {
+                let Judgement {
+                    of_steps,
+                    of_structures,
+                } = judgement(&model, &cases, t)?;
+                Ok(format!(
+                    "t = {t}, {} pictures: the discriminator prefers the texture a step on to the \
+                     one as it is in {:.0} %, its own structure to another picture's in {:.0} %",
+                    cases.len(),
+                    100.0 * of_steps,
+                    100.0 * of_structures
+                ))
+            })?;
         }
         for arm in &all {
             for repetition in 0..self.seeds {
                 if table.has(&arm.name, arm.steps, repetition) {
                     continue;
                 }
-                let protocol = Protocol {
-                    seed: seed_of(repetition),
-                    ..Protocol::default()
-                };
+                let protocol = Protocol::repetition(repetition);
                 let measured = measure(&model, &arm.sampler, &cases, protocol, &mut |_, _| {
                     unless_asked(&interrupt)
                 })?;
@@ -93,26 +94,24 @@ impl Resample {
         let names: Vec<&str> = all.iter().map(|arm| arm.name.as_str()).collect();
         table.write_means(&names, &self.out.join("resampling.md"))?;
         for arm in all.iter().filter(|arm| arm.is_plain && self.candidates > 1) {
-            let ranked = rank(
-                &model,
-                &arm.sampler,
-                &cases,
-                self.candidates,
-                &mut |_, _| unless_asked(&interrupt),
-            )?;
-            say(format!(
-                "{}, {} fills of each hole: {:.2} dB on average, {:.2} dB the one that the \
-                 discriminator scores highest, {:.2} dB lowest, {:.2} dB the best",
-                arm.name,
-                self.candidates,
-                ranked.mean,
-                ranked.highest_score,
-                ranked.lowest_score,
-                ranked.best
-            ));
+            let subject = format!("{}, {} fills of each hole", arm.name, self.candidates);
+            findings.say(format!("{subject}, {} pictures", cases.len()), || {
+                let ranked = rank(
+                    &model,
+                    &arm.sampler,
+                    &cases,
+                    self.candidates,
+                    &mut |_, _| unless_asked(&interrupt),
+                )?;
+                Ok(format!(
+                    "{subject}: {:.2} dB on average, {:.2} dB the one that the discriminator scores \
+                     highest, {:.2} dB lowest, {:.2} dB the best",
+                    ranked.mean, ranked.highest_score, ranked.lowest_score, ranked.best
+                ))
+            })?;
         }
         say(format!(
-            "{}: resampling.csv, resampling.md",
+            "{}: resampling.csv, resampling.md, findings.json",
             self.out.display()
         ));
         Ok(())
