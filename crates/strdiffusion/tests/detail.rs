@@ -259,30 +259,6 @@ fn a_fill_that_knows_what_it_shows_keeps_it() {
     );
 }
 
-/// The fill's shading over the hole as a whole stays, even if no known patch is so bright: here it is
-/// 0.08 brighter than all that is around.
-#[test]
-fn the_broad_shading_is_the_fills() {
-    let mask = hole(disc);
-    let mut soft = softened(&tiles(), &mask, 8);
-    let means = |picture: &FloatImage, mask: &Mask| {
-        let plane = picture.plane(1).iter().zip(mask.keep());
-        let (sum, count) = plane
-            .filter(|&(_, &keep)| keep == 0)
-            .fold((0.0, 0.0), |(sum, count), (value, _)| {
-                (sum + value, count + 1.0)
-            });
-        sum / count
-    };
-    for (i, value) in soft.data_mut().iter_mut().enumerate() {
-        *value += 0.08 * f32::from(1 - mask.keep()[i % (SIDE * SIDE)]);
-    }
-    let sharp = detailed(&soft, &mask, &layers(&soft, &mask, 8, 3));
-    let inside = hole(|x, y| (x as f32 - 60.0).hypot(y as f32 - 66.0) < 9.0);
-    let (wanted, found) = (means(&soft, &inside), means(&sharp, &inside));
-    assert!((wanted - found).abs() < 0.03, "{found} for {wanted}");
-}
-
 #[test]
 fn a_smudge_is_not_trusted_however_strong() {
     let mask = hole(disc);

@@ -55,14 +55,6 @@ impl Area {
         }
     }
 
-    /// Its width and height at another scale, in whole pixels: no more than there are, and at least one.
-    pub fn scaled(&self, by: f64) -> [usize; 2] {
-        [self.width, self.height].map(|length| {
-            let scaled = (length as f64 * by).round() as usize;
-            scaled.clamp(1, length)
-        })
-    }
-
     pub fn contains(&self, x: usize, y: usize) -> bool {
         (self.x..self.x + self.width).contains(&x) && (self.y..self.y + self.height).contains(&y)
     }

@@ -2,9 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::pyramid::{Area, Cell, Pixel, STEPS, WHITE};
+use super::pyramid::{Area, Cell, Pixel, WHITE};
 use super::synthesis::{Synthesis, Window, synthesize};
-use super::trust::{self, ramp};
+use super::trust;
 use super::{Confidence, Layer, Request, drawn};
 use crate::blend::{Blend, blend, continued};
 use crate::picture::{Filter, FloatImage, Mask, PictureError};
@@ -22,14 +22,6 @@ const OVERLAP: usize = 24;
 /// Detail begins at this multiple of the network's resolution, so that a trusted fill seen at that
 /// resolution, through any filter, stays what it was.
 const FINER: f64 = 1.8;
-/// What varies over more than this share of the hole's thickness (as σ of a low-pass) is the fill's, not
-/// the patches'. With less, a façade's rows of windows show the networks' smudges.
-const BROAD: f32 = 0.3;
-/// The least such σ, in pixels.
-const LEAST_BROAD: f32 = 2.0;
-/// Where at most the first of these contrasts is expected the patches' brightness stays, from the second
-/// on the fill's comes: of a sky's, the patches know more. In steps of 1/255, over three channels twice.
-const TEXTURED: [f32; 2] = [3.0, 9.0];
 /// Windows of fewer pixels than this are worked on side by side.
 const SMALL: usize = 512 * 512;
 
@@ -167,21 +159,14 @@ impl<'a> Place<'a> {
         };
         let soft = photo.crop_rgb_f32(there.x, there.y, there.width, there.height);
         let mut sharp = finish(&soft, &found)?;
-        // A person's lines divide what the fill does not; and dust has nothing broad about it.
-        if !is_drawn && !self.has_specks {
-            let level = &found.level;
-            let sigma = (BROAD * level.thickness()).max(LEAST_BROAD);
-            // Going there and back by linear interpolation is a low-pass of σ = 1 / √3 of the pixels.
-            let seen = there.scaled(1.0 / (3f64.sqrt() * f64::from(sigma)));
-            let share = |place: usize| ramp(f32::from(level.guide[place][3]) / STEPS, TEXTURED);
-            give_back(&soft, &found, share, seen, Filter::Triangle, &mut sharp);
-        }
         if trust > 0.0 {
-            const TIMES: usize = 8;
-            let seen = there.scaled(FINER * self.crop.scale());
-            for _ in 0..TIMES {
-                give_back(&soft, &found, |_| trust, seen, Filter::Lanczos3, &mut sharp);
-            }
+            let scale = self.crop.scale();
+            let seen = |length: usize| {
+                let seen = (FINER * length as f64 * scale).round() as usize;
+                seen.clamp(1, length)
+            };
+            let seen = [seen(there.width), seen(there.height)];
+            keep_low_frequencies(&soft, &found, trust, seen, &mut sharp);
         }
         let part = Area {
             x: self.holes.x - there.x,
@@ -241,30 +226,33 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
     Ok(result)
 }
 
-/// Gives a fill's low frequencies back: at `width` by `height` pixels the result comes closer to what the
-/// fill was (back projection; Irani and Peleg, "Improving resolution by image registration", 1991),
-/// at each place of the level by the `share` that it says. Known pixels do not change.
-fn give_back(
+/// Gives a trusted fill's low frequencies back, as far as the network could see: at `seen` width
+/// and height the result shall be what the fill was (back projection; Irani and Peleg, "Improving
+/// resolution by image registration", 1991). Known pixels do not change.
+fn keep_low_frequencies(
     soft: &FloatImage,
     found: &Synthesis,
-    share: impl Fn(usize) -> f32,
+    trust: f32,
     [width, height]: [usize; 2],
-    filter: Filter,
     sharp: &mut FloatImage,
 ) {
+    const TIMES: usize = 8;
     let (level, area) = (&found.level, &found.level.area);
-    let mut lost = soft.clone();
-    for (lost, sharp) in lost.data_mut().iter_mut().zip(sharp.data()) {
-        // Resizing clamps to [0, 1]; a difference fits when halved and moved to the middle.
-        *lost = 0.5 + 0.5 * (*lost - sharp);
-    }
-    let lost = lost
-        .resize(width, height, filter)
-        .resize(area.width, area.height, filter);
-    for (i, value) in sharp.data_mut().iter_mut().enumerate() {
-        let place = area.outer(i % area.len(), level.width);
-        if level.cells[place] == Cell::Hole {
-            *value += share(place) * 2.0 * (lost.data()[i] - 0.5);
+    for _ in 0..TIMES {
+        let mut lost = soft.clone();
+        for (lost, sharp) in lost.data_mut().iter_mut().zip(sharp.data()) {
+            // Resizing clamps to [0, 1]; a difference fits when halved and moved to the middle.
+            *lost = 0.5 + 0.5 * (*lost - sharp);
+        }
+        let lost = lost.resize(width, height, Filter::Lanczos3).resize(
+            area.width,
+            area.height,
+            Filter::Lanczos3,
+        );
+        for (i, value) in sharp.data_mut().iter_mut().enumerate() {
+            if level.cells[area.outer(i % area.len(), level.width)] == Cell::Hole {
+                *value += trust * 2.0 * (lost.data()[i] - 0.5);
+            }
         }
     }
 }
