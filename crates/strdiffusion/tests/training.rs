@@ -768,8 +768,10 @@ fn a_critic_teaches_the_texture_and_stays_out_of_the_model() {
         let model = Model::load(&bench.run(name).join("model"), &Device::flex()).unwrap();
         weights::collect(model.texture())
     };
+    let mut without = with_a_critic();
+    without.adversarial.weight = 0.0;
     let (alone, taught) = (
-        trained("alone", beyond_the_paper()),
+        trained("alone", without),
         trained("taught", with_a_critic()),
     );
     assert!(alone.keys().eq(taught.keys()));
@@ -779,10 +781,25 @@ fn a_critic_teaches_the_texture_and_stays_out_of_the_model() {
     later.adversarial.start = 6;
     assert!(alone == trained("later", later));
 
-    let mut noise = with_a_critic();
-    noise.networks.prediction = Prediction::Noise;
-    let error = noise.validate().unwrap_err().to_string();
-    assert!(error.contains("adversarial.weight"), "{error}");
+    let refused = |change: fn(&mut TrainConfig), key: &str| {
+        let mut config = with_a_critic();
+        change(&mut config);
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    };
+    let noise = |config: &mut TrainConfig| config.networks.prediction = Prediction::Noise;
+    refused(noise, "guidance.own_state_share");
+    let noise_alone = |config: &mut TrainConfig| {
+        config.networks.prediction = Prediction::Noise;
+        config.guidance.own_state_share = 0.0;
+    };
+    refused(noise_alone, "adversarial.weight");
+    refused(
+        |c| c.guidance.own_state_share = 0.9,
+        "guidance.own_state_share",
+    );
+    refused(|c| c.adversarial.smoothness_every = 0, "smoothness_every");
+    refused(|c| c.adversarial.latest_time = Some(0), "latest_time");
 }
 
 #[test]
