@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use strdiffusion::files::write_atomically;
 
+use super::damaged;
 use crate::terminal::say;
 
 /// A JSON file of sentences by what they are about, so that an interrupted experiment goes on.
@@ -18,9 +19,9 @@ impl Findings {
     pub(super) fn open(file: PathBuf) -> Result<Self> {
         let mut sentences = BTreeMap::new();
         if file.is_file() {
-            let damaged = || format!("{}: damaged; remove it to begin anew", file.display());
-            let bytes = std::fs::read(&file).with_context(damaged)?;
-            sentences = serde_json::from_slice(&bytes).with_context(damaged)?;
+            let bytes = std::fs::read(&file)
+                .with_context(|| format!("{}: cannot be read", file.display()))?;
+            sentences = serde_json::from_slice(&bytes).map_err(|error| damaged(&file, error))?;
         }
         Ok(Self { file, sentences })
     }

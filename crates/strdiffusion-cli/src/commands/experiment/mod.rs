@@ -6,6 +6,7 @@ mod findings;
 mod resampling;
 mod table;
 
+use std::fmt::Display;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use strdiffusion::sampling::{FastSampler, Resampling, Sampler};
 use self::claims::Claims;
 use self::resampling::Resample;
 use self::table::{Row, Table};
+use crate::failure::user_error;
 use crate::interrupt::Interrupt;
 use crate::model_source::ModelSource;
 use crate::terminal::say;
@@ -168,6 +170,14 @@ fn unless_asked(interrupt: &Interrupt) -> ControlFlow<()> {
 fn load(model: &Option<PathBuf>, device: &DeviceName) -> Result<Model> {
     let source = ModelSource::choose(model.clone())?;
     Ok(source.load(&device.open()?)?)
+}
+
+/// A file of an experiment that goes on is not as it was written.
+fn damaged(file: &Path, error: impl Display) -> anyhow::Error {
+    user_error(format!(
+        "{}: damaged; remove it to begin anew ({error})",
+        file.display()
+    ))
 }
 
 fn create(folder: &Path) -> Result<()> {

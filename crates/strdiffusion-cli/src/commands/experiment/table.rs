@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use strdiffusion::experiment::measure::Measured;
 use strdiffusion::files::write_atomically;
 
+use super::damaged;
 use crate::terminal::say;
 
 /// A measured row, as the CSV holds it.
@@ -60,7 +61,7 @@ impl Table {
                 .delimiter(DELIMITER)
                 .from_path(&file)
                 .and_then(|mut reader| reader.deserialize().collect())
-                .with_context(|| format!("{}: damaged; remove it to begin anew", file.display()))?;
+                .map_err(|error| damaged(&file, error))?;
         }
         Ok(Self { file, rows })
     }
