@@ -140,8 +140,19 @@ impl Objective<'_> {
         noise: Tensor<4>,
     ) -> Noised {
         let state = self.sde.marginal(x0.clone(), mu.clone(), times, noise);
+        self.leading_to(x0, state, &mu, times)
+    }
+
+    /// A state with the optimum that leads from it to x_0.
+    fn leading_to(
+        &self,
+        x0: Tensor<4>,
+        state: Tensor<4>,
+        mu: &Tensor<4>,
+        times: &[usize],
+    ) -> Noised {
         Noised {
-            optimum: self.sde.optimum_step(&At::new(&state, &mu, times), x0),
+            optimum: self.sde.optimum_step(&At::new(&state, mu, times), x0),
             state,
         }
     }
@@ -252,12 +263,10 @@ impl Objective<'_> {
             }
         });
         let state = self.sde.marginal(source.picture, mu.clone(), times, noise);
-        let optimum = self
-            .sde
-            .optimum_step(&At::new(&state, &mu, times), batch.image.clone());
+        let noised = self.leading_to(batch.image.clone(), state, &mu, times);
         self.difference(
             network,
-            Noised { state, optimum },
+            noised,
             batch.image.clone(),
             mu,
             self.conditioning.texture_context(&batch.mask, &batch.edges),
@@ -344,7 +353,13 @@ impl Objective<'_> {
 /// Each picture of a batch at the place of the one before it.
 pub(crate) fn next_picture(all: &Tensor<4>) -> Tensor<4> {
     let [batch, ..] = all.dims();
-    let each = (1..=batch).map(|i| all.clone().narrow(0, i % batch, 1));
+    let places: Vec<usize> = (1..=batch).map(|i| i % batch).collect();
+    pictures_at(all, &places)
+}
+
+/// A batch of another's pictures, by their places in it.
+pub(crate) fn pictures_at(all: &Tensor<4>, places: &[usize]) -> Tensor<4> {
+    let each = places.iter().map(|&i| all.clone().narrow(0, i, 1));
     Tensor::cat(each.collect(), 0)
 }
 

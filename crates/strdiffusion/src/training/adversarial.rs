@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::networks::{ConditionalUNet, Critic, Findings, Network};
+use crate::objectives::pictures_at;
 use crate::ops::{self, Convolutions};
 
 /// Settings of the term.
@@ -148,7 +149,7 @@ impl AdversarialTraining {
         if judged.is_empty() {
             return None;
         }
-        let pick = |x: &Tensor<4>| pictures(x, &judged);
+        let pick = |x: &Tensor<4>| pictures_at(x, &judged);
         let (filled, truth, noise) = (pick(filled), pick(truth), pick(noise));
         let loss = self.loss_of_judged(critic, &filled, &truth, &pick(mask), &noise, step)?;
         // A mean over all pictures, however they are shared out.
@@ -208,15 +209,6 @@ impl AdversarialTraining {
         }
         Some(loss)
     }
-}
-
-/// Some of a batch's pictures, by their places.
-fn pictures(all: &Tensor<4>, places: &[usize]) -> Tensor<4> {
-    if places.len() == all.dims()[0] {
-        return all.clone();
-    }
-    let each = places.iter().map(|&i| all.clone().narrow(0, i, 1));
-    Tensor::cat(each.collect(), 0)
 }
 
 /// Which positions of each level count: 1 or 0.

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use super::data::{Dataset, Sample};
 use super::stage::Stage;
 use crate::error::{Result, TrainingError};
-use crate::objectives::Batch;
+use crate::objectives::{Batch, pictures_at};
 
 /// Batches that each thread may have ready.
 const AHEAD: usize = 2;
@@ -126,8 +126,7 @@ impl DeviceBatch {
             } else {
                 x.clone()
             };
-            let each = pictures.iter().map(|&i| x.clone().narrow(0, i, 1));
-            Tensor::cat(each.collect(), 0)
+            pictures_at(&x, pictures)
         };
         Self {
             batch: Batch {

@@ -677,13 +677,7 @@ impl TextureTask<'_> {
             return source;
         };
         let first = batch.without_gradient(&own).at(last);
-        let device = first.batch.gray.device();
-        let structure = objective.estimated_structure(
-            &structure_network.clone().to_device(&device),
-            &first.batch,
-            &first.times,
-            first.structure_noise.clone(),
-        );
+        let structure = estimated(objective, structure_network, &first);
         let from = TextureSource {
             structure: structure.clone(),
             picture: first.batch.image.clone(),
@@ -732,16 +726,19 @@ impl TextureTask<'_> {
         let Some(network) = self.structure.as_ref().filter(|_| !drawn.is_empty()) else {
             return truth;
         };
-        let part = batch.without_gradient(&drawn);
-        let device = part.batch.gray.device();
-        let estimates = objective.estimated_structure(
-            &network.clone().to_device(&device),
-            &part.batch,
-            &part.times,
-            part.structure_noise,
-        );
+        let estimates = estimated(objective, network, &batch.without_gradient(&drawn));
         replaced(&truth, &drawn, estimates)
     }
+}
+
+/// What a structure network says of a batch, on the batch's device.
+fn estimated(objective: &Objective, network: &ConditionalUNet, batch: &DeviceBatch) -> Tensor<4> {
+    objective.estimated_structure(
+        &network.clone().to_device(&batch.batch.gray.device()),
+        &batch.batch,
+        &batch.times,
+        batch.structure_noise.clone(),
+    )
 }
 
 /// A batch in which the pictures at `places`, in rising order, are other ones, which have no gradient.

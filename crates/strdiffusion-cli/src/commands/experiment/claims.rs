@@ -17,7 +17,7 @@ use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, create, unless_asked};
+use super::{Rounds, TestSet, create, damaged, unless_asked};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -231,12 +231,13 @@ fn read_curve(file: &Path) -> Result<Vec<Agreement>> {
         .map(|line| {
             let values: Vec<&str> = line.split(';').collect();
             let [t, known, hole] = values[..] else {
-                anyhow::bail!("{}: damaged", file.display());
+                return Err(damaged(file, "a line has not three values"));
             };
+            let number = |text: &str| text.parse().map_err(|error| damaged(file, error));
             Ok(Agreement {
-                t: t.parse()?,
-                known: known.parse()?,
-                hole: hole.parse()?,
+                t: t.parse().map_err(|error| damaged(file, error))?,
+                known: number(known)?,
+                hole: number(hole)?,
             })
         })
         .collect()
