@@ -67,3 +67,36 @@ fn resampling_is_measured_in_every_way_once() {
     std::fs::write(bench.path("out/findings.json"), "{").unwrap();
     bench.run_refused(line, &["findings.json", "damaged; remove it to begin anew"]);
 }
+
+#[test]
+fn an_experiment_does_not_go_on_with_other_settings() {
+    let bench = bench_with_pairs();
+    let line = "experiment resampling --images photos --masks masks -n 2 --size 16 --steps 2 \
+                --seeds 1 --candidates 0 -o out";
+    bench.run_well(line);
+    let table = || std::fs::read(bench.path("out/resampling.csv")).unwrap();
+    let before = table();
+    let other = "out: holds an experiment with other settings";
+    let lines = [
+        (line.replace("-n 2", "-n 1"), "pictures: 2 there, 1 now"),
+        (format!("{line} --rounds 3"), "rounds: 2 there, 3 now"),
+        (format!("{line} --u-max 4"), "u_max: 10 there, 4 now"),
+        (
+            line.replace("resampling", "cost")
+                .replace(" --steps 2 --seeds 1 --candidates 0", ""),
+            "experiment: resampling there, cost now",
+        ),
+    ];
+    for (line, difference) in &lines {
+        bench.run_refused(line, &[other, difference]);
+    }
+    // Other pictures under the same names.
+    GrayImage::from_fn(40, 40, |x, _| Luma([255 * u8::from(x < 10)]))
+        .save(bench.path("masks/a.png"))
+        .unwrap();
+    bench.run_refused(line, &[other, "pictures' SHA-256"]);
+    assert_eq!(table(), before);
+    // More seeds belong to the same experiment, results of unknown settings to none.
+    std::fs::remove_file(bench.path("out/settings.json")).unwrap();
+    bench.run_refused(line, &["out: holds resampling.csv and no settings"]);
+}

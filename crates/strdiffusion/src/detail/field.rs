@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use strdiffusion_kernels::PatchDistance;
 
-use super::energy::{Query, Weights};
+use super::energy::{Query, Weights, bias};
 use super::pyramid::{Area, BAND, Level, RADIUS};
 
 /// For each pixel of a level's area: the place of its source in the level, and their distance.
@@ -14,7 +14,12 @@ use super::pyramid::{Area, BAND, Level, RADIUS};
 pub(super) struct Field {
     pub source: Vec<u32>,
     pub distance: Vec<f32>,
+    /// b of the sources at the scale that they came from; zero where there was none.
+    pub bias: Vec<[f32; 3]>,
 }
+
+/// A source that is known beforehand, and its b.
+type Known = (u32, [f32; 3]);
 
 /// Columns and rows from a place to its source.
 pub(super) type Offset = [i32; 2];
@@ -68,7 +73,8 @@ impl Field {
         let area = &level.area;
         Self::from(level, seed, |[x, y]| {
             let [dx, dy] = offset_near(offsets, area, [x - area.x, y - area.y])?;
-            source_beside(level, x as isize + dx as isize, y as isize + dy as isize)
+            let source = source_beside(level, x as isize + dx as isize, y as isize + dy as isize)?;
+            Some((source, [0.0; 3]))
         })
     }
 
@@ -79,22 +85,23 @@ impl Field {
 
     /// The source that is known for each target's column and row in the level, a random one where
     /// none is.
-    fn from(level: &Level, seed: u64, known: impl Fn([usize; 2]) -> Option<u32> + Sync) -> Self {
-        let source = |i: usize| match level_target(level, i) {
-            Some(place) => {
-                known(place).unwrap_or_else(|| random_source(level, mix(seed ^ (i as u64) << 8)))
-            }
-            None => 0,
+    fn from(level: &Level, seed: u64, known: impl Fn([usize; 2]) -> Option<Known> + Sync) -> Self {
+        let start = |i: usize| match level_target(level, i) {
+            Some(place) => known(place)
+                .unwrap_or_else(|| (random_source(level, mix(seed ^ (i as u64) << 8)), [0.0; 3])),
+            None => (0, [0.0; 3]),
         };
+        let (source, bias) = (0..level.area.len()).into_par_iter().map(start).unzip();
         Self {
-            source: (0..level.area.len()).into_par_iter().map(source).collect(),
+            source,
             distance: vec![f32::INFINITY; level.area.len()],
+            bias,
         }
     }
 
     /// The source of the nearest small target, moved along; if it is none at the larger scale, one
     /// beside it.
-    fn carried(&self, small: &Level, large: &Level, [x, y]: [usize; 2]) -> Option<u32> {
+    fn carried(&self, small: &Level, large: &Level, [x, y]: [usize; 2]) -> Option<Known> {
         let area = &small.area;
         let (small_x, small_y) = ((x / 2).wrapping_sub(area.x), (y / 2).wrapping_sub(area.y));
         for reach in 0..3isize {
@@ -115,7 +122,10 @@ impl Field {
                     let sy =
                         (2 * (source / small.width) + y) as isize - 2 * ((y / 2) as isize + dy);
                     if let Some(place) = source_beside(large, sx, sy) {
-                        return Some(place);
+                        return Some((
+                            place,
+                            bias(small, area.outer(i, small.width), source, false),
+                        ));
                     }
                 }
             }

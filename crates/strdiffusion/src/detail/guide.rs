@@ -7,7 +7,7 @@ use super::contrast::expect;
 use super::pyramid::{Level, double, low_pass};
 
 /// σ of the guide's low-pass, in pixels of the network; and at least, in pixels of a level.
-pub(super) const REACH: f32 = 1.5;
+const REACH: f32 = 1.2;
 const LEAST_REACH: f32 = 1.0;
 
 /// Gives every level its guide. `scale` is the size of a network's pixel in pixels of the finest

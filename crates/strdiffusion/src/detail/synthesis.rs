@@ -13,7 +13,7 @@ const THICKNESS: f32 = 12.0;
 /// Shortest side of a level.
 const SHORTEST: usize = 18;
 /// w_Γ of the finest and of the coarsest level.
-const GUIDE: [f32; 2] = [0.3, 1.0];
+const GUIDE: [f32; 2] = [0.6, 2.0];
 /// The same where a person has drawn.
 const DRAWN_GUIDE: [f32; 2] = [1.0, 16.0];
 /// Depth at which w_Γ is half, in pixels of the network.
@@ -191,7 +191,7 @@ impl Plan {
     fn follow(&self, level: &mut Level, field: &mut Field, weights: Weights, seed: u64) -> Votes {
         if !self.is_top && !self.is_large {
             let ballot = Ballot {
-                plain: true,
+                inherited: true,
                 robust: true,
                 equal: true,
                 soft: false,

@@ -5,7 +5,6 @@
 //! colour have: at the networks' own resolution, where both went through the same scaling.
 
 use super::contrast::sharpness;
-use super::guide::REACH;
 use super::pyramid::{Cell, Level, low_pass};
 use super::window::pixels_of;
 use crate::picture::{Filter, FloatImage};
@@ -15,6 +14,8 @@ use crate::picture::{Filter, FloatImage};
 /// in the middle; our networks 0.27 in the middle, 0.64 at most; the smudge where a drawn roof ends
 /// 0.42.)
 const TRUST: [f32; 2] = [0.65, 0.8];
+/// σ of the low-pass whose colours tell which known pixels are alike, in pixels of the network.
+const REACH: f32 = 1.5;
 /// Where less contrast than this is expected, in steps of 1/255 over three channels twice, the
 /// share says nothing.
 const SMOOTH: f32 = 1.5;

@@ -10,7 +10,7 @@ use super::pyramid::{BAND, Cell, Level, RADIUS, STEPS, WHITE};
 /// Share of the distances below σ², which scales a vote's weight exp(−D / 2σ²); and in a level's
 /// last vote, where less blur matters more than agreement.
 const SPREAD: f32 = 0.75;
-const LAST_SPREAD: f32 = 0.4;
+const LAST_SPREAD: f32 = 0.3;
 /// σ² is never less, in squared steps of 1/255: among very good patches all count.
 const LEAST_SPREAD: f32 = 4.0;
 /// A patch counts so many times less for each pixel that it lies deeper in the hole.
@@ -28,8 +28,8 @@ pub(super) type Votes = Vec<[f32; 4]>;
 pub(super) struct Ballot {
     /// Sources were compared by their guides.
     pub soft: bool,
-    /// Sources keep their own brightness.
-    pub plain: bool,
+    /// Sources are as bright as at the scale that they came from: there is no estimate yet.
+    pub inherited: bool,
     /// Two rounds of reweighting by the distance from the mean, which lets the majority win
     /// instead of a blur of all.
     pub robust: bool,
@@ -55,8 +55,8 @@ pub(super) fn vote(level: &Level, field: &Field, ballot: Ballot) -> Votes {
             let distance = if ballot.equal { 0.0 } else { field.distance[i] };
             let weight = (-distance / (2.0 * spread)).exp().max(1e-9)
                 * DEPTH.powf(-level.depth[i].min(DEEPEST));
-            let bias = match ballot.plain {
-                true => [0.0; 3],
+            let bias = match ballot.inherited {
+                true => field.bias[i],
                 false => {
                     let place = area.outer(i, level.width);
                     bias(level, place, field.source[i] as usize, ballot.soft)

@@ -5,17 +5,20 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use sha2::{Digest, Sha256};
 use strdiffusion::experiment::claims::{Arm, Training, arms, budget};
 use strdiffusion::experiment::discrepancy::{Agreement, Discrepancy};
 use strdiffusion::experiment::measure::{Case, Protocol, measure};
 use strdiffusion::experiment::plot::{Curve, Figure};
 use strdiffusion::files::{list_pictures, write_atomically};
 use strdiffusion::model::Model;
+use strdiffusion::text::hex;
 use strdiffusion::training::config::TrainConfig;
 use strdiffusion::training::run_log::RunLog;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
 use strdiffusion::{Device, Error};
 
+use super::settings::Settings;
 use super::table::{Row, Table};
 use super::{Rounds, TestSet, create, damaged, unless_asked};
 use crate::interrupt::Interrupt;
@@ -51,16 +54,20 @@ type Reading = (&'static str, fn(&Agreement) -> f64);
 impl Claims {
     pub(super) fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
-        create(&self.out)?;
         let device = self.set.device.open()?;
         let base = match &self.config {
             Some(file) => TrainConfig::read(file)?,
             None => budget(),
         };
+        let cases = self.set.cases(base.data.resolution)?;
+        self.rounds
+            .tell(Settings::of(&cases))
+            .with("experiment", "claims")
+            .with("training", hex(&Sha256::digest(base.to_toml())))
+            .settle(&self.out)?;
         for training in Training::ALL {
             self.train_arm(training, &base, &device, &interrupt)?;
         }
-        let cases = self.set.cases(base.data.resolution)?;
         let mut table = Table::open(self.out.join("claims.csv"))?;
         let arms = arms(self.rounds.settings());
         for arm in &arms {

@@ -4,6 +4,7 @@
 mod claims;
 mod findings;
 mod resampling;
+mod settings;
 mod table;
 
 use std::fmt::Display;
@@ -24,6 +25,7 @@ use strdiffusion::sampling::{FastSampler, Resampling, Sampler};
 
 use self::claims::Claims;
 use self::resampling::Resample;
+use self::settings::Settings;
 use self::table::{Row, Table};
 use crate::failure::user_error;
 use crate::interrupt::Interrupt;
@@ -33,7 +35,7 @@ use crate::terminal::say;
 /// Put the paper's claims to the test, or measure what quality costs
 ///
 /// Everything is written to OUT: tables as CSV and Markdown, curves as CSV and SVG. What is there
-/// already is not computed again.
+/// already is not computed again; an OUT with other settings is refused.
 #[derive(Args)]
 pub struct Experiment {
     #[command(subcommand)]
@@ -149,6 +151,15 @@ struct Rounds {
 }
 
 impl Rounds {
+    /// Adds them to an experiment's settings.
+    fn tell(&self, settings: Settings) -> Settings {
+        settings
+            .with("u_max", self.u_max)
+            .with("u_min", self.u_min)
+            .with("jump", self.jump)
+            .with("re", self.re)
+    }
+
     fn settings(&self) -> Resampling {
         Resampling {
             u_max: self.u_max,
@@ -167,9 +178,10 @@ fn unless_asked(interrupt: &Interrupt) -> ControlFlow<()> {
     }
 }
 
-fn load(model: &Option<PathBuf>, device: &DeviceName) -> Result<Model> {
+/// The model, and SHA-256 over its settings and weights.
+fn load(model: &Option<PathBuf>, device: &DeviceName) -> Result<(Model, String)> {
     let source = ModelSource::choose(model.clone())?;
-    Ok(source.load(&device.open()?)?)
+    Ok((source.load(&device.open()?)?, source.sha256()?))
 }
 
 /// A file of an experiment that goes on is not as it was written.
@@ -188,9 +200,12 @@ fn create(folder: &Path) -> Result<()> {
 impl Cost {
     fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
-        create(&self.out)?;
-        let model = load(&self.model, &self.set.device)?;
+        let (model, sha256) = load(&self.model, &self.set.device)?;
         let cases = self.set.cases(model.config().training_resolution)?;
+        Settings::of(&cases)
+            .with("experiment", "cost")
+            .with("model", sha256)
+            .settle(&self.out)?;
         let mut table = Table::open(self.out.join("cost.csv"))?;
         for trial in trials(model.sde().steps()) {
             if table.has(trial.curve, trial.steps, 0) {
@@ -252,7 +267,7 @@ impl Cost {
 impl Drawn {
     fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
-        let model = load(&self.model, &self.set.device)?;
+        let (model, _) = load(&self.model, &self.set.device)?;
         let cases = self.set.cases(model.config().training_resolution)?;
         for (name, draw_true_edges) in [("nothing drawn", false), ("true edges drawn", true)] {
             let protocol = Protocol {
@@ -275,7 +290,7 @@ impl Drawn {
 impl Guide {
     fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
-        let model = load(&self.model, &self.set.device)?;
+        let (model, _) = load(&self.model, &self.set.device)?;
         let cases = self.set.cases(model.config().training_resolution)?;
         for &steps in &self.steps {
             let sampler = FastSampler {

@@ -8,8 +8,9 @@ use strdiffusion::experiment::measure::{Protocol, measure};
 use strdiffusion::experiment::resampling::{Arm, Judgement, arms, judgement, rank};
 
 use super::findings::Findings;
+use super::settings::Settings;
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, create, load, unless_asked};
+use super::{Rounds, TestSet, load, unless_asked};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -47,9 +48,14 @@ pub(super) struct Resample {
 impl Resample {
     pub(super) fn run(self) -> Result<()> {
         let interrupt = Interrupt::listen()?;
-        create(&self.out)?;
-        let model = load(&self.model, &self.set.device)?;
+        let (model, sha256) = load(&self.model, &self.set.device)?;
         let cases = self.set.cases(model.config().training_resolution)?;
+        self.paper
+            .tell(Settings::of(&cases))
+            .with("experiment", "resampling")
+            .with("model", sha256)
+            .with("rounds", self.rounds)
+            .settle(&self.out)?;
         let mut table = Table::open(self.out.join("resampling.csv"))?;
         let mut findings = Findings::open(self.out.join("findings.json"))?;
         let own = model.config().sampling.few_steps();
