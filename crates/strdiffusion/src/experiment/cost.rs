@@ -21,8 +21,9 @@ fn steps(total: usize) -> impl Iterator<Item = usize> + Clone {
 }
 
 /// All trials for a schedule of `total` steps: first and second order, deterministic and
-/// stochastic, with and without resampling, and the paper's sampler. Quick ones come first.
-pub fn trials(total: usize) -> Vec<Trial> {
+/// stochastic, with and without resampling, and the paper's sampler; else as a model's `own` sampler.
+/// Quick ones come first.
+pub fn trials(own: Sampler, total: usize) -> Vec<Trial> {
     let curves = [
         ("euler", Solver::Euler, 0),
         ("posterior", Solver::Posterior, 0),
@@ -41,7 +42,7 @@ pub fn trials(total: usize) -> Vec<Trial> {
                     steps,
                     solver,
                     resampling_rounds,
-                    ..FastSampler::default()
+                    ..own.few_steps()
                 }),
             })
         })
@@ -59,7 +60,7 @@ pub fn trials(total: usize) -> Vec<Trial> {
             steps: total,
             sampler: Sampler::Paper(PaperSampler {
                 resampling,
-                ..PaperSampler::default()
+                ..own.paper()
             }),
         });
     }

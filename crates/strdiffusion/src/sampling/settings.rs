@@ -119,18 +119,26 @@ impl Sampler {
         }
     }
 
-    /// These settings if they are the paper's, else the paper's defaults.
+    /// These settings if they are the paper's, else the paper's defaults; how long a structure leads
+    /// stays, for that is what the networks were trained for.
     pub fn paper(self) -> PaperSampler {
         match self {
             Self::Paper(paper) => paper,
-            Self::Fast(_) => PaperSampler::default(),
+            Self::Fast(FastSampler { early_until, .. }) => PaperSampler {
+                early_until,
+                ..PaperSampler::default()
+            },
         }
     }
 
-    /// These settings if they are a few-step sampler's, else its defaults.
+    /// These settings if they are a few-step sampler's, else its defaults; how long a structure leads
+    /// stays.
     pub fn few_steps(self) -> FastSampler {
         match self {
-            Self::Paper(_) => FastSampler::default(),
+            Self::Paper(PaperSampler { early_until, .. }) => FastSampler {
+                early_until,
+                ..FastSampler::default()
+            },
             Self::Fast(fast) => fast,
         }
     }
@@ -458,5 +466,17 @@ mod tests {
             let written = serde_json::to_string(&name).unwrap();
             assert_eq!(written, format!("{:?}", name.name()));
         }
+    }
+
+    /// A model that was trained to be led to the end falls apart when it is not.
+    #[test]
+    fn another_sampler_lets_the_structure_lead_as_long_as_the_own_one() {
+        let few_steps = Sampler::Fast(FastSampler {
+            early_until: 0.1,
+            ..FastSampler::default()
+        });
+        let paper = SamplerName::Paper.of(few_steps);
+        assert_eq!(paper.paper().early_until, 0.1);
+        assert_eq!(SamplerName::Fast.of(paper).few_steps().early_until, 0.1);
     }
 }

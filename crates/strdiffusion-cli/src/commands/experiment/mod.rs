@@ -207,7 +207,7 @@ impl Cost {
             .with("model", sha256)
             .settle(&self.out)?;
         let mut table = Table::open(self.out.join("cost.csv"))?;
-        for trial in trials(model.sde().steps()) {
+        for trial in trials(model.config().sampling, model.sde().steps()) {
             if table.has(trial.curve, trial.steps, 0) {
                 continue;
             }
