@@ -99,4 +99,9 @@ fn an_experiment_does_not_go_on_with_other_settings() {
     // More seeds belong to the same experiment, results of unknown settings to none.
     std::fs::remove_file(bench.path("out/settings.json")).unwrap();
     bench.run_refused(line, &["out: holds resampling.csv and no settings"]);
+    std::fs::write(bench.path("out/settings.json"), "{").unwrap();
+    bench.run_refused(
+        line,
+        &["settings.json: damaged; choose a new or empty folder"],
+    );
 }

@@ -10,7 +10,7 @@ use strdiffusion::experiment::measure::Case;
 use strdiffusion::files::write_atomically;
 use strdiffusion::text::hex;
 
-use super::{create, damaged};
+use super::create;
 use crate::failure::user_error;
 
 /// The file, in OUT.
@@ -55,8 +55,13 @@ impl Settings {
         }
         let bytes =
             std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
-        let before: BTreeMap<String, String> =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(&file, error))?;
+        let before: BTreeMap<String, String> = serde_json::from_slice(&bytes).map_err(|error| {
+            // Without it the results beside it are nobody's, so removing it would not help.
+            user_error(format!(
+                "{}: damaged; choose a new or empty folder ({error})",
+                file.display()
+            ))
+        })?;
         let differences = self.differences(&before);
         if differences.is_empty() {
             return Ok(());
