@@ -17,6 +17,7 @@ use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, RunConfig, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
 use strdiffusion::training::group::Group;
+use strdiffusion::training::patches::PatchTraining;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::stage::Stage;
 use strdiffusion::training::trainer::{Ended, TrainEvent, Trainer, TrainingData};
@@ -92,6 +93,19 @@ fn beyond_the_paper() -> TrainConfig {
     config
 }
 
+/// The same with a term of how alike patches look.
+fn with_patches() -> TrainConfig {
+    let mut config = beyond_the_paper();
+    config.patches = PatchTraining {
+        weight: 20.0,
+        directions: 8,
+        latest_time: Some(50),
+        ..PatchTraining::default()
+    };
+    config.guidance.own_state_share = 0.6;
+    config
+}
+
 /// The same with a critic that begins within the tests' few steps.
 fn with_a_critic() -> TrainConfig {
     let mut config = beyond_the_paper();
@@ -161,6 +175,7 @@ fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
         ("paper", config()),
         ("beyond", beyond_the_paper()),
         ("bf16", bf16),
+        ("patches", with_patches()),
         ("adversarial", with_a_critic()),
     ] {
         let (whole, parts) = (format!("{name}-straight"), format!("{name}-halves"));
@@ -246,11 +261,15 @@ fn drift(a: &checkpoint::Checkpoint, b: &checkpoint::Checkpoint) -> f32 {
 fn parts_and_devices_do_not_change_a_step() {
     let bench = Bench::new();
     let mut rivals = with_a_critic();
-    rivals.guidance.sampled_share = 0.0;
-    rivals.guidance.own_state_share = 0.0;
     rivals.adversarial.start = 0;
     rivals.adversarial.growth_steps = 0;
-    for (kind, config) in [("paper", config()), ("adversarial", rivals)] {
+    for (kind, mut config) in [
+        ("paper", config()),
+        ("patches", with_patches()),
+        ("adversarial", rivals),
+    ] {
+        config.guidance.sampled_share = 0.0;
+        config.guidance.own_state_share = 0.0;
         let sized = |batch, accumulate| {
             let mut config = config.clone();
             config.run.batch = batch;
@@ -800,6 +819,39 @@ fn a_critic_teaches_the_texture_and_stays_out_of_the_model() {
     );
     refused(|c| c.adversarial.smoothness_every = 0, "smoothness_every");
     refused(|c| c.adversarial.latest_time = Some(0), "latest_time");
+}
+
+#[test]
+fn patches_are_compared_at_early_timesteps_alone() {
+    let bench = Bench::new();
+    let trained = |name: &str, latest_time, weight| {
+        let mut config = with_patches();
+        config.texture.times = vec![50];
+        config.patches.latest_time = latest_time;
+        config.patches.weight = weight;
+        bench.train(name, config.clone(), Stage::Structure, 1);
+        bench.train(name, config, Stage::Texture, 4);
+        bench.checkpoint(name, Stage::Texture).network
+    };
+    let without = trained("without", None, 0.0);
+    assert!(without == trained("too-late", Some(49), 20.0));
+    assert!(without != trained("judged", Some(50), 20.0));
+
+    let refused = |change: fn(&mut TrainConfig), key: &str| {
+        let mut config = with_patches();
+        change(&mut config);
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains(key), "{key}: {error}");
+    };
+    refused(|c| c.patches.weight = -1.0, "patches.weight");
+    refused(|c| c.patches.directions = 0, "patches.directions");
+    refused(|c| c.patches.wave_share = 1.5, "patches.wave_share");
+    refused(|c| c.patches.latest_time = Some(0), "patches.latest_time");
+    let noise = |config: &mut TrainConfig| {
+        config.networks.prediction = Prediction::Noise;
+        config.guidance.own_state_share = 0.0;
+    };
+    refused(noise, "patches.weight");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use super::adversarial::AdversarialTraining;
 use super::optimizer::Adam;
+use super::patches::PatchTraining;
 use super::stage::Stage;
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
 use crate::error::{Error, Result};
@@ -49,6 +50,8 @@ pub struct TrainConfig {
     pub edges: EdgeTraining,
     /// Structures that guide the texture.
     pub guidance: GuidanceTraining,
+    /// The texture stage's term of how alike patches look.
+    pub patches: PatchTraining,
     /// The adversarial term of the texture stage.
     pub adversarial: AdversarialTraining,
     /// What the three stages share.
@@ -79,7 +82,7 @@ pub struct ReleaseConfig {
     pub sampler_steps: usize,
     /// Its order and kind: "euler", "posterior", "multistep" or "multistep-stochastic".
     pub sampler_solver: Solver,
-    /// Spacing of its steps: "time", "log-snr", or "halving" (T, T/2, T/4, …).
+    /// Spacing of its steps: "time", "log-snr", "halving" (T, T/2, T/4, …) or "tenths" (T, T/10, …).
     pub sampler_grid: Grid,
 }
 
@@ -463,6 +466,7 @@ impl TrainConfig {
             masks: MaskConfig::default(),
             edges: EdgeTraining::default(),
             guidance: GuidanceTraining::default(),
+            patches: PatchTraining::default(),
             adversarial: AdversarialTraining::default(),
             run: RunConfig {
                 recompute_activations: true,
@@ -770,6 +774,14 @@ impl TrainConfig {
                 "adversarial.weight is above 0, but networks.prediction is not \
                  \"clean-difference\": the critic judges what the texture network says of the \
                  clean picture"
+                    .into(),
+            );
+        }
+        self.patches.validate()?;
+        if self.patches.is_on() && self.networks.prediction != Prediction::CleanDifference {
+            return complain(
+                "patches.weight is above 0, but networks.prediction is not \"clean-difference\": \
+                 patches are those of what the texture network says of the clean picture"
                     .into(),
             );
         }

@@ -1,9 +1,9 @@
 //! Training of the three networks.
 //!
 //! [`config`] holds every knob; [`trainer`] runs the stages; [`data`] and [`loader`] make pictures
-//! on background threads; [`adversarial`] adds a critic to the texture stage; [`gradients`] takes one
-//! step's gradient, [`group`] adds up those of several processes; [`checkpoint`] lets a run go on as
-//! if it had never stopped.
+//! on background threads; [`patches`] and [`adversarial`] ask the texture stage for looks;
+//! [`gradients`] takes one step's gradient, [`group`] adds up those of several processes;
+//! [`checkpoint`] lets a run go on as if it had never stopped.
 
 pub mod adversarial;
 pub mod checkpoint;
@@ -14,6 +14,7 @@ pub mod gradients;
 pub mod group;
 pub mod loader;
 pub mod optimizer;
+pub mod patches;
 pub mod photographs;
 pub mod run_log;
 pub mod stage;

@@ -29,6 +29,7 @@ use super::gradients::Backward;
 use super::group::{Group, Ranks, StepSum};
 use super::loader::{DeviceBatch, Loader};
 use super::optimizer;
+use super::patches::PatchTraining;
 use super::stage::Stage;
 use super::start;
 use super::validation::{Scores, ValidationSet};
@@ -323,6 +324,8 @@ impl Trainer {
                     let task = TextureTask {
                         structure: self.guiding_structure()?,
                         guidance: &self.config.guidance,
+                        patches: &self.config.patches,
+                        seed: self.seed(stage),
                     };
                     let settings = &self.config.adversarial;
                     if settings.is_on() {
@@ -627,9 +630,32 @@ struct TextureTask<'a> {
     /// Guides its share of the pictures.
     structure: Option<ConditionalUNet>,
     guidance: &'a GuidanceTraining,
+    patches: &'a PatchTraining,
+    /// Of the directions along which patches are compared.
+    seed: u64,
 }
 
 impl TextureTask<'_> {
+    /// The loss without a critic, and the fills that a critic would judge.
+    fn loss_and_fills(
+        &self,
+        objective: &Objective,
+        network: &ConditionalUNet,
+        batch: &DeviceBatch,
+        step: usize,
+    ) -> (Tensor<1>, Tensor<4>) {
+        let difference = self.difference(objective, network, batch, step);
+        let (truth, mask) = (&batch.batch.image, &batch.batch.mask);
+        let filled = truth.clone() + difference.clone() * (1.0 - mask.clone());
+        let loss = objective.loss.of(difference, mask);
+        let mut random = stream(self.seed, &[DIRECTIONS, step as u64]);
+        let term = (self.patches).loss([&filled, truth], mask, &batch.times, &mut random);
+        match term {
+            Some(term) => (loss + term, filled),
+            None => (loss, filled),
+        }
+    }
+
     /// What the loss is taken of.
     fn difference(
         &self,
@@ -766,8 +792,7 @@ impl Task<ConditionalUNet> for TextureTask<'_> {
         batch: &DeviceBatch,
         step: usize,
     ) -> Tensor<1> {
-        let difference = self.difference(objective, network, batch, step);
-        objective.loss.of(difference, &batch.batch.mask)
+        self.loss_and_fills(objective, network, batch, step).0
     }
 
     fn validate(
@@ -783,6 +808,14 @@ impl Task<ConditionalUNet> for TextureTask<'_> {
         };
         let (scores, grid) = set.texture(&model, objective)?;
         Ok((scores, Some(grid)))
+    }
+
+    /// Where looks count, the newest is the best: by distance from the truth it would be the softest.
+    fn merit(&self, scores: &Scores, step: usize) -> f64 {
+        match self.patches.is_on() {
+            true => step as f64,
+            false => scores.merit(),
+        }
     }
 }
 
@@ -804,12 +837,8 @@ impl Task<Rivals> for RivalsTask<'_> {
         batch: &DeviceBatch,
         step: usize,
     ) -> Tensor<1> {
-        let difference = self
-            .task
-            .difference(objective, &network.texture, batch, step);
+        let (loss, filled) = (self.task).loss_and_fills(objective, &network.texture, batch, step);
         let (truth, mask) = (&batch.batch.image, &batch.batch.mask);
-        let filled = truth.clone() + difference.clone() * (1.0 - mask.clone());
-        let loss = objective.loss.of(difference, mask);
         let _chosen = network.choose_convolutions();
         let pictures = [&filled, truth, &batch.noise];
         let term = (self.settings).loss(&network.critic, pictures, mask, &batch.times, step);
@@ -837,6 +866,8 @@ impl Task<Rivals> for RivalsTask<'_> {
 
 /// Apart from the seed of the texture network's fresh weights.
 const CRITIC: u64 = 0x637269746963;
+/// Apart from the streams of the data.
+const DIRECTIONS: u64 = 0x646972656374;
 
 /// The texture network's weights of a checkpoint that may hold its critic's too.
 fn without_critic(tensors: TensorMap) -> TensorMap {
@@ -1027,6 +1058,8 @@ mod tests {
         let task = TextureTask {
             structure: Some(model.structure.clone()),
             guidance: &config.guidance,
+            patches: &config.patches,
+            seed: 0,
         };
         let network = model.config.texture.init(5, &device).unwrap();
         let [dark, bright] = [0.1, 0.9].map(|hole| {
