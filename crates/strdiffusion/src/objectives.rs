@@ -363,6 +363,18 @@ pub(crate) fn pictures_at(all: &Tensor<4>, places: &[usize]) -> Tensor<4> {
     Tensor::cat(each.collect(), 0)
 }
 
+/// The places of a step's pictures at a timestep of at most `latest` (none: all), and what share of the
+/// pictures they are: by it the mean over them counts in one over all, however pictures are shared
+/// out. None where there are no such pictures.
+#[cfg(feature = "train")]
+pub(crate) fn judged(latest: Option<usize>, times: &[usize]) -> Option<(Vec<usize>, f64)> {
+    let latest = latest.unwrap_or(usize::MAX);
+    let places = (0..times.len()).filter(|&picture| times[picture] <= latest);
+    let places: Vec<usize> = places.collect();
+    let share = places.len() as f64 / times.len() as f64;
+    (!places.is_empty()).then_some((places, share))
+}
+
 /// mean max(|a − p| − |a − n| + 1, 0), with a small constant in each distance.
 fn triplet(anchor: Tensor<1>, positive: Tensor<1>, negative: Tensor<1>) -> Tensor<1> {
     const EPS: f64 = 1e-6;

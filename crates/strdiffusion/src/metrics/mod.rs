@@ -21,6 +21,8 @@
 mod frechet;
 mod gradient;
 mod ms_ssim;
+#[cfg(any(feature = "eval", feature = "train"))]
+pub(crate) mod patch_scales;
 mod planes;
 mod psnr;
 #[cfg(feature = "eval")]

@@ -1,10 +1,8 @@
 //! The Laplacian pyramid (Burt and Adelson 1983): a picture as details of ever coarser scale.
 
+use super::patch_scales::TAPS;
 use super::planes::Planes;
 use rayon::prelude::*;
-
-/// The 5-tap binomial filter that both halving and doubling use.
-const TAPS: [f64; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 / 16.0];
 
 /// One level of a pyramid: planar values of height × width pixels.
 pub(super) struct Level {

@@ -23,20 +23,17 @@
 //! Directions and places come from fixed streams of random numbers: the same pictures have the same
 //! score, for any number of threads.
 
+pub use super::patch_scales::SWD_BANDS;
+use super::patch_scales::{PATCH, SMALLEST_LEVEL, halved_hole};
 use super::planes::{MetricError, Planes, is_hole};
 use super::pyramid::{Level, mirrored};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use std::f64::consts::TAU;
 
-/// The most bands of details; smaller pictures have fewer.
-pub const SWD_BANDS: usize = 4;
 /// The smallest side of a picture: one band, and a rest of `SMALLEST_LEVEL` pixels.
 pub const SWD_SMALLEST_SIDE: usize = 2 * SMALLEST_LEVEL - 1;
-/// The smallest side of a level.
-const SMALLEST_LEVEL: usize = 8;
-const RADIUS: usize = 3;
-const PATCH: usize = 2 * RADIUS + 1;
+const RADIUS: usize = PATCH / 2;
 const MOST_PATCHES: usize = 4096;
 const DIRECTIONS: usize = 128;
 /// Patches that are projected together: so many stay in a processor's cache.
@@ -183,18 +180,6 @@ fn directions(length: usize) -> DMatrix<f64> {
         direction.normalize_mut();
     }
     directions
-}
-
-/// The next level's hole: pixels of which one of the 2 × 2 is in the hole.
-fn halved_hole(hole: &[bool], height: usize, width: usize) -> Vec<bool> {
-    let half_width = width.div_ceil(2);
-    let mut half = vec![false; height.div_ceil(2) * half_width];
-    for (y, row) in hole.chunks_exact(width).enumerate() {
-        for (x, &in_hole) in row.iter().enumerate() {
-            half[y / 2 * half_width + x / 2] |= in_hole;
-        }
-    }
-    half
 }
 
 /// The generator of Steele, Lea and Flood (2014): a few lines in any language, so that the score

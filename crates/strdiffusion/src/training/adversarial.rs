@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::networks::{ConditionalUNet, Critic, Findings, Network};
-use crate::objectives::pictures_at;
+use crate::objectives::{judged, pictures_at};
 use crate::ops::{self, Convolutions};
 
 /// Settings of the term.
@@ -142,18 +142,11 @@ impl AdversarialTraining {
         times: &[usize],
         step: usize,
     ) -> Option<Tensor<1>> {
-        let latest = self.latest_time.unwrap_or(usize::MAX);
-        let judged: Vec<usize> = (0..times.len())
-            .filter(|&picture| times[picture] <= latest)
-            .collect();
-        if judged.is_empty() {
-            return None;
-        }
+        let (judged, share) = judged(self.latest_time, times)?;
         let pick = |x: &Tensor<4>| pictures_at(x, &judged);
         let (filled, truth, noise) = (pick(filled), pick(truth), pick(noise));
         let loss = self.loss_of_judged(critic, &filled, &truth, &pick(mask), &noise, step)?;
-        // A mean over all pictures, however they are shared out.
-        Some(loss * (judged.len() as f64 / times.len() as f64))
+        Some(loss * share)
     }
 
     fn loss_of_judged(

@@ -1,6 +1,6 @@
 //! A term of texture training that asks whether a fill *looks like* the truth: the sliced Wasserstein
 //! distance between the hole's patches of both, over a Laplacian pyramid, as
-//! [`metrics`](crate::metrics::sliced_wasserstein) measures it. Beyond the paper, and off unless it
+//! `metrics::sliced_wasserstein` measures it. Beyond the paper, and off unless it
 //! has a weight.
 //!
 //! As a loss of textures: Heitz et al., *A Sliced Wasserstein Loss for Neural Texture Synthesis*, CVPR
@@ -18,17 +18,10 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::metrics::SWD_BANDS;
-use crate::objectives::pictures_at;
+use crate::metrics::patch_scales::{PATCH, SMALLEST_LEVEL, SWD_BANDS, TAPS, halved_hole};
+use crate::objectives::{judged, pictures_at};
 use crate::ops;
 use crate::weights::host_values;
-
-/// Side of a patch.
-const PATCH: usize = 7;
-/// The smallest side of a level, as the metric has it.
-const SMALLEST_LEVEL: usize = 8;
-/// The pyramid's filter.
-const TAPS: [f32; 5] = [1.0 / 16.0, 4.0 / 16.0, 6.0 / 16.0, 4.0 / 16.0, 1.0 / 16.0];
 
 /// Settings of the term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,18 +103,13 @@ impl PatchTraining {
         times: &[usize],
         random: &mut ChaCha8Rng,
     ) -> Option<Tensor<1>> {
-        let latest = self.latest_time.unwrap_or(usize::MAX);
-        let judged: Vec<usize> = (0..times.len())
-            .filter(|&picture| times[picture] <= latest)
-            .collect();
-        if !self.is_on() || judged.is_empty() {
+        if !self.is_on() {
             return None;
         }
+        let (judged, share) = judged(self.latest_time, times)?;
         let pick = |x: &Tensor<4>| pictures_at(x, &judged).cast(DType::F32);
         let directions = self.draw(filled.dims()[1], random);
         let distance = distance([pick(filled), pick(truth)], pick(mask), directions);
-        // A mean over all pictures, however they are shared out.
-        let share = judged.len() as f64 / times.len() as f64;
         Some((distance * (self.weight * share)).cast(filled.dtype()))
     }
 }
@@ -186,7 +174,7 @@ fn distance(
         let details = [filled - low_filled, truth - low_truth];
         levels.push(distance_of_level(details, &holes, &directions));
         for hole in &mut holes {
-            *hole = halved_hole(hole, width);
+            *hole = halved_hole(hole, height, width);
         }
         [filled, truth] = coarse;
         (height, width) = (height / 2, width / 2);
@@ -259,17 +247,17 @@ fn goals(mut filled: Vec<f32>, truth: &[f32], holes: &[Vec<bool>], width: usize)
 }
 
 /// The pyramid's filter, times `gain`.
-fn filter(gain: f32, like: &Tensor<4>) -> Tensor<4> {
+fn filter(gain: f64, like: &Tensor<4>) -> Tensor<4> {
     let values: Vec<f32> = TAPS
         .iter()
-        .flat_map(|row| TAPS.map(|column| row * column * gain))
+        .flat_map(|row| TAPS.map(|column| (row * column * gain) as f32))
         .collect();
     let shape = [1, 1, TAPS.len(), TAPS.len()];
     Tensor::from_data(TensorData::new(values, shape), &like.device())
 }
 
 /// Each channel as a picture of its own, filtered.
-fn filtered(x: Tensor<4>, gain: f32, stride: usize) -> Tensor<4> {
+fn filtered(x: Tensor<4>, gain: f64, stride: usize) -> Tensor<4> {
     let [pictures, channels, height, width] = x.dims();
     let weight = filter(gain, &x);
     let planes = x.reshape([pictures * channels, 1, height, width]);
@@ -297,24 +285,13 @@ fn doubled(x: &Tensor<4>) -> Tensor<4> {
     )
 }
 
-/// A pixel of the next level is in the hole where one of its 2 × 2 pixels is.
-fn halved_hole(hole: &[bool], width: usize) -> Vec<bool> {
-    let pairs = hole.chunks_exact(2 * width);
-    pairs
-        .flat_map(|rows| {
-            let (upper, lower) = rows.split_at(width);
-            let blocks = upper.chunks_exact(2).zip(lower.chunks_exact(2));
-            blocks.map(|(a, b)| a.contains(&true) || b.contains(&true))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+    #[cfg(feature = "eval")]
     use crate::metrics::{Planes, sliced_wasserstein};
 
     const SIDE: usize = 32;
@@ -358,6 +335,7 @@ mod tests {
 
     /// Expected: the metric, which takes other directions, mirrors the picture at its border, and has
     /// the patches of all rows and columns as one set.
+    #[cfg(feature = "eval")]
     #[test]
     fn the_term_is_what_evaluation_measures() {
         let device = Device::flex();
