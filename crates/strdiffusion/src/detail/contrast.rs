@@ -25,36 +25,52 @@ const MORE: f32 = 1.07;
 const MOST_GAIN: f32 = 2.0;
 
 /// The contrast of a fill.
-#[derive(Clone, Copy)]
 pub(super) struct Sharpness {
-    /// Its own, as a share of the expected.
+    /// Its own, as a share of the expected; of the whole fill.
     pub share: f32,
     /// Expected, on the mean; in steps of 1/255, over three channels twice.
     pub expected: f32,
+    /// Both around each pixel of the level.
+    pub around: Vec<[f32; 2]>,
 }
 
 /// The fill's finest contrast beside that of known pixels of its colour. What lies deep in the hole
-/// counts for more: near the border, known pixels lend it theirs.
+/// counts for more in the whole: near the border, known pixels lend it theirs.
 pub(super) fn sharpness(level: &Level) -> Sharpness {
     const FINEST: f32 = 0.7;
+    const AROUND: f32 = 4.0;
+    // As deep as known pixels lend their contrast.
+    const LENT: f32 = 2.0;
+    // A pixel's share in the mean around it.
+    const WHOLE: i16 = 4096;
     let size = [level.width, level.height];
     let detail = measure(&level.pixels, size, FINEST);
     let samples = Samples::around(level, &low_pass(&detail, size, NEIGHBOURHOOD));
     let expected = Expected::of(level, &samples);
     let (mut own, mut wanted, mut weights) = (0.0, 0.0, 0.0);
+    let mut both = vec![[0; 3]; level.width * level.height];
     for (i, &depth) in level.depth.iter().enumerate() {
         let place = level.area.outer(i, level.width);
         if level.cells[place] != Cell::Hole || !depth.is_finite() {
             continue;
         }
         // The pixel's own: known neighbours say nothing of the fill.
+        if depth >= LENT {
+            both[place] = [detail[place][0], expected.at(i).round() as i16, WHOLE];
+        }
         own += f64::from(depth) * f64::from(detail[place][0]);
         wanted += f64::from(depth) * f64::from(expected.at(i));
         weights += f64::from(depth);
     }
+    let around = |[own, wanted, count]: [i16; 3]| {
+        let (wanted, count) = (f32::from(wanted.max(1)), f32::from(count.max(1)));
+        let expected = wanted * f32::from(WHOLE) / count / STEPS;
+        [f32::from(own) / wanted, expected]
+    };
     Sharpness {
         share: (own / wanted.max(1e-3)) as f32,
         expected: (wanted / weights.max(1.0)) as f32 / STEPS,
+        around: (low_pass(&both, size, AROUND).into_iter().map(around)).collect(),
     }
 }
 

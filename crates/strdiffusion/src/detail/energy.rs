@@ -31,7 +31,8 @@ const EXCESS: f32 = 0.1;
 pub(super) struct Weights {
     /// w_Γ at the border.
     pub guide: f32,
-    /// How fast w_Γ falls with the depth d in pixels: w_Γ / (1 + (d · this)²).
+    /// How fast w_Γ falls with the depth d in pixels where there is no trust in the fill:
+    /// w_Γ / (1 + (d · this)²).
     pub guide_fall: f32,
     /// w_far, for one pixel.
     pub distance: f32,
@@ -90,7 +91,8 @@ impl<'a> Query<'a> {
             let pixels = picture[first..first + PATCH_SIDE].as_flattened();
             numbers[..pixels.len()].copy_from_slice(pixels);
         }
-        let depth = level.depth[(y - level.area.y) * level.area.width + x - level.area.x];
+        let i = (y - level.area.y) * level.area.width + x - level.area.x;
+        let fall = weights.guide_fall * (1.0 - level.trust[i]);
         Self {
             level,
             kernel,
@@ -100,7 +102,7 @@ impl<'a> Query<'a> {
             y: y as f32,
             patch,
             guide: POINTS.map(|offset| level.guide[moved(place, offset, level.width)]),
-            guide_weight: weights.guide / (1.0 + (depth * weights.guide_fall).powi(2)),
+            guide_weight: weights.guide / (1.0 + (level.depth[i] * fall).powi(2)),
         }
     }
 

@@ -93,7 +93,8 @@ pub struct Confidence {
     /// From 0, nothing like it in the photograph, to 1, all of it there. It ranks fills; it is no
     /// probability.
     pub fit: f32,
-    /// How far the networks' own fill was trusted, 0 to 1: what they drew with contrast stays.
+    /// How far the networks' own fill was trusted, 0 to 1, on the mean over the hole: what they drew
+    /// with contrast stays.
     pub trust: f32,
 }
 

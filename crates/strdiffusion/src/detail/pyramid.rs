@@ -88,6 +88,8 @@ pub(super) struct Level {
     pub targets: usize,
     /// Distance to the nearest pixel outside the hole, over `area`; 0 outside.
     pub depth: Vec<f32>,
+    /// How far the fill that is the guide is trusted, 0 to 1, over `area`.
+    pub trust: Vec<f32>,
 }
 
 impl Level {
@@ -130,6 +132,7 @@ impl Level {
             sources,
             area,
             targets,
+            trust: vec![0.0; depth.len()],
             depth,
         }
     }
@@ -155,6 +158,7 @@ impl Level {
             is_target: self.is_source.clone(),
             targets: self.sources,
             depth: vec![0.0; area.len()],
+            trust: vec![0.0; area.len()],
             area,
         }
     }

@@ -6,6 +6,7 @@ use super::field::{Effort, Field, mix};
 use super::guide;
 use super::montage::montage;
 use super::pyramid::{Cell, Level, Pixel, build};
+use super::trust::Trust;
 use super::vote::{Ballot, Votes, put, vote};
 
 /// Thickness of the hole at the coarsest level, in pixels: small against a patch of seven.
@@ -53,8 +54,8 @@ pub(super) struct Window {
     pub scale: f32,
     /// A person has drawn where colours change: the guide holds everywhere.
     pub is_drawn: bool,
-    /// How far the fill can be trusted, 0 to 1.
-    pub trust: f32,
+    /// How far the fill can be trusted; none: not at all.
+    pub trust: Option<Trust>,
 }
 
 /// What was found for a window.
@@ -86,6 +87,11 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
     }
     let mut levels = build(finest, THICKNESS, SHORTEST);
     guide::attach(&mut levels, scale);
+    if let Some(trust) = &trust {
+        for (l, level) in levels.iter_mut().enumerate() {
+            level.trust = trust.over(&level.area, 1 << l);
+        }
+    }
     let top = levels.len() - 1;
     let montage_at = montage_level(&levels).filter(|_| !is_drawn);
     let mut field = Field::default();
@@ -103,7 +109,7 @@ pub(super) fn synthesize(window: Window, seed: u64) -> Option<Synthesis> {
             guide: guide_weight(l, top, is_drawn),
             guide_fall: match is_drawn {
                 true => 0.0,
-                false => (1 << l) as f32 / scale / GUIDE_DEPTH * (1.0 - trust),
+                false => (1 << l) as f32 / scale / GUIDE_DEPTH,
             },
             distance: DISTANCE / levels[l].thickness().max(LEAST_THICKNESS),
             apart: 0.0,

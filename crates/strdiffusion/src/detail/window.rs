@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::pyramid::{Area, Cell, Pixel, WHITE};
 use super::synthesis::{Synthesis, Window, synthesize};
-use super::trust;
+use super::trust::Trust;
 use super::{Confidence, Layer, Request, drawn};
 use crate::blend::{Blend, blend, continued};
 use crate::picture::{Filter, FloatImage, Mask, PictureError};
@@ -19,9 +19,11 @@ const MOST_PIXELS: usize = 6_000_000;
 /// Pixels of a hole cut into parts that are worked on beyond the part itself, so that neighbours
 /// agree.
 const OVERLAP: usize = 24;
-/// Detail begins at this multiple of the network's resolution, so that a trusted fill seen at that
-/// resolution, through any filter, stays what it was.
-const FINER: f64 = 1.8;
+/// Detail begins at this multiple of the network's resolution where parts of a fill are trusted; not
+/// much above it, for between what the network's pixels can show and where detail begins there is
+/// nothing. At the other where the whole is, so that the fill seen at the network's resolution,
+/// through any filter, stays what it was.
+const FINER: [f64; 2] = [1.2, 1.8];
 /// Windows of fewer pixels than this are worked on side by side.
 const SMALL: usize = 512 * 512;
 
@@ -122,8 +124,8 @@ impl<'a> Place<'a> {
         let mut pixels = pixels_of(&picture);
         let mut scale = (1.0 / self.crop.scale()) as f32;
         let mut trust = match self.has_specks {
-            true => 0.0,
-            false => trust::trust(&picture, &cells, scale),
+            true => None,
+            false => Trust::of(&picture, &cells, scale),
         };
         drop(picture);
         let mut is_drawn = false;
@@ -134,9 +136,11 @@ impl<'a> Place<'a> {
             if is_drawn {
                 // The lines are as fine as the photograph, and a person knows better.
                 scale = 1.0;
-                trust = 0.0;
+                trust = None;
             }
         }
+        let (trusted, whole) =
+            (trust.as_ref()).map_or((0.0, 0.0), |trust| (trust.mean, trust.whole));
         let window = Window {
             width,
             height,
@@ -159,14 +163,15 @@ impl<'a> Place<'a> {
         };
         let soft = photo.crop_rgb_f32(there.x, there.y, there.width, there.height);
         let mut sharp = finish(&soft, &found)?;
-        if trust > 0.0 {
-            let scale = self.crop.scale();
+        if trusted > 0.0 {
+            let finer = FINER[0] + f64::from(whole) * (FINER[1] - FINER[0]);
+            let scale = finer * self.crop.scale();
             let seen = |length: usize| {
-                let seen = (FINER * length as f64 * scale).round() as usize;
+                let seen = (length as f64 * scale).round() as usize;
                 seen.clamp(1, length)
             };
             let seen = [seen(there.width), seen(there.height)];
-            keep_low_frequencies(&soft, &found, trust, seen, &mut sharp);
+            keep_low_frequencies(&soft, &found, seen, &mut sharp);
         }
         let part = Area {
             x: self.holes.x - there.x,
@@ -184,7 +189,7 @@ impl<'a> Place<'a> {
             ),
             soft: soft.crop(part.x, part.y, part.width, part.height),
             sharp: sharp.crop(part.x, part.y, part.width, part.height),
-            confidence: Confidence::of(found.misfit, trust),
+            confidence: Confidence::of(found.misfit, trusted),
         }))
     }
 }
@@ -232,7 +237,6 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
 fn keep_low_frequencies(
     soft: &FloatImage,
     found: &Synthesis,
-    trust: f32,
     [width, height]: [usize; 2],
     sharp: &mut FloatImage,
 ) {
@@ -251,7 +255,7 @@ fn keep_low_frequencies(
         );
         for (i, value) in sharp.data_mut().iter_mut().enumerate() {
             if level.cells[area.outer(i % area.len(), level.width)] == Cell::Hole {
-                *value += trust * 2.0 * (lost.data()[i] - 0.5);
+                *value += level.trust[i % area.len()] * 2.0 * (lost.data()[i] - 0.5);
             }
         }
     }
