@@ -160,7 +160,7 @@ proptest! {
             Just(Schedule::Cosine), Just(Schedule::Linear), Just(Schedule::Constant)
         ],
         arithmetic in prop_oneof![Just(Arithmetic::Double), Just(Arithmetic::Single)],
-        grid in prop_oneof![Just(Grid::Time), Just(Grid::LogSnr), Just(Grid::Halving), Just(Grid::Tenths)],
+        grid in prop_oneof![Just(Grid::Time), Just(Grid::LogSnr), Just(Grid::Halving), Just(Grid::Tenths), Just(Grid::Twentieths)],
         share in 0.0..1.0f64,
         values in [-1e3..1e3f32, -1e3..1e3f32, -1e3..1e3f32, -6.0..6.0f32],
     ) {

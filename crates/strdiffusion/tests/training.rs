@@ -847,6 +847,11 @@ fn patches_are_compared_at_early_timesteps_alone() {
     refused(|c| c.patches.directions = 0, "patches.directions");
     refused(|c| c.patches.wave_share = 1.5, "patches.wave_share");
     refused(|c| c.patches.latest_time = Some(0), "patches.latest_time");
+    refused(|c| c.patches.square = Some(2), "patches.square");
+    refused(
+        |c| c.patches.least_spread = Some(0.0),
+        "patches.least_spread",
+    );
     let noise = |config: &mut TrainConfig| {
         config.networks.prediction = Prediction::Noise;
         config.guidance.own_state_share = 0.0;

@@ -19,6 +19,8 @@ pub enum Grid {
     /// T, T/10, T/100, …, then the step to 0: what the first step says of the hole is all but kept,
     /// and the later ones work it out.
     Tenths,
+    /// T, T/20, T/400, …, then the step to 0.
+    Twentieths,
 }
 
 impl Grid {
@@ -39,6 +41,7 @@ impl Grid {
                 Self::Time => last as f64 * (1.0 - i as f64 / steps as f64),
                 Self::Halving => last as f64 * 0.5f64.powi(i as i32),
                 Self::Tenths => last as f64 * 0.1f64.powi(i as i32),
+                Self::Twentieths => last as f64 * 0.05f64.powi(i as i32),
                 Self::LogSnr => {
                     let log_snr = |t: usize| (sde.alpha(t) / sde.sigma_bar(t)).ln();
                     let (first, end) = (log_snr(last), log_snr(1));
@@ -75,7 +78,13 @@ mod tests {
     #[test]
     fn grids_run_from_the_end_to_zero_without_repeating() {
         let sde = Sde::new(&SdeConfig::default()).unwrap();
-        for grid in [Grid::Time, Grid::LogSnr, Grid::Halving, Grid::Tenths] {
+        for grid in [
+            Grid::Time,
+            Grid::LogSnr,
+            Grid::Halving,
+            Grid::Tenths,
+            Grid::Twentieths,
+        ] {
             for steps in [1, 2, 3, 10, 37, 99, 100, 500] {
                 let t = grid.timesteps(&sde, steps).unwrap();
                 assert_eq!(t.len(), steps.min(100) + 1);
@@ -85,6 +94,7 @@ mod tests {
             assert!(grid.timesteps(&sde, 0).is_err());
         }
         assert_eq!(Grid::Halving.timesteps(&sde, 3).unwrap(), [100, 50, 25, 0]);
+        assert_eq!(Grid::Twentieths.timesteps(&sde, 2).unwrap(), [100, 5, 0]);
         assert_eq!(Grid::Tenths.timesteps(&sde, 3).unwrap(), [100, 10, 1, 0]);
     }
 }

@@ -82,7 +82,8 @@ pub struct ReleaseConfig {
     pub sampler_steps: usize,
     /// Its order and kind: "euler", "posterior", "multistep" or "multistep-stochastic".
     pub sampler_solver: Solver,
-    /// Spacing of its steps: "time", "log-snr", "halving" (T, T/2, T/4, …) or "tenths" (T, T/10, …).
+    /// Spacing of its steps: "time", "log-snr", "halving" (T, T/2, T/4, …), "tenths" (T, T/10, …) or
+    /// "twentieths" (T, T/20, …).
     pub sampler_grid: Grid,
 }
 

@@ -35,6 +35,15 @@ pub struct PatchTraining {
     /// are noise, as the metric's are. What noise says of a patch is mostly how much it varies, not how
     /// finely: waves tell a fine grid from texture.
     pub wave_share: f64,
+    /// Side of the squares, in pixels of a level, within which patches are compared; none: in the
+    /// whole hole. Texture then belongs where the truth has it, not anywhere in the hole. Where the
+    /// squares begin is drawn for each step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub square: Option<usize>,
+    /// Each distance is divided by the truth's own spread in its set plus this; none: all count alike.
+    /// What would not show in a wall of bricks stains a sky.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub least_spread: Option<f64>,
     /// Only pictures at this timestep or an earlier one are judged; none: all. Estimates at T, of
     /// which a sampler's first step consists, then stay as near to the truth as they were, and it is
     /// later steps that make them look like it.
@@ -48,6 +57,8 @@ impl Default for PatchTraining {
             weight: 0.0,
             directions: 16,
             wave_share: 0.5,
+            square: None,
+            least_spread: None,
             latest_time: None,
         }
     }
@@ -68,6 +79,8 @@ impl PatchTraining {
             weight,
             directions,
             wave_share,
+            square,
+            least_spread,
             latest_time,
         } = self;
         if !(*weight >= 0.0 && weight.is_finite()) {
@@ -83,6 +96,17 @@ impl PatchTraining {
         if !(0.0..=1.0).contains(wave_share) {
             return Err(Error::Config(format!(
                 "patches.wave_share is {wave_share}: it must be 0 to 1"
+            )));
+        }
+        if square.is_some_and(|side| !(4..=4096).contains(&side)) {
+            return Err(Error::Config(format!(
+                "patches.square is {}: it must be 4 to 4096",
+                square.unwrap_or(0)
+            )));
+        }
+        if let Some(least) = least_spread.filter(|least| !(*least > 0.0 && least.is_finite())) {
+            return Err(Error::Config(format!(
+                "patches.least_spread is {least}: it must be above 0"
             )));
         }
         if *latest_time == Some(0) {
@@ -109,7 +133,15 @@ impl PatchTraining {
         let (judged, share) = judged(self.latest_time, times)?;
         let pick = |x: &Tensor<4>| pictures_at(x, &judged).cast(DType::F32);
         let directions = self.draw(filled.dims()[1], random);
-        let distance = distance([pick(filled), pick(truth)], pick(mask), directions);
+        let sets = Sets {
+            square: self.square,
+            start: match self.square {
+                Some(side) => [0; 2].map(|_| random.random_range(0..side)),
+                None => [0; 2],
+            },
+            least_spread: self.least_spread,
+        };
+        let distance = distance([pick(filled), pick(truth)], pick(mask), directions, sets);
         Some((distance * (self.weight * share)).cast(filled.dtype()))
     }
 }
@@ -159,6 +191,7 @@ fn distance(
     [mut filled, mut truth]: [Tensor<4>; 2],
     mask: Tensor<4>,
     directions: TensorData,
+    sets: Sets,
 ) -> Tensor<1> {
     let [pictures, _, mut height, mut width] = filled.dims();
     let directions = Tensor::from_data(directions, &filled.device());
@@ -172,14 +205,19 @@ fn distance(
         let coarse = [&filled, &truth].map(halved);
         let [low_filled, low_truth] = coarse.each_ref().map(doubled);
         let details = [filled - low_filled, truth - low_truth];
-        levels.push(distance_of_level(details, &holes, &directions));
+        levels.push(distance_of_level(details, &holes, &directions, sets));
         for hole in &mut holes {
             *hole = halved_hole(hole, height, width);
         }
         [filled, truth] = coarse;
         (height, width) = (height / 2, width / 2);
     }
-    levels.push(distance_of_level([filled, truth], &holes, &directions));
+    levels.push(distance_of_level(
+        [filled, truth],
+        &holes,
+        &directions,
+        sets,
+    ));
     let count = (levels.len() * pictures) as f64;
     let sum = levels.into_iter().reduce(|a, b| a + b);
     sum.expect("a pyramid has a rest") / count
@@ -190,60 +228,106 @@ fn distance_of_level(
     [filled, truth]: [Tensor<4>; 2],
     holes: &[Vec<bool>],
     directions: &Tensor<4>,
+    sets: Sets,
 ) -> Tensor<1> {
     // Beyond the border there is nothing, in both alike.
     let project = |x| ops::conv2d(x, directions.clone(), None, 1, PATCH / 2);
     let (filled, truth) = (project(filled), project(truth));
     let [pictures, count, height, width] = filled.dims();
-    let goals = goals(
+    let (goals, weights) = sets.goals(
         host_values(filled.clone().detach()),
         &host_values(truth),
         holes,
         width,
     );
-    let goals = Tensor::from_data(
-        TensorData::new(goals, [pictures, count, height, width]),
-        &filled.device(),
-    );
+    let planes = |values: Vec<f32>| {
+        Tensor::from_data(
+            TensorData::new(values, [pictures, count, height, width]),
+            &filled.device(),
+        )
+    };
+    let (goals, weights) = (planes(goals), planes(weights));
     let shares: Vec<f32> = holes
         .iter()
         .map(|hole| hole.iter().filter(|&&in_hole| in_hole).count())
         .map(|patches| 1.0 / (patches.max(1) * count) as f32)
         .collect();
     let shares = Tensor::from_data(TensorData::new(shares, [pictures, 1]), &filled.device());
-    let apart = (filled - goals).abs();
+    let apart = (filled - goals).abs() * weights;
     let each: Tensor<2> = apart.reshape([pictures, count * height * width]).sum_dim(1);
     (each * shares).sum()
 }
 
-/// For each projection of the fill's patches onto a direction, the truth's of the same rank; where
-/// a patch's centre is not in the hole, the projection itself.
+/// Which patches are compared with one another.
 ///
 /// Patches in even and odd rows and columns are sets of their own. A network that works on squares of
 /// pixels could otherwise draw a fixed grid, whose ups and downs taken together vary as texture does;
 /// taken apart each is an error of its own. So a level of the pyramid sees the grids of its own pitch.
-fn goals(mut filled: Vec<f32>, truth: &[f32], holes: &[Vec<bool>], width: usize) -> Vec<f32> {
-    let pixels = holes[0].len();
-    let count = filled.len() / (pixels * holes.len());
-    filled
-        .par_chunks_exact_mut(pixels)
-        .zip(truth.par_chunks_exact(pixels))
-        .enumerate()
-        .for_each(|(plane, (filled, truth))| {
-            for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-                let hole = &holes[plane / count];
-                let is_here = |i: &usize| i / width % 2 == row && i % width % 2 == column;
-                let mut places: Vec<usize> =
-                    (0..pixels).filter(|i| hole[*i] && is_here(i)).collect();
-                let mut values: Vec<f32> = places.iter().map(|&i| truth[i]).collect();
-                values.sort_unstable_by(f32::total_cmp);
-                places.sort_by(|&a, &b| filled[a].total_cmp(&filled[b]));
-                for (place, value) in places.into_iter().zip(values) {
-                    filled[place] = value;
+#[derive(Clone, Copy, Default)]
+struct Sets {
+    /// [`PatchTraining::square`], and where the first square begins, to the left and above.
+    square: Option<usize>,
+    start: [usize; 2],
+    /// [`PatchTraining::least_spread`].
+    least_spread: Option<f64>,
+}
+
+impl Sets {
+    /// The places of each set, of those in the hole.
+    fn of(&self, hole: &[bool], width: usize) -> Vec<Vec<usize>> {
+        let [left, above] = self.start;
+        let square = |v: usize| self.square.map_or(0, |side| v / side);
+        let mut sets = std::collections::BTreeMap::<_, Vec<usize>>::new();
+        for i in (0..hole.len()).filter(|&i| hole[i]) {
+            let (x, y) = (i % width, i / width);
+            let key = (square(y + above), square(x + left), y % 2, x % 2);
+            sets.entry(key).or_default().push(i);
+        }
+        sets.into_values().collect()
+    }
+
+    /// For each projection of the fill's patches onto a direction, the truth's of the same rank in its
+    /// set, and what a difference counts; where a patch's centre is not in the hole, the projection
+    /// itself.
+    fn goals(
+        &self,
+        mut filled: Vec<f32>,
+        truth: &[f32],
+        holes: &[Vec<bool>],
+        width: usize,
+    ) -> (Vec<f32>, Vec<f32>) {
+        let pixels = holes[0].len();
+        let count = filled.len() / (pixels * holes.len());
+        let sets: Vec<_> = holes.iter().map(|hole| self.of(hole, width)).collect();
+        let mut weights = vec![1.0; filled.len()];
+        filled
+            .par_chunks_exact_mut(pixels)
+            .zip(weights.par_chunks_exact_mut(pixels))
+            .zip(truth.par_chunks_exact(pixels))
+            .enumerate()
+            .for_each(|(plane, ((filled, weights), truth))| {
+                for places in &sets[plane / count] {
+                    let mut values: Vec<f32> = places.iter().map(|&i| truth[i]).collect();
+                    values.sort_unstable_by(f32::total_cmp);
+                    let mut places = places.clone();
+                    places.sort_by(|&a, &b| filled[a].total_cmp(&filled[b]));
+                    let weight = self.least_spread.map_or(1.0, |least| {
+                        (1.0 / (f64::from(spread(&values)) + least)) as f32
+                    });
+                    for (place, value) in places.into_iter().zip(values) {
+                        filled[place] = value;
+                        weights[place] = weight;
+                    }
                 }
-            }
-        });
-    filled
+            });
+        (filled, weights)
+    }
+}
+
+/// Mean distance from the mean.
+fn spread(values: &[f32]) -> f32 {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    values.iter().map(|v| (v - mean).abs()).sum::<f32>() / values.len() as f32
 }
 
 /// The pyramid's filter, times `gain`.
@@ -375,7 +459,7 @@ mod tests {
             .collect();
         let random = &mut ChaCha8Rng::seed_from_u64(3);
         let directions = Tensor::from_data(settings().draw(3, random), &device);
-        let apart = distance_of_level(stripes, &[hole], &directions);
+        let apart = distance_of_level(stripes, &[hole], &directions, Sets::default());
         assert!(host_values(apart)[0] < 1e-6);
     }
 
@@ -396,6 +480,66 @@ mod tests {
         let grid = fill(|i| (i + i / 5) % 2 == 0);
         let texture = fill(|i| i * 104_729 % 37 > 17);
         assert!(grid > 1.5 * texture, "{grid} {texture}");
+    }
+
+    /// The left half of the hole is flat in the truth, the right half is rough: the same roughness on
+    /// the wrong side passes for the truth's in the whole hole, not within squares.
+    #[test]
+    fn texture_belongs_where_the_truth_has_it() {
+        let device = Device::flex();
+        let rough = |is_here: fn(usize) -> bool| {
+            picture(&device, move |i| {
+                0.5 + 0.2 * sign(i * 7919 % 31 > 14) * f32::from(is_here(i % SIDE))
+            })
+        };
+        let truth = rough(|x| x >= 18);
+        let swapped = rough(|x| x < 18);
+        let hole: Vec<bool> = (0..SIDE * SIDE)
+            .map(|i| (8..24).contains(&(i / SIDE)) && (10..26).contains(&(i % SIDE)))
+            .collect();
+        let random = &mut ChaCha8Rng::seed_from_u64(3);
+        let directions = Tensor::from_data(settings().draw(3, random), &device);
+        let apart = |sets| {
+            let pictures = [swapped.clone(), truth.clone()];
+            host_values(distance_of_level(
+                pictures,
+                std::slice::from_ref(&hole),
+                &directions,
+                sets,
+            ))[0]
+        };
+        let anywhere = apart(Sets::default());
+        let there = apart(Sets {
+            square: Some(8),
+            start: [6, 0],
+            least_spread: None,
+        });
+        assert!(there > 3.0 * anywhere, "{there} {anywhere}");
+    }
+
+    /// Expected: the same error, divided by the truth's mean distance from its mean plus the least.
+    #[test]
+    fn an_error_counts_by_what_the_truth_varies() {
+        let truth = [0.2, 0.4, 0.2, 0.4];
+        let filled = vec![0.5; 4];
+        let sets = Sets {
+            least_spread: Some(0.1),
+            ..Sets::default()
+        };
+        // One row of four in the hole: even and odd columns are two sets, which do not vary.
+        let (goals, weights) = sets.goals(filled.clone(), &truth, &[vec![true; 4]], 4);
+        assert_eq!(goals, truth);
+        assert!(
+            weights.iter().all(|w| (w - 10.0).abs() < 1e-4),
+            "{weights:?}"
+        );
+        // One column of four: 0.2, 0.2 and 0.4, 0.4 again by rows; varied by 0.1 where they differ.
+        let truth = [0.2, 0.0, 0.4, 0.2];
+        let (_, weights) = sets.goals(filled, &truth, &[vec![true; 4]], 1);
+        assert!(
+            weights.iter().all(|w| (w - 5.0).abs() < 1e-4),
+            "{weights:?}"
+        );
     }
 
     fn sign(positive: bool) -> f32 {
