@@ -14,7 +14,7 @@ use crate::picture::{Filter, FloatImage};
 /// the other. (A hundred photographs at 128 pixels, holes of 2 to 60 %: the truth 0.88 at the
 /// twentieth, 0.97 in the middle; networks that are asked for the likeliest fill 0.27 in the middle,
 /// 0.64 at most; the smudge where a drawn roof ends 0.42.)
-const TRUST: [f32; 2] = [0.8, 0.92];
+const TRUST: [f32; 2] = [0.65, 0.8];
 /// The same around a pixel, for near its border a fill can be well drawn that is not in the middle.
 /// Where there is far more contrast than is expected, it is not.
 const LOCAL_TRUST: [f32; 2] = [0.6, 0.9];
