@@ -55,11 +55,12 @@ pub(super) fn sharpness(level: &Level) -> Sharpness {
             continue;
         }
         // The pixel's own: known neighbours say nothing of the fill.
+        let (found, sought) = (detail[place][0], expected.at(i));
         if depth >= LENT {
-            both[place] = [detail[place][0], expected.at(i).round() as i16, WHOLE];
+            both[place] = [found, sought.round() as i16, WHOLE];
         }
-        own += f64::from(depth) * f64::from(detail[place][0]);
-        wanted += f64::from(depth) * f64::from(expected.at(i));
+        own += f64::from(depth) * f64::from(found);
+        wanted += f64::from(depth) * f64::from(sought);
         weights += f64::from(depth);
     }
     let around = |[own, wanted, count]: [i16; 3]| {

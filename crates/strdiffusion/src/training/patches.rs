@@ -533,7 +533,7 @@ mod tests {
             weights.iter().all(|w| (w - 10.0).abs() < 1e-4),
             "{weights:?}"
         );
-        // One column of four: 0.2, 0.2 and 0.4, 0.4 again by rows; varied by 0.1 where they differ.
+        // One column of four: even rows have 0.2 and 0.4, odd ones 0 and 0.2, each 0.1 from their mean.
         let truth = [0.2, 0.0, 0.4, 0.2];
         let (_, weights) = sets.goals(filled, &truth, &[vec![true; 4]], 1);
         assert!(
