@@ -848,6 +848,7 @@ fn patches_are_compared_at_early_timesteps_alone() {
     refused(|c| c.patches.wave_share = 1.5, "patches.wave_share");
     refused(|c| c.patches.latest_time = Some(0), "patches.latest_time");
     refused(|c| c.patches.square = Some(2), "patches.square");
+    refused(|c| c.patches.depth = Some(0), "patches.depth");
     refused(
         |c| c.patches.least_spread = Some(0.0),
         "patches.least_spread",

@@ -8,7 +8,7 @@ pub(super) const FAR: u32 = u32::MAX;
 
 /// For each pixel the square of its distance to the nearest target; [`FAR`] where no target is within
 /// `reach` pixels of its column's part of the way.
-pub(super) fn squared_distances(width: usize, targets: &[bool], reach: u32) -> Vec<u32> {
+pub(crate) fn squared_distances(width: usize, targets: &[bool], reach: u32) -> Vec<u32> {
     let mut distances = along_columns(width, targets, reach);
     distances.par_chunks_mut(width).for_each(along_row);
     distances

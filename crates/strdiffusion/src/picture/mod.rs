@@ -11,7 +11,7 @@
 
 mod colour;
 mod decode;
-mod distance;
+pub(crate) mod distance;
 mod encode;
 mod error;
 mod exif;

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::metrics::patch_scales::{PATCH, SMALLEST_LEVEL, SWD_BANDS, TAPS, halved_hole};
 use crate::objectives::{judged, pictures_at};
 use crate::ops;
+use crate::picture::distance::squared_distances;
 use crate::weights::host_values;
 
 /// Settings of the term.
@@ -44,6 +45,10 @@ pub struct PatchTraining {
     /// What would not show in a wall of bricks stains a sky.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub least_spread: Option<f64>,
+    /// Only patches whose centre is at most this many pixels from the nearest known one count; none: all.
+    /// Farther in, nothing says what is there, and a fill that must look like something makes fragments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
     /// Only pictures at this timestep or an earlier one are judged; none: all. Estimates at T, of
     /// which a sampler's first step consists, then stay as near to the truth as they were, and it is
     /// later steps that make them look like it.
@@ -59,6 +64,7 @@ impl Default for PatchTraining {
             wave_share: 0.5,
             square: None,
             least_spread: None,
+            depth: None,
             latest_time: None,
         }
     }
@@ -81,6 +87,7 @@ impl PatchTraining {
             wave_share,
             square,
             least_spread,
+            depth,
             latest_time,
         } = self;
         if !(*weight >= 0.0 && weight.is_finite()) {
@@ -108,6 +115,11 @@ impl PatchTraining {
             return Err(Error::Config(format!(
                 "patches.least_spread is {least}: it must be above 0"
             )));
+        }
+        if *depth == Some(0) {
+            return Err(Error::Config(
+                "patches.depth must be at least 1: no patch would count".into(),
+            ));
         }
         if *latest_time == Some(0) {
             return Err(Error::Config(
@@ -140,6 +152,7 @@ impl PatchTraining {
                 None => [0; 2],
             },
             least_spread: self.least_spread,
+            depth: self.depth.map(|depth| depth as f64),
         };
         let distance = distance([pick(filled), pick(truth)], pick(mask), directions, sets);
         Some((distance * (self.weight * share)).cast(filled.dtype()))
@@ -191,7 +204,7 @@ fn distance(
     [mut filled, mut truth]: [Tensor<4>; 2],
     mask: Tensor<4>,
     directions: TensorData,
-    sets: Sets,
+    mut sets: Sets,
 ) -> Tensor<1> {
     let [pictures, _, mut height, mut width] = filled.dims();
     let directions = Tensor::from_data(directions, &filled.device());
@@ -211,6 +224,7 @@ fn distance(
         }
         [filled, truth] = coarse;
         (height, width) = (height / 2, width / 2);
+        sets.depth = sets.depth.map(|depth| depth / 2.0);
     }
     levels.push(distance_of_level(
         [filled, truth],
@@ -247,6 +261,7 @@ fn distance_of_level(
         )
     };
     let (goals, weights) = (planes(goals), planes(weights));
+    // Of all patches of the hole, so that what one counts does not depend on how many are near its border.
     let shares: Vec<f32> = holes
         .iter()
         .map(|hole| hole.iter().filter(|&&in_hole| in_hole).count())
@@ -270,15 +285,18 @@ struct Sets {
     start: [usize; 2],
     /// [`PatchTraining::least_spread`].
     least_spread: Option<f64>,
+    /// [`PatchTraining::depth`], in pixels of the level.
+    depth: Option<f64>,
 }
 
 impl Sets {
-    /// The places of each set, of those in the hole.
+    /// The places of each set, of those in the hole that count.
     fn of(&self, hole: &[bool], width: usize) -> Vec<Vec<usize>> {
         let [left, above] = self.start;
         let square = |v: usize| self.square.map_or(0, |side| v / side);
         let mut sets = std::collections::BTreeMap::<_, Vec<usize>>::new();
-        for i in (0..hole.len()).filter(|&i| hole[i]) {
+        let is_near = self.near(hole, width);
+        for i in (0..hole.len()).filter(|&i| hole[i] && is_near[i]) {
             let (x, y) = (i % width, i / width);
             let key = (square(y + above), square(x + left), y % 2, x % 2);
             sets.entry(key).or_default().push(i);
@@ -286,8 +304,20 @@ impl Sets {
         sets.into_values().collect()
     }
 
+    /// Where a known pixel is as near as [`Self::depth`] asks. At a coarse level it is at least a pixel.
+    fn near(&self, hole: &[bool], width: usize) -> Vec<bool> {
+        let Some(depth) = self.depth.map(|depth| depth.max(1.0)) else {
+            return vec![true; hole.len()];
+        };
+        let known: Vec<bool> = hole.iter().map(|in_hole| !in_hole).collect();
+        squared_distances(width, &known, depth.ceil() as u32)
+            .into_iter()
+            .map(|squared| f64::from(squared) <= depth * depth)
+            .collect()
+    }
+
     /// For each projection of the fill's patches onto a direction, the truth's of the same rank in its
-    /// set, and what a difference counts; where a patch's centre is not in the hole, the projection
+    /// set, and what a difference counts; where a patch does not count, the projection
     /// itself.
     fn goals(
         &self,
@@ -512,7 +542,7 @@ mod tests {
         let there = apart(Sets {
             square: Some(8),
             start: [6, 0],
-            least_spread: None,
+            ..Sets::default()
         });
         assert!(there > 3.0 * anywhere, "{there} {anywhere}");
     }
@@ -540,6 +570,34 @@ mod tests {
             weights.iter().all(|w| (w - 5.0).abs() < 1e-4),
             "{weights:?}"
         );
+    }
+
+    /// At the finest level what is wrong in the middle of the hole costs nothing, near its border it does.
+    #[test]
+    fn the_middle_of_a_hole_can_be_left_out() {
+        let device = Device::flex();
+        let truth = picture(&device, wave);
+        let random = &mut ChaCha8Rng::seed_from_u64(3);
+        let directions = Tensor::from_data(settings().draw(3, random), &device);
+        let hole: Vec<bool> = (0..SIDE * SIDE).map(|i| !is_known(i)).collect();
+        // A dark pixel in row 16 of the hole, which has rows 10 to 21 and columns 12 to 24.
+        let cost = |column, depth| {
+            let dark = 16 * SIDE + column;
+            let fill = picture(&device, |i| wave(i) * f32::from(i % (SIDE * SIDE) != dark));
+            let sets = Sets {
+                depth,
+                ..Sets::default()
+            };
+            let pictures = [fill, truth.clone()];
+            let apart = distance_of_level(pictures, std::slice::from_ref(&hole), &directions, sets);
+            host_values(apart)[0]
+        };
+        // A patch reaches 3 pixels from its centre: the pixel is seen by patches down to row 19, 3 pixels
+        // from the known row 22.
+        assert!(cost(18, None) > 0.0);
+        assert_eq!(cost(18, Some(2.0)), 0.0);
+        assert!(cost(18, Some(3.0)) > 0.0);
+        assert!(cost(12, Some(2.0)) > 0.0);
     }
 
     fn sign(positive: bool) -> f32 {
