@@ -276,6 +276,29 @@ fn a_smudge_is_not_trusted_however_strong() {
     assert_eq!(found[0].confidence.trust, 0.0);
 }
 
+/// A fill that is the truth near one side and soft elsewhere: where the hole is thin that side stays, where
+/// it is thick known patches go on from the border.
+#[test]
+fn a_fill_is_trusted_from_place_to_place_only_where_the_hole_is_thin() {
+    let truth = waves();
+    let trust = |mask: &Mask, is_sharp: fn(usize, usize) -> bool| {
+        let mut fill = softened(&truth, mask, 6);
+        for (i, value) in fill.data_mut().iter_mut().enumerate() {
+            let (x, y) = (i % SIDE, i % (SIDE * SIDE) / SIDE);
+            if is_sharp(x, y) {
+                *value = truth.data()[i];
+            }
+        }
+        layers(&fill, mask, 2, 3)[0].confidence.trust
+    };
+    let thin = hole(|x, y| x.abs_diff(60) < 9 && (20..100).contains(&y));
+    let found = trust(&thin, |_, y| y < 44);
+    assert!((0.2..0.6).contains(&found), "{found}");
+    let thick = hole(|x, y| x.abs_diff(60) < 30 && (20..100).contains(&y));
+    let found = trust(&thick, |_, y| y < 40);
+    assert_eq!(found, 0.0);
+}
+
 #[test]
 fn a_drawn_roof_line_is_obeyed() {
     // Sky over brick, the border at row 64 everywhere but in the hole, where a gable is drawn.

@@ -15,13 +15,15 @@ use crate::picture::{Filter, FloatImage};
 /// twentieth, 0.97 in the middle; networks that are asked for the likeliest fill 0.27 in the middle,
 /// 0.64 at most; the smudge where a drawn roof ends 0.42.)
 const TRUST: [f32; 2] = [0.65, 0.8];
-/// The same around a pixel, for near its border a fill can be well drawn that is not in the middle.
-/// Where there is far more contrast than is expected, it is not.
+/// The same around a pixel, for where a hole is thin a fill can be well drawn that is not in the
+/// middle. Where there is far more contrast than is expected, it is not.
 const LOCAL_TRUST: [f32; 2] = [0.6, 0.9];
 const TOO_MUCH: [f32; 2] = [1.3, 1.7];
-/// How deep in the hole that holds, in pixels of the network: deeper, a sharp fill is one that looks
-/// right, and known patches look better.
+/// How deep the hole may be nearby for that, in pixels of the network. Where it is deeper, what is
+/// around ends in the hole: near its border a fill can be sharp and wrong, and known patches go on better.
 const DEEP: [f32; 2] = [5.0, 10.0];
+/// Nearby: so many pixels of the network along both axes.
+const NEARBY: usize = 10;
 /// Less trust on the mean over the hole is chance.
 const LEAST: f32 = 0.05;
 /// σ of the low-pass whose colours tell which known pixels are alike, in pixels of the network.
@@ -63,7 +65,8 @@ impl Trust {
         let whole = thick * ramp(found.expected, SMOOTH) * ramp(found.share, TRUST);
         let mut trust = vec![whole; width * height];
         let (mut sum, mut count) = (0.0, 0);
-        for (&depth, i) in level.depth.iter().zip(0..) {
+        let deepest = deepest(&level.depth, level.area.width);
+        for (&depth, i) in deepest.iter().zip(0..) {
             let place = level.area.outer(i, width);
             let [share, expected] = found.around[place];
             let here = ramp(share, LOCAL_TRUST) * (1.0 - ramp(share, TOO_MUCH));
@@ -105,6 +108,19 @@ impl Trust {
             })
             .collect()
     }
+}
+
+/// The greatest of an area's depths within [`NEARBY`] of each pixel.
+fn deepest(depth: &[f32], width: usize) -> Vec<f32> {
+    let height = depth.len() / width.max(1);
+    let near = |at: usize, length: usize| at.saturating_sub(NEARBY)..(at + NEARBY + 1).min(length);
+    let most = |depths: &mut dyn Iterator<Item = f32>| depths.fold(0.0, f32::max);
+    let rows: Vec<f32> = (0..depth.len())
+        .map(|i| most(&mut near(i % width, width).map(|x| depth[i / width * width + x])))
+        .collect();
+    (0..depth.len())
+        .map(|i| most(&mut near(i / width, height).map(|y| rows[y * width + i % width])))
+        .collect()
 }
 
 /// What is known of pixels that cover several: the least of it.
