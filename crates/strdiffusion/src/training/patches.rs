@@ -586,29 +586,24 @@ mod tests {
     fn in_the_middle_of_a_hole_each_patch_has_its_place() {
         let hole: Vec<bool> = (0..10).map(|x| (1..9).contains(&x)).collect();
         let truth = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.0];
-        let filled = vec![0.0, 0.3, 0.4, 0.1, 0.2, 0.7, 0.8, 0.5, 0.6, 0.0];
-        let goals = |depth| {
+        let filled = [0.0, 0.3, 0.4, 0.1, 0.2, 0.7, 0.8, 0.5, 0.6, 0.0];
+        let goals = |filled: [f32; 10], depth| {
             let sets = Sets {
                 depth,
                 ..Sets::default()
             };
-            sets.goals(filled.clone(), &truth, std::slice::from_ref(&hole), 10)
-                .0
+            let hole = std::slice::from_ref(&hole);
+            sets.goals(filled.to_vec(), &truth, hole, 10).0
         };
-        assert_eq!(goals(None), filled);
+        assert_eq!(goals(filled, None), filled);
         // Columns 1 and 2 are at most 2 pixels from column 0, 7 and 8 from column 9. Of these, odd
         // columns have 0.1 and 0.7 in the truth, even ones 0.2 and 0.8.
-        assert_eq!(
-            goals(Some(2.0)),
-            [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.0]
-        );
+        assert_eq!(goals(filled, Some(2.0)), truth);
         let swapped = [0.0, 0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.1, 0.2, 0.0];
-        let sets = Sets {
-            depth: Some(2.0),
-            ..Sets::default()
-        };
-        let (goals, _) = sets.goals(swapped.to_vec(), &truth, &[hole], 10);
-        assert_eq!(goals, [0.0, 0.7, 0.8, 0.3, 0.4, 0.5, 0.6, 0.1, 0.2, 0.0]);
+        assert_eq!(
+            goals(swapped, Some(2.0)),
+            [0.0, 0.7, 0.8, 0.3, 0.4, 0.5, 0.6, 0.1, 0.2, 0.0]
+        );
     }
 
     fn sign(positive: bool) -> f32 {
