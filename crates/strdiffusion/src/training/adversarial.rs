@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::networks::{ConditionalUNet, Critic, Findings, Network};
 use crate::objectives::{judged, pictures_at};
 use crate::ops::{self, Convolutions};
+use crate::weights::TensorMap;
 
 /// Settings of the term.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -285,6 +286,18 @@ impl Rivals {
     pub fn choose_convolutions(&self) -> ops::ChosenConvolutions {
         ops::choose_convolutions(*self.texture.clone().convolutions())
     }
+}
+
+/// The texture network's weights of a checkpoint that may hold its critic's too.
+pub(super) fn without_critic(tensors: TensorMap) -> TensorMap {
+    if !tensors.keys().any(|name| name.starts_with("critic.")) {
+        return tensors;
+    }
+    let named = tensors.into_iter().filter_map(|(name, tensor)| {
+        let name = name.strip_prefix("texture.")?.to_owned();
+        Some((name, tensor))
+    });
+    named.collect()
 }
 
 #[cfg(test)]

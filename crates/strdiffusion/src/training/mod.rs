@@ -1,9 +1,9 @@
 //! Training of the three networks.
 //!
-//! [`config`] holds every knob; [`trainer`] runs the stages; [`data`] and [`loader`] make pictures
-//! on background threads; [`patches`] and [`adversarial`] ask the texture stage for looks;
-//! [`gradients`] takes one step's gradient, [`group`] adds up those of several processes;
-//! [`checkpoint`] lets a run go on as if it had never stopped.
+//! [`config`] holds every knob; [`trainer`] runs the stages, and `tasks` says what each learns;
+//! [`data`] and [`loader`] make pictures on background threads; [`patches`] and [`adversarial`] ask
+//! the texture stage for looks; [`gradients`] takes one step's gradient, [`group`] adds up those of
+//! several processes; [`checkpoint`] lets a run go on as if it had never stopped.
 
 pub mod adversarial;
 pub mod checkpoint;
@@ -19,6 +19,7 @@ pub mod photographs;
 pub mod run_log;
 pub mod stage;
 mod start;
+mod tasks;
 pub mod tensorboard;
 pub mod trainer;
 pub mod validation;
