@@ -20,7 +20,8 @@ use strdiffusion::{Device, Error};
 
 use super::settings::Settings;
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, create, damaged, unless_asked};
+use super::watch::{unless_asked, watching};
+use super::{Rounds, TestSet, create, damaged};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -156,6 +157,8 @@ impl Claims {
             let mut discrepancy = Discrepancy::default();
             let mut failed = None;
             let protocol = Protocol::repetition(seed);
+            let what = format!("{}, seed {seed}", arm.name);
+            let mut watch = watching(interrupt, what, cases.len());
             let measured = measure(
                 &model,
                 &arm.sampler.into(),
@@ -166,9 +169,10 @@ impl Claims {
                         failed.get_or_insert(error);
                         return ControlFlow::Break(());
                     }
-                    unless_asked(interrupt)
+                    watch(cases, event)
                 },
             );
+            drop(watch);
             if let Some(error) = failed {
                 return Err(error.into());
             }

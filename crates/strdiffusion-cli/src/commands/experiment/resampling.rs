@@ -10,7 +10,8 @@ use strdiffusion::experiment::resampling::{Arm, Judgement, arms, judgement, rank
 use super::findings::Findings;
 use super::settings::Settings;
 use super::table::{Row, Table};
-use super::{Rounds, TestSet, load, unless_asked};
+use super::watch::watching;
+use super::{Rounds, TestSet, load};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
 
@@ -91,9 +92,14 @@ impl Resample {
                     continue;
                 }
                 let protocol = Protocol::repetition(repetition);
-                let measured = measure(&model, &arm.sampler, &cases, protocol, &mut |_, _| {
-                    unless_asked(&interrupt)
-                })?;
+                let what = format!("{}, seed {repetition}", arm.name);
+                let measured = measure(
+                    &model,
+                    &arm.sampler,
+                    &cases,
+                    protocol,
+                    &mut watching(&interrupt, what, cases.len()),
+                )?;
                 table.add(Row::new(&arm.name, arm.steps, repetition, measured))?;
             }
         }
@@ -102,12 +108,13 @@ impl Resample {
         for arm in all.iter().filter(|arm| arm.is_plain && self.candidates > 1) {
             let subject = format!("{}, {} fills of each hole", arm.name, self.candidates);
             findings.say(format!("{subject}, {} pictures", cases.len()), || {
+                let fills = self.candidates * cases.len();
                 let ranked = rank(
                     &model,
                     &arm.sampler,
                     &cases,
                     self.candidates,
-                    &mut |_, _| unless_asked(&interrupt),
+                    &mut watching(&interrupt, subject.as_str(), fills),
                 )?;
                 Ok(format!(
                     "{subject}: {:.2} dB on average, {:.2} dB the one that the discriminator scores \
