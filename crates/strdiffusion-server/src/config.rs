@@ -41,6 +41,8 @@ pub struct ServerLimits {
     pub upload_idle: Duration,
     /// A body that is not whole after so long is given up.
     pub upload_time: Duration,
+    /// A connection whose client reads nothing of its answer for so long is closed.
+    pub answer_idle: Duration,
     /// Pictures that pass through the networks at once, at most; at least 1.
     pub batch: usize,
     /// Finished jobs that are kept.
@@ -68,6 +70,7 @@ impl Default for ServerLimits {
             upload_bytes: 512 << 20,
             upload_idle: Duration::from_secs(30),
             upload_time: Duration::from_secs(900),
+            answer_idle: Duration::from_secs(30),
             batch: 8,
             kept_jobs: 64,
             kept_bytes: 512 << 20,

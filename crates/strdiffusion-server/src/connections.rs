@@ -11,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::ServerLimits;
 
@@ -39,8 +40,11 @@ pub(crate) async fn serve(
             accepted = accepted => accepted,
             () = stopped(stop.clone()) => break,
         };
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.answer_idle));
+        let stream = TokioIo::new(Box::pin(stream));
         let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = http.serve_connection(stream, service);
         let stop = stop.clone();
         tokio::spawn(async move {
             let _held = permit;

@@ -7,6 +7,7 @@ use reqwest::{Body, Method};
 use strdiffusion_server::ServerLimits;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::checked::{Parts, refusal};
 use crate::pictures::{mask, photo};
@@ -86,6 +87,20 @@ async fn connections_beyond_the_limit_wait() {
         gate.release();
     };
     tokio::join!(first, second);
+}
+
+#[tokio::test]
+async fn connections_on_which_no_answer_is_read_are_closed() {
+    let mut config = config(&Gate::open());
+    config.limits.connections = 1;
+    config.limits.answer_idle = Duration::from_millis(100);
+    let server = start_with(config).await;
+    // More answers than both ends of a connection hold.
+    let ask = "GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(500);
+    let unread = connect(&server, ask.as_bytes()).await;
+    let next = timeout(Duration::from_secs(60), server.get("/healthz")).await;
+    assert_eq!(next.expect("the connection is held").status(), 200);
+    drop(unread);
 }
 
 /// A form's start, and then nothing.
