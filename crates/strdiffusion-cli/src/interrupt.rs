@@ -1,5 +1,6 @@
 //! Ctrl-C: the first ends the work cleanly between two network evaluations, the second at once.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -58,5 +59,13 @@ impl Interrupt {
     /// Whether to stop.
     pub fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// The same, for work that is watched.
+    pub fn flow(&self) -> ControlFlow<()> {
+        match self.is_asked() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     }
 }

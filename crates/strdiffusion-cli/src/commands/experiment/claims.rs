@@ -20,7 +20,7 @@ use strdiffusion::{Device, Error};
 
 use super::settings::Settings;
 use super::table::{Row, Table};
-use super::watch::{unless_asked, watching};
+use super::watch::watching;
 use super::{Rounds, TestSet, create, damaged};
 use crate::interrupt::Interrupt;
 use crate::terminal::say;
@@ -127,7 +127,7 @@ impl Claims {
                     scores.psnr.unwrap_or(f64::NAN)
                 ));
             }
-            unless_asked(interrupt)
+            interrupt.flow()
         });
         if let Some(error) = failed {
             return Err(error.into());

@@ -9,16 +9,8 @@ use strdiffusion::sampling::Event;
 use crate::interrupt::Interrupt;
 use crate::terminal;
 
-/// Breaks as soon as Ctrl-C was pressed.
-pub(super) fn unless_asked(interrupt: &Interrupt) -> ControlFlow<()> {
-    match interrupt.is_asked() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    }
-}
-
 /// Shows at a terminal how far the fills of so many pictures are, until it is dropped; breaks as
-/// [`unless_asked`].
+/// soon as Ctrl-C was pressed.
 pub(super) fn watching(
     interrupt: &Interrupt,
     what: impl Into<String>,
@@ -34,6 +26,6 @@ pub(super) fn watching(
             bar.set_length((pictures * total) as u64);
             bar.inc(batch.len() as u64);
         }
-        unless_asked(interrupt)
+        interrupt.flow()
     }
 }

@@ -1,7 +1,6 @@
 //! Many photographs: batched, resumable, and not stopped by one that is broken.
 
 use std::io::ErrorKind;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -355,10 +354,7 @@ impl<'a> Run<'a> {
                 let tags = self.tags(&opened[*photo].item.path, candidate);
                 self.reporter.show(progress, shown, &tags);
             }
-            match self.interrupt.is_asked() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            self.interrupt.flow()
         };
         studio.inpainter.fill_batch(requests, &mut on_progress)
     }
