@@ -58,7 +58,7 @@ impl Inpainter {
 
     /// The image with its hole filled, as bytes of its own kind, and as JSON what became of the
     /// detail in each hole. `hole` is what `find_hole` gives. Other threads run meanwhile.
-    #[pyo3(signature = (image, hole, *, structure, seed, scale, detail, sampler, steps, resampling, progress))]
+    #[pyo3(signature = (image, hole, *, structure, avoid, seed, scale, detail, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill<'py>(
         &self,
@@ -66,6 +66,7 @@ impl Inpainter {
         image: Pixels,
         hole: Py<Hole>,
         structure: Option<Pixels>,
+        avoid: Option<Pixels>,
         seed: u64,
         scale: &str,
         detail: &str,
@@ -79,11 +80,14 @@ impl Inpainter {
             steps,
             resampling,
         };
-        let mut options = self.options(&choice, scale, detail)?;
-        options.seed = seed;
+        let options = FillOptions {
+            seed,
+            ..self.options(&choice, scale, detail)?
+        };
         let (filled, holes) = py.detach(|| {
             let photo = extended(image.to_photo()?, hole.get());
-            options.drawn_edges = structure.map(|drawn| drawn.to_edges()).transpose()?;
+            let wishes = Wishes { structure, avoid };
+            let options = wishes.added_to(options, hole.get())?;
             let mut raised = None;
             let filled = self
                 .inner
@@ -106,7 +110,7 @@ impl Inpainter {
         Ok((PyByteArray::new(py, &filled), holes))
     }
 
-    /// As `fill`, for several images at once: each as `(image, hole, structure, seed)`, and in the same order what became of it. `progress` also gets the image's place.
+    /// As `fill`, for several images at once: each as `(image, hole, structure, avoid, seed)`, and in the same order what became of it. `progress` also gets the image's place.
     #[pyo3(signature = (requests, *, scale, detail, sampler, steps, resampling, progress))]
     #[allow(clippy::too_many_arguments, reason = "Python's keyword arguments")]
     fn fill_batch<'py>(
@@ -204,21 +208,37 @@ fn bundled(_device: &Device) -> strdiffusion::Result<Model> {
     ))
 }
 
-/// One image of a batch: the image, what `find_hole` gives, a drawing, the seed.
+/// What a person says of a fill beside its hole: a drawing, and what detail is not copied from.
+struct Wishes {
+    structure: Option<Pixels>,
+    avoid: Option<Pixels>,
+}
+
+impl Wishes {
+    fn added_to(self, options: FillOptions, hole: &Hole) -> PyResult<FillOptions> {
+        let Self { structure, avoid } = self;
+        Ok(FillOptions {
+            drawn_edges: structure.map(|drawn| drawn.to_edges()).transpose()?,
+            avoid: avoid
+                .map(|avoid| avoid.to_avoided(&hole.margins))
+                .transpose()?,
+            ..options
+        })
+    }
+}
+
+/// One image of a batch: the image, what `find_hole` gives, a drawing, what to avoid, the seed.
 #[derive(FromPyObject)]
-struct Request(Pixels, Py<Hole>, Option<Pixels>, u64);
+struct Request(Pixels, Py<Hole>, Option<Pixels>, Option<Pixels>, u64);
 
 impl Request {
     fn read(self, options: FillOptions) -> PyResult<FillRequest> {
-        let Self(image, hole, structure, seed) = self;
+        let Self(image, hole, structure, avoid, seed) = self;
+        let wishes = Wishes { structure, avoid };
         Ok(FillRequest {
             photo: extended(image.to_photo()?, hole.get()),
             mask: hole.get().mask.clone(),
-            options: FillOptions {
-                seed,
-                drawn_edges: structure.map(|drawn| drawn.to_edges()).transpose()?,
-                ..options
-            },
+            options: wishes.added_to(FillOptions { seed, ..options }, hole.get())?,
         })
     }
 }

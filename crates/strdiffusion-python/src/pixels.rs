@@ -5,6 +5,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
+use strdiffusion::detail::avoided;
 use strdiffusion::picture::{
     Extension, FloatImage, HolePolarity, Limits, Margins, Mask, MaskOptions, Photo,
     UnknownExtension,
@@ -49,6 +50,13 @@ impl Pixels {
     /// so that black lines on white are not taken for the opposite.
     pub fn to_edges(&self) -> PyResult<FloatImage> {
         drawn_edges(&self.to_photo()?).map_err(exception)
+    }
+
+    /// What detail is not copied from, as holes of a mask of the extended image's size: what is white
+    /// here, in a mask of the image's own size.
+    pub fn to_avoided(&self, margins: &Margins) -> PyResult<Mask> {
+        let avoided = avoided(&self.to_photo()?).map_err(exception)?;
+        Ok(avoided.extended(margins))
     }
 }
 

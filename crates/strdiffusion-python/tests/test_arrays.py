@@ -124,6 +124,24 @@ def test_a_drawing_changes_the_fill(inpainter, picture, hole):
     assert blank.shape == picture.shape
 
 
+def test_what_is_avoided_is_not_copied(inpainter, hole):
+    # Red where it is avoided, green elsewhere, and noise so that there is detail to copy.
+    noise = np.random.default_rng(0).integers(0, 100, (*hole.shape, 3), np.uint8)
+    avoid = np.zeros(hole.shape, bool)
+    avoid[:, : hole.shape[1] // 2] = True
+    picture = noise + np.where(avoid[..., None], (155, 0, 0), (0, 155, 0)).astype(np.uint8)
+
+    def red(**options):
+        filled = inpainter.inpaint(picture, hole, **options)
+        assert np.array_equal(filled[~hole], picture[~hole])
+        return np.mean(filled[hole][:, 0] > filled[hole][:, 1])
+
+    assert red(avoid=avoid) < 0.5 * red()
+    batch = inpainter.inpaint_batch([picture, picture], [hole, hole], avoids=[avoid, None])
+    assert np.array_equal(batch[0], inpainter.inpaint(picture, hole, avoid=avoid))
+    assert np.array_equal(batch[1], inpainter.inpaint(picture, hole))
+
+
 def test_a_larger_picture_is_filled_hole_by_hole(inpainter):
     side = 200
     rng = np.random.default_rng(0)

@@ -119,6 +119,7 @@ def test_ctrl_c_stops_a_fill(inpainter, picture, hole, no_forced_switches, ctrl_
             source.pixels,
             found,
             structure=None,
+            avoid=None,
             seed=0,
             scale="auto",
             detail="auto",

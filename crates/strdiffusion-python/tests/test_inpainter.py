@@ -122,6 +122,8 @@ def test_detail_changes_the_hole_alone_and_is_reported(inpainter, picture, hole)
         (dict(detail="much"), ValueError, "detail is auto, off or a number"),
         (dict(structure=np.ones((48, 56), bool)), ValueError, "bright means edge"),
         (dict(structure=np.zeros((4, 4), bool)), ValueError, "give both the same size"),
+        (dict(avoid=np.ones((48, 56), bool)), ValueError, "avoid: it is white everywhere"),
+        (dict(avoid=np.zeros((4, 4), bool)), ValueError, "what to avoid is 4×4 pixels"),
     ],
 )
 def test_settings_that_cannot_be(inpainter, picture, hole, options, error, text):

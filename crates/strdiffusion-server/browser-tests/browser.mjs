@@ -162,6 +162,7 @@ export function lastSent(page) {
       image: await about(form.get('image')),
       mask: await about(form.get('mask')),
       structure: await about(form.get('structure')),
+      avoid: await about(form.get('avoid')),
     };
   });
 }

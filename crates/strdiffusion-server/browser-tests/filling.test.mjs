@@ -285,12 +285,45 @@ test('drawn structure is sent as white lines on black, of the size of the photo'
   assert.ok(structure.left > mask.left && structure.right < mask.right);
 });
 
-test('no structure is sent where none was drawn, nor settings that are the model’s own', async () => {
+test('what is to be avoided is sent apart from the hole, by brush and by area', async () => {
+  await openExampleWithoutHole(page);
+  await draw(page, [[0.4, 0.5], [0.5, 0.5]]);
+  await page.keyboard.press('a');
+  assert.match(await textOf(page, 'avoid-hint'), /copied from what you paint/);
+  await setField(page, 'brush-size', 60);
+  await draw(page, [[0.7, 0.3], [0.8, 0.3]]);
+  await page.keyboard.press('r');
+  await page.click('#avoid-area');
+  await draw(page, [[0.7, 0.6], [0.8, 0.8]]);
+  await page.click('#fill');
+  await inMode(page, 'result');
+  const { image, mask, avoid } = await lastSent(page);
+  assert.deepEqual([avoid.width, avoid.height], [image.width, image.height]);
+  assert.ok(mask.right < avoid.left, JSON.stringify({ mask, avoid }));
+  assert.ok(avoid.top < image.height / 2 && avoid.bottom > image.height / 2, JSON.stringify(avoid));
+});
+
+test('what is to be avoided can be erased, undone and cleared, and is no hole', async () => {
+  await openExampleWithoutHole(page);
+  await page.keyboard.press('a');
+  await draw(page, [[0.3, 0.3], [0.6, 0.3]]);
+  assert.equal(await hasHole(page), false);
+  await page.keyboard.press('e');
+  await setField(page, 'brush-size', 200);
+  await draw(page, [[0.28, 0.3], [0.62, 0.3]]);
+  assert.equal(await page.$eval('#clear', (clear) => clear.disabled), true);
+  await page.click('#undo');
+  assert.equal(await page.$eval('#clear', (clear) => clear.disabled), false);
+  await page.click('#clear');
+  assert.equal(await page.$eval('#clear', (clear) => clear.disabled), true);
+});
+
+test('neither lines nor what to avoid are sent where none was painted, nor settings that are the model’s own', async () => {
   await openExample(page);
   await page.click('#fill');
   await inMode(page, 'result');
-  const { settings, structure } = await lastSent(page);
-  assert.equal(structure, null);
+  const { settings, structure, avoid } = await lastSent(page);
+  assert.deepEqual([structure, avoid], [null, null]);
   // 3 pixels more: a painted hole of a photo of 768 × 512 grows by itself.
   assert.deepEqual(settings, { seed: 0, candidates: 2, grow: 3 });
 });

@@ -44,6 +44,10 @@ for (const [name, viewport, theme] of LOOKS) {
   await draw(page, [[0.3, 0.3]]);
   await screenshot(page, `${name}-3b-select`);
   await page.click('#undo');
+  await page.keyboard.press('a');
+  await draw(page, [[0.7, 0.3], [0.8, 0.5]]);
+  await screenshot(page, `${name}-3d-avoid`);
+  await page.click('#undo');
   await page.keyboard.press('x');
   await page.focus('#extend-right');
   for (let i = 0; i < 2; i++) await page.keyboard.press('PageUp');

@@ -44,6 +44,7 @@ const gestures = {
   brush: stroke,
   eraser: stroke,
   structure: stroke,
+  avoid: stroke,
   rectangle: outline,
   lasso: outline,
   polygon: outline,
@@ -80,7 +81,7 @@ function refresh() {
   byId('undo').disabled = !painting.history.canUndo;
   byId('redo').disabled = !painting.history.canRedo;
   const hasHole = painting.hasHole;
-  byId('clear').disabled = !hasHole && (painting.structure?.isEmpty ?? true);
+  byId('clear').disabled = painting.isBlank;
   view.growth = settings.growth;
   view.redraw();
   show(mode === 'paint' && results.chosen !== null, byId('to-result'));
@@ -370,6 +371,7 @@ listenForShortcuts(
     p: () => choose('polygon'),
     w: () => choose('select'),
     s: () => choose('structure'),
+    a: () => choose('avoid'),
     x: () => choose('extend'),
     f: () => attempt(startFill),
     '[': () => resizeBrush(false),

@@ -2,7 +2,7 @@ import { drawGrown } from './growth.js';
 import { Viewport } from './viewport.js';
 
 /**
- * Draws photo, hole and structure at the size of the screen, once a frame at most.
+ * Draws the photo and what is painted on it at the size of the screen, once a frame at most.
  */
 export class CanvasView {
   /**
@@ -151,10 +151,15 @@ export class CanvasView {
     half(split, ctx.canvas.width - split, () => this.drawResult(this.comparison.photo));
   }
 
-  /** The hole as stripes, the drawn edges over it. Edges outside the hole count for nothing: dim. */
+  /** The hole as stripes over what is avoided, the drawn edges over it. Edges outside the hole count for nothing: dim. */
   drawPaint(visible) {
     const { ctx, holeLayer, edgeLayer } = this;
-    const { hole, structure } = this.painting;
+    const { hole, structure, avoid } = this.painting;
+    if (avoid.tiles.size > 0) {
+      this.drawLayer(holeLayer, avoid, visible);
+      tint(holeLayer, 'rgb(250 190 40 / 0.55)');
+      ctx.drawImage(holeLayer.canvas, 0, 0);
+    }
     if (hole.tiles.size > 0) {
       this.drawLayer(holeLayer, hole, visible);
       this.drawGrowth();

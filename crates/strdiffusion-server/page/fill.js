@@ -43,13 +43,14 @@ export async function fill(painting, settings, signal, on) {
 }
 
 async function formFrom(painting, settings) {
-  const { photo, hole, structure, margins } = painting;
+  const { photo, hole, structure, avoid, margins } = painting;
   const form = new FormData();
   form.append('image', photo.blob, photo.name);
   if (!hole.isEmpty || !painting.extends) form.append('mask', await pngFromLayer(hole), 'mask.png');
   if (!structure.isEmpty) {
     form.append('structure', await pngFromLayer(structure.extended(margins)), 'structure.png');
   }
+  if (!avoid.isEmpty) form.append('avoid', await pngFromLayer(avoid), 'avoid.png');
   if (painting.extends) {
     const { left, top, right, bottom } = margins;
     settings = { ...settings, extend: [left, top, right, bottom] };

@@ -1,6 +1,6 @@
 const NEAR = 10; // screen pixels at which a polygon closes
 
-/** Rectangle, lasso and polygon: an outline whose inside becomes hole, or is taken away. */
+/** Rectangle, lasso and polygon: an outline whose inside becomes hole or is to be avoided, or is taken away. */
 export class Outline {
   /**
    * @param {import('./canvas-view.js').CanvasView} view
@@ -32,6 +32,7 @@ export class Outline {
     if (this.isOpen) return this.addCorner(position);
     this.kind = this.tools.tool;
     this.erases = erases || this.tools.takesAway;
+    this.layer = this.tools.layerOf(this.painting);
     this.points = [this.photoPoint(position)];
     this.show();
   }
@@ -65,11 +66,11 @@ export class Outline {
 
   /** Fills what the outline surrounds; a line alone surrounds nothing. */
   close() {
-    const { points, kind, painting } = this;
+    const { points, kind, layer, painting } = this;
     this.clear();
     if (!points || points.length < 3) return painting.changed();
     painting.begin();
-    painting.hole.area(points, this.erases);
+    layer.area(points, this.erases);
     painting.end(kind);
   }
 

@@ -2,11 +2,13 @@ import { Layer, TILE_BYTES } from './mask.js';
 import { History } from './history.js';
 import { decode } from './photo.js';
 
+/** What a person paints: the hole, edges inside it, and what nothing is copied from. */
+const LAYERS = ['hole', 'structure', 'avoid'];
 const NONE = { left: 0, top: 0, right: 0, bottom: 0 };
 
 /**
- * What a person works on: a photo, the hole painted over it and the edges drawn inside it, with
- * undo. Opening another photo is a change like any other, so it can be taken back too.
+ * What a person works on: a photo, the hole painted over it, the edges drawn inside it and what the
+ * fill shall not be copied from, with undo. Opening another photo is a change like any other, so it can be taken back too.
  */
 export class Painting extends EventTarget {
   constructor() {
@@ -14,6 +16,7 @@ export class Painting extends EventTarget {
     this.photo = null;
     this.hole = null;
     this.structure = null;
+    this.avoid = null;
     this.masked = false; // whether a mask said what the hole is, rather than a hand
     this.margins = NONE; // what is to be added around the photo, in its pixels; all of it hole
     this.history = new History(() => this.changed());
@@ -26,6 +29,11 @@ export class Painting extends EventTarget {
   /** Whether something is painted that can be filled. */
   get hasHole() {
     return this.hole !== null && (this.extends || !this.hole.isEmpty);
+  }
+
+  /** Whether nothing is painted, and nothing to be added around the photo. */
+  get isBlank() {
+    return !this.extends && LAYERS.every((name) => this[name]?.isEmpty ?? true);
   }
 
   /** Whether something is to be added around the photo. */
@@ -59,13 +67,13 @@ export class Painting extends EventTarget {
 
   /** What is painted, to be taken up again. */
   get painted() {
-    const { hole, structure, margins, masked } = this;
-    return { hole, structure, margins, masked };
+    const { hole, structure, avoid, margins, masked } = this;
+    return { hole, structure, avoid, margins, masked };
   }
 
-  exchange({ photo, hole, structure, margins, masked }) {
+  exchange({ photo, ...painted }) {
     const before = { photo: this.photo, ...this.painted };
-    Object.assign(this, { photo, hole, structure, margins, masked });
+    Object.assign(this, { photo, ...painted });
     this.dispatchEvent(new Event('photo'));
     return before;
   }
@@ -91,32 +99,30 @@ export class Painting extends EventTarget {
     });
   }
 
-  /** Starts a change of hole or structure. */
+  /** Starts a change of what is painted. */
   begin() {
-    this.hole.begin();
-    this.structure.begin();
+    for (const name of LAYERS) this[name].begin();
   }
 
   /** Ends a change, as one step of undo. */
   end(label) {
-    this.keep(label, this.hole.end(), this.structure.end());
+    this.keep(label, LAYERS.map((name) => [this[name], this[name].end()]));
   }
 
   /** Ends a change and takes it back, as if it had not been begun. */
   abandon() {
-    for (const layer of [this.hole, this.structure]) {
-      const patch = layer.end();
-      if (patch) layer.swap(patch);
+    for (const name of LAYERS) {
+      const patch = this[name].end();
+      if (patch) this[name].swap(patch);
     }
     this.changed();
   }
 
-  /** Removes hole and structure, and what was to be added around the photo. */
+  /** Removes all that is painted, and what was to be added around the photo. */
   clear() {
     if (this.extends) this.extend(NONE);
     this.begin();
-    this.hole.clear();
-    this.structure.clear();
+    for (const name of LAYERS) this[name].clear();
     this.end('clear');
   }
 
@@ -154,14 +160,15 @@ export class Painting extends EventTarget {
   take(hole, patch, label) {
     if (hole !== this.hole) return; // another photo was opened meanwhile
     this.masked = true;
-    this.keep(label, hole.swap(patch), null);
+    this.keep(label, [[hole, hole.swap(patch)]]);
   }
 
-  keep(label, holePatch, structurePatch) {
-    const changes = [
-      [this.hole, holePatch],
-      [this.structure, structurePatch],
-    ].filter(([, patch]) => patch);
+  /**
+   * Keeps a change that was made, as one step of undo.
+   * @param {Array<[Layer, Map | null]>} all layers, and the patches that take their changes back
+   */
+  keep(label, all) {
+    const changes = all.filter(([, patch]) => patch);
     if (changes.length === 0) return this.changed();
     const tiles = changes.flatMap(([, patch]) => [...patch.values()]);
     this.history.push({
@@ -177,8 +184,7 @@ export class Painting extends EventTarget {
 function unpainted(photo) {
   return {
     photo,
-    hole: new Layer(photo.width, photo.height),
-    structure: new Layer(photo.width, photo.height),
+    ...Object.fromEntries(LAYERS.map((name) => [name, new Layer(photo.width, photo.height)])),
     margins: NONE,
     masked: false,
   };

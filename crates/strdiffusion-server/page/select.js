@@ -1,6 +1,7 @@
 import { flood } from './flood.js';
 
-/** Click to select: what has the colour of the point, up to the next edge, becomes hole. */
+/** Click to select: what has the colour of the point, up to the next edge, becomes hole, or is to be
+ * avoided. */
 export class Select {
   /**
    * @param {import('./canvas-view.js').CanvasView} view
@@ -25,7 +26,7 @@ export class Select {
     const scale = picture.width / width;
     const inside = flood(picture, Math.floor(x * scale), Math.floor(y * scale), tools.tolerance);
     painting.begin();
-    painting.hole.stamp(drawn(inside, picture), boundsOf(inside, picture), erases || tools.takesAway);
+    tools.layerOf(painting).stamp(drawn(inside, picture), boundsOf(inside, picture), erases || tools.takesAway);
     painting.end('selection');
     this.selected = true;
   }

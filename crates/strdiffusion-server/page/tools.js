@@ -4,8 +4,8 @@ import { byId, show } from './dom.js';
 const PEN_WIDTH = 2.5;
 const STEP = 1.25;
 /** Tools whose width counts. */
-const BRUSHES = new Set(['brush', 'eraser', 'structure']);
-/** Tools that can take away from the hole as well. */
+const BRUSHES = new Set(['brush', 'eraser', 'structure', 'avoid']);
+/** Tools that can take away as well, and mark what to avoid. */
 const AREAS = new Set(['rectangle', 'lasso', 'polygon', 'select']);
 
 /** Which tool is in hand, and its size in screen pixels: zooming in makes every tool finer. */
@@ -35,7 +35,14 @@ export class Tools extends EventTarget {
     return this.tool === 'structure' ? PEN_WIDTH : Number(this.slider.value);
   }
 
-  /** Whether an area leaves the hole rather than joins it. */
+  /** The layer of a painting that the tool in hand works on, but for the eraser, which works on all. */
+  layerOf(painting) {
+    if (this.tool === 'structure') return painting.structure;
+    const avoids = this.tool === 'avoid' || (AREAS.has(this.tool) && byId('avoid-area').checked);
+    return avoids ? painting.avoid : painting.hole;
+  }
+
+  /** Whether an area is taken away rather than added. */
   get takesAway() {
     return byId('take-away').checked;
   }
@@ -71,11 +78,11 @@ export class Tools extends EventTarget {
     if (erase) {
       const width = Number(this.slider.value) / scale;
       painting.structure.line(x0, y0, x1, y1, width, true);
-      if (!this.linesOnly) painting.hole.line(x0, y0, x1, y1, width, true);
-    } else if (this.tool === 'structure') {
-      painting.structure.line(x0, y0, x1, y1, Math.max(1.5, this.width / scale));
+      if (this.linesOnly) return;
+      for (const layer of [painting.hole, painting.avoid]) layer.line(x0, y0, x1, y1, width, true);
     } else {
-      painting.hole.line(x0, y0, x1, y1, Math.max(1, this.width / scale));
+      const least = this.tool === 'structure' ? 1.5 : 1;
+      this.layerOf(painting).line(x0, y0, x1, y1, Math.max(least, this.width / scale));
     }
   }
 
@@ -86,13 +93,14 @@ export class Tools extends EventTarget {
   refresh() {
     const { tool } = this;
     byId('brush-size-value').textContent = this.slider.value;
-    show(tool === 'brush' || tool === 'eraser', byId('size-option'));
+    show(BRUSHES.has(tool) && tool !== 'structure', byId('size-option'));
     show(tool === 'select', byId('tolerance-option'));
-    show(AREAS.has(tool), byId('take-away-option'));
+    show(AREAS.has(tool), byId('take-away-option'), byId('avoid-area-option'));
     show(tool === 'polygon', byId('polygon-hint'));
     show(tool === 'extend', byId('extend-hint'));
     show(tool === 'eraser', byId('lines-only-option'));
     show(tool === 'structure', byId('structure-hint'));
+    show(tool === 'avoid', byId('avoid-hint'));
     this.dispatchEvent(new Event('change'));
   }
 }

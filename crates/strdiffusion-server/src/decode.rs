@@ -1,7 +1,8 @@
-//! From a form's bytes to a photograph, a mask and drawn edges that fit together.
+//! From a form's bytes to a photograph, a mask and a person's wishes that fit together.
 
 use bytes::Bytes;
 use strdiffusion::Detail;
+use strdiffusion::detail::avoided;
 use strdiffusion::picture::{
     Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, OutputFormat,
     Photo, PictureError,
@@ -38,6 +39,8 @@ pub(crate) struct Pictures {
     /// How they came about.
     pub settings: PictureSettings,
     pub drawn_edges: Option<FloatImage>,
+    /// What detail is not copied from, as holes.
+    pub avoid: Option<Mask>,
 }
 
 impl Pictures {
@@ -51,6 +54,7 @@ impl Pictures {
         let margins = settings.margins(&photo, limits)?;
         let mask = read_mask(form, &photo, &settings.borders, limits)?;
         let mask = with_borders(form, mask, &settings.borders, &margins)?;
+        let avoid = read_avoided(form, &photo, &margins, limits)?;
         let photo = match margins.is_empty() {
             true => photo,
             false => photo.extended(&margins),
@@ -74,6 +78,7 @@ impl Pictures {
             mask,
             settings,
             drawn_edges,
+            avoid,
         })
     }
 
@@ -89,7 +94,8 @@ impl Pictures {
     pub fn bytes(&self) -> usize {
         let drawn = self.drawn_edges.as_ref().map_or(0, |d| 4 * d.data().len());
         let weights = self.mask.weights().map_or(0, |weights| 2 * weights.len());
-        self.photo.image().as_bytes().len() + self.mask.keep().len() + weights + drawn
+        let avoid = self.avoid.as_ref().map_or(0, |avoid| avoid.keep().len());
+        self.photo.image().as_bytes().len() + self.mask.keep().len() + weights + drawn + avoid
     }
 
     /// Width and height of each region as a model of this resolution will see them. Jobs of the
@@ -139,6 +145,23 @@ fn read_mask(
     same_size(photo, &mask, "the mask")?;
     Mask::from_photo_with(&mask, form.polarity, borders)
         .map_err(|error| ApiError::new(Code::BadMask, error.to_string()))
+}
+
+/// What detail is not copied from, of the extended photograph's size.
+fn read_avoided(
+    form: &Form,
+    photo: &Photo,
+    margins: &Margins,
+    limits: &Limits,
+) -> Result<Option<Mask>, ApiError> {
+    let Some(picture) = &form.avoid else {
+        return Ok(None);
+    };
+    let picture = read(picture, "avoid", limits, Code::BadAvoid)?;
+    same_size(photo, &picture, "the mask of what to avoid")?;
+    let avoided =
+        avoided(&picture).map_err(|error| ApiError::new(Code::BadAvoid, error.to_string()))?;
+    Ok(Some(avoided.extended(margins)))
 }
 
 /// The hole that a mask becomes, of the extended photograph's size.

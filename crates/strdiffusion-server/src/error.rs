@@ -20,9 +20,11 @@ pub enum Code {
     BadMask,
     /// As [`Self::BadImage`], of the drawn structure; also where most of it is bright.
     BadStructure,
+    /// As [`Self::BadImage`], of the mask of what to avoid; also where it leaves nothing.
+    BadAvoid,
     /// The settings are not JSON, unknown, or out of range.
     BadSettings,
-    /// Mask or drawing are of another size than the photograph.
+    /// A mask or drawing is of another size than the photograph.
     SizeMismatch,
     /// There is nothing to fill.
     NoHole,
@@ -54,11 +56,12 @@ pub enum Code {
 
 impl Code {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BadForm,
         Self::BadImage,
         Self::BadMask,
         Self::BadStructure,
+        Self::BadAvoid,
         Self::BadSettings,
         Self::SizeMismatch,
         Self::NoHole,
@@ -83,6 +86,7 @@ impl Code {
             | Self::BadImage
             | Self::BadMask
             | Self::BadStructure
+            | Self::BadAvoid
             | Self::BadSettings
             | Self::SizeMismatch
             | Self::NoHole

@@ -17,6 +17,7 @@ pub(crate) struct Form {
     pub image: Option<Bytes>,
     pub mask: Option<Bytes>,
     pub structure: Option<Bytes>,
+    pub avoid: Option<Bytes>,
     pub settings: Option<Bytes>,
     /// What the hole looks like in the mask.
     pub polarity: HolePolarity,
@@ -123,13 +124,14 @@ impl Form {
                 "image" => &mut form.image,
                 "mask" => &mut form.mask,
                 "structure" => &mut form.structure,
+                "avoid" => &mut form.avoid,
                 "settings" => &mut form.settings,
                 _ => {
                     return Err(ApiError::new(
                         Code::BadForm,
                         format!(
-                            "the form has a part named {name:?}; use image, mask, structure and \
-                             settings"
+                            "the form has a part named {name:?}; use image, mask, structure, avoid \
+                             and settings"
                         ),
                     ));
                 }

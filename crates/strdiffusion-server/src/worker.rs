@@ -146,6 +146,7 @@ fn request(task: &Task, candidate: usize) -> FillRequest {
             seed: task.job.seeds[candidate],
             sampler: Some(task.sampler),
             drawn_edges: task.pictures.drawn_edges.clone(),
+            avoid: task.pictures.avoid.clone(),
             detail: task.detail,
             ..FillOptions::default()
         },

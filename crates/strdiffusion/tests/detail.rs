@@ -113,6 +113,7 @@ fn layers(soft: &FloatImage, mask: &Mask, scale: usize, seed: u64) -> Vec<Layer>
         photo: &photo(soft),
         hole: mask,
         void: None,
+        avoid: None,
         crops: &crops(mask, scale),
         drawn: None,
         seed,
@@ -324,6 +325,7 @@ fn a_drawn_roof_line_is_obeyed() {
             photo: &photo(&soft),
             hole: &mask,
             void: None,
+            avoid: None,
             crops: &crops(&mask, 1),
             drawn,
             seed: 5,
@@ -389,6 +391,7 @@ fn transparent_pixels_are_no_source() {
             photo: &photo(&picture),
             hole: &mask,
             void: Some(&void),
+            avoid: None,
             crops: &crops(&mask, 8),
             drawn: None,
             seed: 1,
@@ -396,6 +399,53 @@ fn transparent_pixels_are_no_source() {
         found.unwrap().remove(0).sharp
     };
     assert!(run(0.0) == run(1.0));
+}
+
+/// Grass with blue flowers at the right, and a fill that asks for blue.
+#[test]
+fn what_is_to_be_avoided_is_not_copied_and_yet_joined() {
+    let mask = hole(disc);
+    let is_flower = |x: usize| x >= 60;
+    let truth = draw(
+        |x, y| match is_flower(x) && mask.keep()[y * SIDE + x] == 1 {
+            true => [0.2, 0.2, 0.5 + 0.4 * noise(x, y)],
+            false => [0.2, 0.4 + 0.4 * noise(x, y), 0.2],
+        },
+    );
+    let soft = composite(&truth, &draw(|_, _| [0.2, 0.3, 0.6]), &mask);
+    let blue = |avoid: Option<&Mask>| {
+        let found = refine(&Request {
+            photo: &photo(&soft),
+            hole: &mask,
+            void: None,
+            avoid,
+            crops: &crops(&mask, 8),
+            drawn: None,
+            seed: 1,
+        });
+        let found = found.unwrap();
+        let sharp = detailed(&soft, &mask, &found);
+        let is_blue =
+            |i: &usize| mask.keep()[*i] == 0 && sharp.plane(2)[*i] > sharp.plane(1)[*i] + 0.1;
+        (0..SIDE * SIDE).filter(is_blue).count()
+    };
+    let flowers = hole(|x, _| is_flower(x));
+    let (without, with) = (blue(None), blue(Some(&flowers)));
+    assert!(without > 300, "{without}");
+    // Flowers reach over the border by as much as the membrane that joins the fill to them.
+    assert!(with < 30, "{with}; {without} where all may be copied");
+    // Where nothing may be copied, there is no detail.
+    let everything = hole(|_, _| true);
+    let request = Request {
+        photo: &photo(&soft),
+        hole: &mask,
+        void: None,
+        avoid: Some(&everything),
+        crops: &crops(&mask, 8),
+        drawn: None,
+        seed: 1,
+    };
+    assert!(refine(&request).unwrap().is_empty());
 }
 
 #[test]

@@ -93,6 +93,8 @@ fn masks_that_do_not_fit_are_explained() {
     bench.run_refused(drawing, &["white.png", "white lines on black"]);
     let drawing = "inpaint photo.png -m mask.png --structure wide.png -o out.png";
     bench.run_refused(drawing, &["wide.png", "30×20", "24×20"]);
+    let avoid = "inpaint photo.png -m mask.png --avoid white.png -o out.png";
+    bench.run_refused(avoid, &["white.png", "white everywhere", "what to avoid"]);
 }
 
 #[test]

@@ -299,6 +299,71 @@ fn drawn_structure_changes_the_fill() {
     assert!(read("plain.png") != read("drawn.png"));
 }
 
+/// Green beside the avoided half, which is red; both have noise, so that there is detail to copy.
+#[test]
+fn what_is_avoided_is_not_copied() {
+    let bench = Bench::with_photo();
+    let is_hole = |x: u32, y: u32| (24..72).contains(&x) && (14..46).contains(&y);
+    let noise = |x: u32, y: u32| ((x * 7919 + y * 104_729) % 97) as u8;
+    let photo = image::RgbImage::from_fn(96, 60, |x, y| {
+        let other = noise(y, x);
+        image::Rgb(match x < 48 {
+            true => [140 + noise(x, y), other, 40],
+            false => [other, 140 + noise(x, y), 40],
+        })
+    });
+    photo.save(bench.path("halves.png")).unwrap();
+    let save = |name: &str, is_white: &dyn Fn(u32, u32) -> bool| {
+        let pixel = |x, y| image::Luma([if is_white(x, y) { 255 } else { 0 }]);
+        let mask = image::GrayImage::from_fn(96, 60, pixel);
+        mask.save(bench.path(name)).unwrap();
+    };
+    save("middle.png", &is_hole);
+    save("left.png", &|x, _| x < 48);
+    save("nothing.png", &|_, _| false);
+    let red = |more: &str| {
+        let run = format!("inpaint halves.png -m middle.png -o out.png {more}");
+        // The model inside: of an untrained one's noise more would stay than of detail.
+        let mut command = bench.command(&run);
+        let output = command.env_remove("STRDIFFUSION_MODEL").output().unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let filled = image::open(bench.path("out.png")).unwrap().to_rgb8();
+        let pixels = filled.enumerate_pixels();
+        let is_red =
+            |(x, y, pixel): &(u32, u32, &image::Rgb<u8>)| is_hole(*x, *y) && pixel[0] > pixel[1];
+        pixels.filter(is_red).count()
+    };
+    let without = red("");
+    for more in ["", "--extend 0,0,10,0"] {
+        let with = red(&format!("--avoid left.png {more}"));
+        assert!(with < without / 2, "{with} of {without} {more}");
+    }
+    assert_eq!(red("--avoid nothing.png"), without);
+
+    for (more, hints) in [
+        ("--avoid photo.png", &["photo.png", "24×20", "96×60"][..]),
+        ("--avoid missing.png", &["missing.png", "no such file"]),
+        (
+            "--avoid left.png --detail off",
+            &["left.png", "--detail off"],
+        ),
+        (
+            "--avoid left.png --scale native",
+            &["left.png", "--scale native"],
+        ),
+    ] {
+        let run = format!("inpaint halves.png -m middle.png -o refused.png {more}");
+        bench.run_refused(&run, hints);
+    }
+    bench.run_well(
+        "inpaint halves.png -m middle.png -o out.png --avoid left.png --scale native --detail 1",
+    );
+    bench.run_refused(
+        "inpaint halves.png -m middle.png -o left.png --avoid left.png",
+        &["left.png", "would overwrite an input"],
+    );
+}
+
 #[test]
 fn detail_changes_the_hole_alone_and_is_reported() {
     let bench = Bench::with_photo();

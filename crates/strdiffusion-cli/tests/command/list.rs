@@ -62,11 +62,14 @@ fn a_row_is_filled_as_its_photo_is_alone() {
     (0..24).for_each(|x| drawing.put_pixel(x, 8, image::Luma([255])));
     drawing.save(bench.path("drawing.png")).unwrap();
     let photo = bench.path("photos/c.png");
+    let avoid =
+        image::GrayImage::from_fn(20, 24, |x, _| image::Luma([if x < 6 { 255 } else { 0 }]));
+    avoid.save(bench.path("avoid.png")).unwrap();
     let list = format!(
-        "output,photo,seed,mask,structure\n\
-         filled/x/y/one.png,photos/a.png,7,masks/a.png,\n\
-         \"filled/two, of b.bmp\",photos/b.png,,masks/b.png,drawing.png\n\
-         {},{},3,masks/c.png,\n",
+        "output,photo,seed,mask,structure,avoid\n\
+         filled/x/y/one.png,photos/a.png,7,masks/a.png,,avoid.png\n\
+         \"filled/two, of b.bmp\",photos/b.png,,masks/b.png,drawing.png,\n\
+         {},{},3,masks/c.png,,\n",
         bench.path("filled/three.png").display(),
         photo.display(),
     );
@@ -75,7 +78,7 @@ fn a_row_is_filled_as_its_photo_is_alone() {
     for (filled, alone) in [
         (
             "filled/x/y/one.png",
-            "photos/a.png -m masks/a.png -o alone.png --seed 7",
+            "photos/a.png -m masks/a.png -o alone.png --seed 7 --avoid avoid.png",
         ),
         (
             "filled/two, of b.bmp",

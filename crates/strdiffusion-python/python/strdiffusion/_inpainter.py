@@ -123,6 +123,7 @@ class Inpainter:
         sampler: SamplerName | None = None,
         resampling: bool | int | Mapping[str, int] | None = None,
         structure: Mask | None = None,
+        avoid: Mask | None = None,
         scale: Literal["auto", "native"] = "auto",
         detail: Literal["auto", "off"] | float = "auto",
         grow: int = 0,
@@ -154,6 +155,8 @@ class Inpainter:
                 ``jump`` and ``re``; for a few-step sampler False or a number of rounds.
             structure: a drawing of the image's height and width; bright lines are the edges that
                 the hole shall have.
+            avoid: a mask of the image's height and width; detail is never copied from where it is
+                white.
             scale: ``"auto"``: large images hole by hole at the model's resolution; ``"native"``:
                 as a whole.
             detail: how much detail the fill gets from the image around it: ``"auto"`` (all, but
@@ -204,6 +207,7 @@ class Inpainter:
             source.pixels,
             hole,
             structure=None if structure is None else read_mask(structure, "structure"),
+            avoid=None if avoid is None else read_mask(avoid, "avoid"),
             seed=seed,
             scale=scale,
             detail=str(detail),
@@ -224,6 +228,7 @@ class Inpainter:
         *,
         seeds: Sequence[int] | None = None,
         structures: Sequence[Mask | None] | None = None,
+        avoids: Sequence[Mask | None] | None = None,
         steps: int | None = None,
         sampler: SamplerName | None = None,
         resampling: bool | int | Mapping[str, int] | None = None,
@@ -248,6 +253,7 @@ class Inpainter:
                 None: that is so for all.
             seeds: one for each image; None: 0 for all.
             structures: a drawing, or None, for each image.
+            avoids: a mask of what to avoid, or None, for each image.
             progress: called as ``progress(image, done, total)`` with the image's place after each
                 of its steps; if it returns False, nothing is filled.
 
@@ -257,8 +263,8 @@ class Inpainter:
             The filled images, in the same order.
 
         Raises:
-            ValueError: also if there are not as many masks, seeds or structures as images. What is
-                wrong with one image begins with its place, as in ``images[3]: …``; none is
+            ValueError: also if there are not as many masks, seeds, structures or avoids as images. What
+                is wrong with one image begins with its place, as in ``images[3]: …``; none is
                 filled then.
             TypeError: if one of them is of a type that cannot be read.
             Cancelled: if ``progress`` returned False. What it raises is passed on.
@@ -268,6 +274,7 @@ class Inpainter:
             raise TypeError("progress must be callable, as progress(image, done, total)")
         holes = _one_each("masks", masks, images, None)
         drawn = _one_each("structures", structures, images, None)
+        avoided = _one_each("avoids", avoids, images, None)
         borders = Borders(
             grow=grow,
             shrink=shrink,
@@ -277,13 +284,14 @@ class Inpainter:
             extend=_in_words(extend),
         )
         sources, requests = [], []
-        for place, (image, mask, seed, structure) in enumerate(
-            zip(images, holes, _one_each("seeds", seeds, images, 0), drawn)
+        for place, (image, mask, seed, structure, avoid) in enumerate(
+            zip(images, holes, _one_each("seeds", seeds, images, 0), drawn, avoided)
         ):
             try:
                 source, hole = _read(image, mask, borders)
                 drawing = None if structure is None else read_mask(structure, "structure")
-                request = (source.pixels, hole, drawing, _checked_seed(seed))
+                white = None if avoid is None else read_mask(avoid, "avoid")
+                request = (source.pixels, hole, drawing, white, _checked_seed(seed))
             except (TypeError, ValueError) as error:
                 raise type(error)(f"images[{place}]: {error}") from None
             sources.append(source)

@@ -42,6 +42,7 @@ class Inpainter:
         hole: Hole,
         *,
         structure: _Pixels | None,
+        avoid: _Pixels | None,
         seed: int,
         scale: str,
         detail: str,
@@ -52,7 +53,7 @@ class Inpainter:
     ) -> tuple[bytearray, str]: ...
     def fill_batch(
         self,
-        requests: Sequence[tuple[_Pixels, Hole, _Pixels | None, int]],
+        requests: Sequence[tuple[_Pixels, Hole, _Pixels | None, _Pixels | None, int]],
         *,
         scale: str,
         detail: str,

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use strdiffusion::picture::{HolePolarity, Mask};
 
 use crate::checked::{Checked, Parts, refusal};
-use crate::pictures::{assert_known_pixels_stay, black_and_white, cutout, decode, mask, photo};
+use crate::pictures::{
+    assert_known_pixels_stay, black_and_white, cutout, decode, mask, photo, png,
+};
 use crate::running::start;
 
 #[tokio::test]
@@ -349,4 +351,33 @@ async fn drawn_lines_count_inside_the_hole_only() {
     let plain = decode(&plain).image().clone();
     assert!(fill(2).await == plain, "outside the hole");
     assert!(fill(15).await != plain, "inside the hole");
+}
+
+#[tokio::test]
+async fn what_is_avoided_changes_the_detail_alone() {
+    let server = start().await;
+    let is_red = |x: u32| x < 48;
+    let halves = image::RgbImage::from_fn(96, 60, |x, y| {
+        let noise = ((x * 7919 + y * 104_729) % 97) as u8;
+        let [strong, weak] = [140 + noise, 97 - noise];
+        image::Rgb(match is_red(x) {
+            true => [strong, weak, 40],
+            false => [weak, strong, 40],
+        })
+    });
+    let (image, hole) = (png(halves), mask(96, 60));
+    let left = black_and_white(96, 60, |x, _| is_red(x));
+    let fill = async |more: Parts<'_>, settings: &str| {
+        let settings = ("settings", settings.as_bytes());
+        let mut parts = vec![("image", &image[..]), ("mask", &hole[..]), settings];
+        parts.extend(more);
+        decode(&server.inpaint(&parts).await).image().clone()
+    };
+    let avoid: Parts = &[("avoid", &left)];
+    assert!(fill(avoid, "{}").await != fill(&[], "{}").await);
+    // Without detail there is nothing to be copied.
+    let off = r#"{"detail": "off"}"#;
+    assert!(fill(avoid, off).await == fill(&[], off).await);
+    // What is avoided has the size of the photograph as it is sent.
+    fill(avoid, r#"{"extend": [0, 0, 8, 0]}"#).await;
 }

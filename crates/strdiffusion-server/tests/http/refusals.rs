@@ -82,6 +82,16 @@ async fn each_bad_input_has_its_code() {
             400,
             "bad_structure",
         ),
+        (
+            vec![("image", &image), ("mask", &hole), ("avoid", &small)],
+            400,
+            "size_mismatch",
+        ),
+        (
+            vec![("image", &image), ("mask", &hole), ("avoid", &everything)],
+            400,
+            "bad_avoid",
+        ),
         (pictures("7"), 400, "bad_settings"),
         (pictures(r#"{"sed": 7}"#), 400, "bad_settings"),
         (pictures(r#"{"seed": -1}"#), 400, "bad_settings"),

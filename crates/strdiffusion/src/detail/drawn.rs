@@ -73,7 +73,7 @@ fn membrane(
     is_chosen: impl Fn(usize) -> bool,
 ) -> Vec<f32> {
     let part = |i: usize| match cells[i] {
-        Cell::Known => Membrane::Fixed,
+        cell if cell.is_known() => Membrane::Fixed,
         Cell::Hole if is_chosen(i) => Membrane::Free,
         _ => Membrane::Outside,
     };

@@ -162,6 +162,25 @@ impl Layer {
     }
 }
 
+/// The pixels that detail is not to be copied from, as holes: those of a picture that are white (at
+/// least half of the range, colours by their luma). Transparent ones are not, whatever their colour,
+/// so that a layer of a drawing program can be taken as it is.
+///
+/// # Errors
+/// [`PictureError::AllAvoided`] where nothing is left; [`PictureError::TooDark`] where nothing is
+/// white, though not all is black.
+pub fn avoided(picture: &Photo) -> Result<Mask, PictureError> {
+    let avoided = Mask::of_white(picture)?;
+    match avoided.is_full() {
+        true => Err(PictureError::AllAvoided {
+            name: picture
+                .path()
+                .map_or_else(|| "avoid".into(), |path| path.display().to_string()),
+        }),
+        false => Ok(avoided),
+    }
+}
+
 /// What [`refine`] works on.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
@@ -171,6 +190,9 @@ pub struct Request<'a> {
     pub hole: &'a Mask,
     /// Pixels whose colour means nothing, as holes: transparent ones. Never a source, never filled.
     pub void: Option<&'a Mask>,
+    /// Pixels that are not to be copied, as holes. They are compared with like any known pixel, but
+    /// never a source.
+    pub avoid: Option<&'a Mask>,
     /// The holes' regions; a crop's scale says how far the network could see. Holes of different
     /// crops are disjoint.
     pub crops: &'a [Crop],
@@ -182,7 +204,7 @@ pub struct Request<'a> {
 }
 
 /// Looks for the detail of every crop's holes in the photograph around them. Crops without a
-/// source, a whole known patch of 7×7 pixels, have no layer.
+/// source, a whole known patch of 7×7 pixels that may be copied, have no layer.
 ///
 /// # Errors
 /// [`PictureError::SizeMismatch`] where photograph, masks and lines differ in size.
@@ -190,8 +212,8 @@ pub fn refine(request: &Request) -> Result<Vec<Layer>, PictureError> {
     let (width, height) = (request.photo.width(), request.photo.height());
     let name = request.photo.name();
     request.hole.check_size(width, height, &name)?;
-    if let Some(void) = request.void {
-        void.check_size(width, height, &name)?;
+    for mask in [request.void, request.avoid].into_iter().flatten() {
+        mask.check_size(width, height, &name)?;
     }
     if let Some(drawn) = request.drawn {
         Mask::all_known(drawn.width(), drawn.height()).check_size(width, height, &name)?;

@@ -120,7 +120,7 @@ impl<'a> Hole<'a> {
             let guide = squared(&level.guide[place], &level.guide[source]).min(MOST_GUIDE);
             let border = (SIDES.iter())
                 .filter_map(|&side| moved(level, at, side))
-                .filter(|[x, y]| level.cells[y * level.width + x] == Cell::Known)
+                .filter(|[x, y]| level.cells[y * level.width + x].is_known())
                 .map(|at| 2 * seam(&self.pixel(at, [0, 0]), &self.pixel(at, offset)));
             guide + border.sum::<i64>()
         };

@@ -23,10 +23,19 @@ pub(super) const BAND: usize = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Cell {
     Known,
+    /// Known, and never to be copied.
+    Avoided,
     /// To be filled.
     Hole,
     /// Neither: part of another hole, or transparent.
     Unknown,
+}
+
+impl Cell {
+    /// Whether the photograph's own colour is there.
+    pub fn is_known(self) -> bool {
+        matches!(self, Self::Known | Self::Avoided)
+    }
 }
 
 /// A rectangle of a level.
@@ -73,7 +82,7 @@ pub(super) struct Level {
     /// Known pixels and the estimate, with one pixel of padding at the end.
     pub pixels: Vec<Pixel>,
     pub cells: Vec<Cell>,
-    /// Centres of patches that hold known pixels only.
+    /// Centres of patches that hold only known pixels that may be copied.
     pub is_source: Vec<bool>,
     pub sources: usize,
     /// Means of the patches around each pixel that has a whole one.
@@ -96,7 +105,7 @@ impl Level {
     pub fn new(width: usize, height: usize, mut pixels: Vec<Pixel>, cells: Vec<Cell>) -> Self {
         pixels.truncate(width * height);
         pixels.push([0; 4]);
-        let unknown = Counts::of(width, &cells, |cell| cell != Cell::Known);
+        let unfit = Counts::of(width, &cells, |cell| cell != Cell::Known);
         let hole = Counts::of(width, &cells, |cell| cell == Cell::Hole);
         let mut is_source = vec![false; width * height];
         let mut is_target = vec![false; width * height];
@@ -104,7 +113,7 @@ impl Level {
         let mut bounds = Bounds::default();
         for y in RADIUS..height.saturating_sub(RADIUS) {
             for x in RADIUS..width.saturating_sub(RADIUS) {
-                if unknown.around(x, y) == 0 {
+                if unfit.around(x, y) == 0 {
                     is_source[y * width + x] = true;
                     sources += 1;
                 } else if hole.around(x, y) > 0 {
@@ -363,8 +372,8 @@ pub(super) fn build(finest: Level, thickness: f32, shortest: usize) -> Vec<Level
     levels
 }
 
-/// Half the size. A pixel is known where at least two of its four are, with the mean of those;
-/// elsewhere it has the mean of all four.
+/// Half the size. A pixel is known where at least two of its four are, with the mean of those, and
+/// to be avoided where one of these is; elsewhere it has the mean of all four.
 fn half(level: &Level) -> Level {
     let (width, height) = (level.width.div_ceil(2), level.height.div_ceil(2));
     let small = |i: usize| {
@@ -372,22 +381,22 @@ fn half(level: &Level) -> Level {
         let four = [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(dx, dy)| {
             (y + dy).min(level.height - 1) * level.width + (x + dx).min(level.width - 1)
         });
-        let known = four
-            .iter()
-            .filter(|&&j| level.cells[j] == Cell::Known)
-            .count();
+        let known = four.iter().filter(|&&j| level.cells[j].is_known()).count();
         let is_known = known >= 2;
         let (mut sum, mut count) = ([0i32; 3], 0);
         for j in four {
-            if !is_known || level.cells[j] == Cell::Known {
+            if !is_known || level.cells[j].is_known() {
                 (0..3).for_each(|c| sum[c] += i32::from(level.pixels[j][c]));
                 count += 1;
             }
         }
         let [r, g, b] = sum.map(|s| ((s + count / 2) / count) as i16);
-        let cell = if is_known {
+        let any = |cell| four.iter().any(|&j| level.cells[j] == cell);
+        let cell = if is_known && any(Cell::Avoided) {
+            Cell::Avoided
+        } else if is_known {
             Cell::Known
-        } else if four.iter().any(|&j| level.cells[j] == Cell::Hole) {
+        } else if any(Cell::Hole) {
             Cell::Hole
         } else {
             Cell::Unknown

@@ -123,7 +123,8 @@ fn deepest(depth: &[f32], width: usize) -> Vec<f32> {
         .collect()
 }
 
-/// What is known of pixels that cover several: the least of it.
+/// What is known of pixels that cover several: the least of it. What is not to be copied counts as
+/// well as anything else that is known.
 fn shrunk(
     cells: &[Cell],
     [width, height]: [usize; 2],
@@ -133,7 +134,7 @@ fn shrunk(
     for (i, &cell) in cells
         .iter()
         .enumerate()
-        .filter(|&(_, &cell)| cell != Cell::Known)
+        .filter(|&(_, &cell)| !cell.is_known())
     {
         // The same for every pixel of a row and column, and none is left out.
         let (x, y) = (

@@ -24,6 +24,9 @@ const OVERLAP: usize = 24;
 /// nothing. At the other where the whole is, so that the fill seen at the network's resolution,
 /// through any filter, stays what it was.
 const FINER: [f64; 2] = [1.2, 1.8];
+/// Known pixels that are to be avoided are joined without a seam where the fill differs from them by at
+/// most this.
+const ALIKE: f32 = 24.0 / 255.0;
 /// Windows of fewer pixels than this are worked on side by side.
 const SMALL: usize = 512 * 512;
 
@@ -33,7 +36,7 @@ pub(super) fn refine(request: &Request) -> Result<Vec<Layer>, PictureError> {
     let places: Vec<Place> = request
         .crops
         .iter()
-        .map(|crop| Place::of(crop, request.hole))
+        .map(|crop| Place::of(crop, request))
         .collect();
     let one = |place: &Place| place.refine(request);
     let (small, large): (Vec<_>, Vec<_>) =
@@ -59,7 +62,8 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn of(crop: &'a Crop, hole: &Mask) -> Self {
+    fn of(crop: &'a Crop, request: &Request) -> Self {
+        let hole = request.hole;
         let bounds = crop.holes.iter().map(Hole::bounds).reduce(Bounds::union);
         let holes = bounds.map_or(
             Area {
@@ -84,11 +88,23 @@ impl<'a> Place<'a> {
         while margin > MARGIN[0] && holes.grown(margin, size).len() > MOST_PIXELS {
             margin = (margin * 4 / 5).max(MARGIN[0]);
         }
+        let mut window = holes.grown(margin, size);
+        if let Some(avoid) = request.avoid {
+            // What may be copied can be far away.
+            while !has_enough(&window, holes.len(), avoid, hole) {
+                margin *= 2;
+                let larger = holes.grown(margin, size);
+                if larger.len() > MOST_PIXELS || larger.len() == window.len() {
+                    break;
+                }
+                window = larger;
+            }
+        }
         Self {
             crop,
             holes,
             has_specks,
-            window: holes.grown(margin, size),
+            window,
         }
     }
 
@@ -102,11 +118,13 @@ impl<'a> Place<'a> {
         } = self.window;
         let own = self.holes.grown(OVERLAP, [photo.width(), photo.height()]);
         let is_void = |x, y| request.void.is_some_and(|void| void.is_hole(x, y));
+        let is_avoided = |x, y| request.avoid.is_some_and(|avoid| avoid.is_hole(x, y));
         let cells: Vec<Cell> = (0..self.window.len())
             .map(|i| {
                 let (x, y) = (x + i % width, y + i / width);
                 match request.hole.is_hole(x, y) {
                     true if own.contains(x, y) => Cell::Hole,
+                    false if !is_void(x, y) && is_avoided(x, y) => Cell::Avoided,
                     false if !is_void(x, y) => Cell::Known,
                     _ => Cell::Unknown,
                 }
@@ -194,6 +212,16 @@ impl<'a> Place<'a> {
     }
 }
 
+/// Whether a window has as many pixels that may be copied as `wanted`.
+fn has_enough(window: &Area, wanted: usize, avoid: &Mask, hole: &Mask) -> bool {
+    let may_be_copied = |i: usize| {
+        let (x, y) = (window.x + i % window.width, window.y + i / window.width);
+        !hole.is_hole(x, y) && !avoid.is_hole(x, y)
+    };
+    let found = (0..window.len()).filter(|&i| may_be_copied(i));
+    found.take(wanted).count() == wanted
+}
+
 /// A planar picture in [0, 1] as pixels.
 pub(super) fn pixels_of(picture: &FloatImage) -> Vec<Pixel> {
     let [r, g, b] = [0, 1, 2].map(|c| picture.plane(c));
@@ -218,15 +246,22 @@ fn finish(soft: &FloatImage, found: &Synthesis) -> Result<FloatImage, PictureErr
             result.data_mut()[c * area.len() + i] = colour / 255.0;
         }
     }
-    let mask = |is_marked: fn(Cell) -> bool| {
-        let cell = |i: usize| level.cells[area.outer(i, level.width)];
-        let keep = (0..area.len())
-            .map(|i| u8::from(!is_marked(cell(i))))
-            .collect();
-        Mask::from_keep(area.width, area.height, keep)
+    // Where what is avoided looks like the fill, both are one thing; elsewhere an edge is an edge.
+    let is_alike = |i: usize| {
+        let difference =
+            |c: usize| (result.data()[c * area.len() + i] - soft.data()[c * area.len() + i]).abs();
+        (0..3).all(|c| difference(c) <= ALIKE)
     };
-    let valid = mask(|cell| cell != Cell::Known)?;
-    let hole = mask(|cell| cell == Cell::Hole)?;
+    let mask = |keeps: &dyn Fn(usize, Cell) -> bool| {
+        let cell = |i: usize| level.cells[area.outer(i, level.width)];
+        let keep = (0..area.len()).map(|i| u8::from(keeps(i, cell(i))));
+        Mask::from_keep(area.width, area.height, keep.collect())
+    };
+    let valid = mask(&|i, cell| match cell {
+        Cell::Avoided => is_alike(i),
+        cell => cell == Cell::Known,
+    })?;
+    let hole = mask(&|_, cell| cell != Cell::Hole)?;
     blend(soft, &valid, &hole, &mut result, Blend::Membrane)?;
     Ok(result)
 }
@@ -258,5 +293,43 @@ fn keep_low_frequencies(
                 *value += level.trust[i % area.len()] * 2.0 * (lost.data()[i] - 0.5);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::picture::Photo;
+    use crate::region::at_own_scale;
+
+    #[test]
+    fn what_may_be_copied_can_be_far_away() {
+        let (width, height) = (900, 100);
+        let mask = |is_hole: fn(usize, usize) -> bool| {
+            let keep = (0..width * height).map(|i| u8::from(!is_hole(i % width, i / width)));
+            Mask::from_keep(width, height, keep.collect()).unwrap()
+        };
+        let hole = mask(|x, y| x < 40 && (30..70).contains(&y));
+        let avoid = mask(|x, _| x < 600);
+        let photo = Photo::from_float_image(&FloatImage::filled(3, width, height, 0.0)).unwrap();
+        let crops = at_own_scale(&hole);
+        let window = |avoid| {
+            let request = Request {
+                photo: &photo,
+                hole: &hole,
+                void: None,
+                avoid,
+                crops: &crops,
+                drawn: None,
+                seed: 0,
+            };
+            Place::of(&crops[0], &request).window
+        };
+        assert_eq!(window(None).width, 40 + MARGIN[0]);
+        let larger = window(Some(&avoid));
+        assert!(larger.width >= 600 + 16, "{}", larger.width);
+        // What is avoided elsewhere changes nothing.
+        let elsewhere = mask(|x, _| x > 800);
+        assert_eq!(window(Some(&elsewhere)).width, 40 + MARGIN[0]);
     }
 }

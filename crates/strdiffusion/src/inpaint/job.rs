@@ -50,7 +50,17 @@ impl<'a> Job<'a> {
         let (width, height) = (photo.width(), photo.height());
         mask.check_size(width, height, &photo.name())?;
         if let Some(drawn) = &options.drawn_edges {
-            check_drawing(drawn, width, height)?;
+            if drawn.channels() != 1 {
+                let channels = drawn.channels();
+                let text = format!("the drawn structure has {channels} channels; give it one");
+                return Err(Error::Size(text));
+            }
+            let size = [drawn.width(), drawn.height()];
+            check_size("the drawn structure", size, [width, height])?;
+        }
+        if let Some(avoid) = &options.avoid {
+            let size = [avoid.width(), avoid.height()];
+            check_size("the mask of what to avoid", size, [width, height])?;
         }
         if mask.is_full() {
             return Err(Error::FullMask);
@@ -216,6 +226,7 @@ impl<'a> Job<'a> {
             photo,
             hole: self.hole,
             void: void.as_ref(),
+            avoid: self.options.avoid.as_ref(),
             crops: &crops,
             drawn: self.options.drawn_edges.as_ref(),
             seed: self.options.seed,
@@ -259,15 +270,14 @@ fn check_alpha(photo: &Photo, hole: &Mask) -> Result<()> {
     }
 }
 
-fn check_drawing(drawn: &FloatImage, width: usize, height: usize) -> Result<()> {
-    if [drawn.channels(), drawn.width(), drawn.height()] == [1, width, height] {
+fn check_size(what: &str, size: [usize; 2], of_photo: [usize; 2]) -> Result<()> {
+    if size == of_photo {
         return Ok(());
     }
+    let ([width, height], [photo_width, photo_height]) = (size, of_photo);
     Err(Error::Size(format!(
-        "the drawn structure is {}×{} pixels but the photograph is {width}×{height}; give both \
-         the same size",
-        drawn.width(),
-        drawn.height()
+        "{what} is {width}×{height} pixels but the photograph is {photo_width}×{photo_height}; \
+         give both the same size"
     )))
 }
 

@@ -43,8 +43,8 @@ impl Provenance {
     ///
     /// `Software` is this program and its version, `strdiffusion-model` the model's name,
     /// `strdiffusion-seed` the seed, and `strdiffusion-settings` a JSON object: the scale, the
-    /// sampler and the edges as in a model's config, whether structure was drawn, and
-    /// the detail.
+    /// sampler and the edges as in a model's config, whether structure was drawn,
+    /// whether pixels were to be avoided, and the detail.
     pub fn texts(&self) -> Vec<(&'static str, String)> {
         if self.is_silent {
             return vec![];
@@ -78,6 +78,7 @@ impl Inpainter {
                 "sampler": options.sampler.unwrap_or(config.sampling),
                 "edges": options.edges.unwrap_or(config.edges),
                 "drawn_structure": options.drawn_edges.is_some(),
+                "avoided": options.avoid.is_some(),
             }),
             detail: options.detail,
             is_silent: false,

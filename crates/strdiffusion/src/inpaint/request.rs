@@ -21,6 +21,9 @@ pub struct FillOptions {
     /// Edges that a person wants inside the hole, `[1, height, width]` of the photograph's size;
     /// 1 = edge. Outside the hole it is not read.
     pub drawn_edges: Option<FloatImage>,
+    /// Pixels that detail is never copied from, as holes of a mask of the photograph's size. They
+    /// are still part of the photograph: the networks see them, and the fill joins them.
+    pub avoid: Option<Mask>,
     /// How much detail the fill gets from the photograph around it.
     pub detail: Detail,
 }

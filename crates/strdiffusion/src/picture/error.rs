@@ -222,6 +222,15 @@ pub enum PictureError {
         /// The drawing, in words.
         name: String,
     },
+    /// A mask of what to avoid that leaves nothing.
+    #[error(
+        "{name}: it is white everywhere, so nothing is left that detail may be copied from; paint only \
+         what to avoid white"
+    )]
+    AllAvoided {
+        /// The mask, in words.
+        name: String,
+    },
     /// A width or height of zero.
     #[error("a picture of {width}x{height} pixels is empty; both sides must be at least 1")]
     EmptySize {
@@ -340,6 +349,7 @@ impl PictureError {
             | Self::NothingKnown { .. }
             | Self::NoAlpha { .. }
             | Self::BrightDrawing { .. }
+            | Self::AllAvoided { .. }
             | Self::EmptySize { .. } => true,
             Self::Read { source, .. } => is_users_path(source.kind()),
             Self::Write { kind, .. } => kind.is_none_or(is_users_path),

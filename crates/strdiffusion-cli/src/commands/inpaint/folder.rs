@@ -56,6 +56,7 @@ fn rows(
                 path,
                 hole,
                 drawing: None,
+                avoid: None,
                 wanted,
             }),
         });

@@ -38,17 +38,18 @@ struct Columns {
     mask: Option<usize>,
     seed: Option<usize>,
     structure: Option<usize>,
+    avoid: Option<usize>,
 }
 
 impl Columns {
-    const NAMES: [&str; 5] = ["photo", "mask", "output", "seed", "structure"];
+    const NAMES: [&str; 6] = ["photo", "mask", "output", "seed", "structure", "avoid"];
 
     fn of(header: &StringRecord, list: &str) -> Result<Self> {
         for (i, name) in header.iter().enumerate() {
             if !Self::NAMES.contains(&name) || header.iter().take(i).any(|other| other == name) {
                 return Err(user_error(format!(
                     "{list}: its first line names a column {name:?}; the columns are photo and \
-                     output and, where wanted, mask, seed and structure, each once"
+                     output and, where wanted, mask, seed, structure and avoid, each once"
                 )));
             }
         }
@@ -68,6 +69,7 @@ impl Columns {
             mask: place("mask"),
             seed: place("seed"),
             structure: place("structure"),
+            avoid: place("avoid"),
         })
     }
 }
@@ -129,7 +131,8 @@ impl<'a> List<'a> {
         let output = file(columns.output).ok_or_else(|| user_error("it names no output"))?;
         let mask = optional(columns.mask);
         let drawing = optional(columns.structure);
-        let named = [Some(path), Some(output), mask, drawing];
+        let avoid = optional(columns.avoid);
+        let named = [Some(path), Some(output), mask, drawing, avoid];
         if named
             .into_iter()
             .flatten()
@@ -153,6 +156,7 @@ impl<'a> List<'a> {
             path: path.into(),
             hole,
             drawing: drawing.map(PathBuf::from),
+            avoid: avoid.map(PathBuf::from),
             wanted: candidates(&plain(Path::new(output)), seed, self.args.candidates)?,
         })
     }

@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
-use strdiffusion::picture::{FloatImage, Mask, Photo, PictureError};
-use strdiffusion::{Error, FillOptions, FillRequest, Filled};
+use strdiffusion::picture::{Mask, Photo, PictureError};
+use strdiffusion::{Error, FillRequest, Filled};
 
 use super::Inpaint;
 use super::candidates::Candidate;
 use super::one::notes;
 use super::output::Output;
 use super::results::Results;
-use super::sources::{Source, read_drawing};
+use super::sources::Source;
 use super::studio::{Report, Studio};
+use super::wishes::{WishFiles, Wishes};
 use crate::failure::{text_of, user_error};
 use crate::interrupt::Interrupt;
 use crate::progress::{Part, Reporter, merge};
@@ -34,6 +35,8 @@ pub struct Item {
     pub hole: HoleFrom,
     /// Bright lines are the edges that the hole shall have.
     pub drawing: Option<PathBuf>,
+    /// White is what detail is not copied from.
+    pub avoid: Option<PathBuf>,
     pub wanted: Vec<Candidate>,
 }
 
@@ -98,7 +101,7 @@ fn batches(studio: &Studio, items: Vec<Item>) -> Vec<Batch> {
 struct Opened {
     item: Item,
     source: Option<(Photo, Mask)>,
-    drawn_edges: Option<FloatImage>,
+    wishes: Wishes,
     left: usize,
 }
 
@@ -274,10 +277,10 @@ impl<'a> Run<'a> {
         let mut opened = vec![];
         for item in batch.items {
             match self.open(&item) {
-                Ok(Some((source, drawn_edges))) => opened.push(Opened {
+                Ok(Some((source, wishes))) => opened.push(Opened {
                     left: item.wanted.len(),
                     source: Some(source),
-                    drawn_edges,
+                    wishes,
                     item,
                 }),
                 Ok(None) => self.copied += 1,
@@ -359,10 +362,10 @@ impl<'a> Run<'a> {
         studio.inpainter.fill_batch(requests, &mut on_progress)
     }
 
-    /// A photograph, its hole and the edges drawn into it; none where there is no hole and the
+    /// A photograph, its hole and what is wished; none where there is no hole and the
     /// outputs are written.
     #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
-    fn open(&mut self, item: &Item) -> Result<Option<((Photo, Mask), Option<FloatImage>)>> {
+    fn open(&mut self, item: &Item) -> Result<Option<((Photo, Mask), Wishes)>> {
         let photo = self.args.limits.open(&item.path)?;
         let source = Source {
             photo: &item.path,
@@ -384,10 +387,13 @@ impl<'a> Run<'a> {
             check_transparency(&photo, missing.as_deref())?;
         }
         let hole = source.read_mask(&photo)?;
+        let margins = source.margins(&photo)?;
         let photo = source.prepare(photo)?;
-        let drawing = item.drawing.as_deref();
-        let drawn_edges = drawing.map(|path| read_drawing(path, &photo, &self.args.limits));
-        let drawn_edges = drawn_edges.transpose()?;
+        let files = WishFiles {
+            drawing: item.drawing.as_deref(),
+            avoid: item.avoid.as_deref(),
+        };
+        let wishes = Wishes::read(files, self.args, &source, &margins, &photo)?;
         let outputs: Vec<Output> = self.interrupt.while_writing(|| {
             let outputs = item.wanted.iter().map(|candidate| {
                 make_folder_of(&candidate.output)?;
@@ -400,7 +406,7 @@ impl<'a> Run<'a> {
             self.reporter.note(&note);
         }
         if !hole.is_empty() {
-            return Ok(Some(((photo, hole), drawn_edges)));
+            return Ok(Some(((photo, hole), wishes)));
         }
         self.reporter.note(&source.why_empty());
         for (candidate, output) in item.wanted.iter().zip(&outputs) {
@@ -572,10 +578,9 @@ fn requests(
         Some(FillRequest {
             photo,
             mask,
-            options: FillOptions {
-                drawn_edges: opened[*which].drawn_edges.clone(),
-                ..studio.options(candidate.seed)
-            },
+            options: opened[*which]
+                .wishes
+                .added_to(studio.options(candidate.seed)),
         })
     };
     fills.iter().filter_map(request).collect()
@@ -606,13 +611,15 @@ fn check_overwrites_no_input(item: &Item) -> Result<()> {
         HoleFrom::Mask(mask) => Some(mask),
         HoleFrom::Transparency(_) => None,
     };
-    let inputs = [Some(&item.path), mask, item.drawing.as_ref()];
+    let wishes = [item.drawing.as_ref(), item.avoid.as_ref()];
+    let inputs = [Some(&item.path), mask].into_iter().chain(wishes);
+    let inputs: Vec<&PathBuf> = inputs.flatten().collect();
     for Candidate { output, .. } in &item.wanted {
         let Ok(there) = output.canonicalize() else {
             continue;
         };
-        let is_there = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == there);
-        if inputs.iter().flatten().any(is_there) {
+        let is_there = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == there);
+        if inputs.iter().copied().any(is_there) {
             return Err(user_error(format!(
                 "{}: the output would overwrite an input; choose another name",
                 output.display()

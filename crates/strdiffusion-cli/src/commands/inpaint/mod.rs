@@ -12,6 +12,7 @@ pub mod results;
 pub mod shard;
 mod sources;
 mod studio;
+mod wishes;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -96,6 +97,9 @@ pub struct Inpaint {
     /// Drawing of the photograph's size, extended: bright lines are the edges that the hole shall have
     #[arg(long, value_name = "DRAWING", conflicts_with = "many")]
     structure: Option<PathBuf>,
+    /// Mask of the photograph's size: detail is never copied from where it is white
+    #[arg(long, value_name = "MASK", conflicts_with = "many")]
+    avoid: Option<PathBuf>,
     /// auto: large photographs hole by hole at the model's resolution; native: as a whole
     #[arg(long, value_enum, default_value = "auto")]
     scale: ScaleName,
@@ -141,8 +145,8 @@ pub struct Inpaint {
         help_heading = "Folders and lists"
     )]
     out: Option<PathBuf>,
-    /// CSV whose first line names the columns photo and output and, where wanted, mask, seed and
-    /// structure; - reads standard input. Folders for the outputs are made. What is there already
+    /// CSV whose first line names the columns photo and output and, where wanted, mask, seed,
+    /// structure and avoid; - reads standard input. Folders for the outputs are made. What is there already
     /// is not done again
     #[arg(
         long,
@@ -181,6 +185,8 @@ const EXAMPLES: &str = "Examples:
   strdiffusion inpaint photo.jpg --mask mask.png -o filled.png -n 4
                                                           filled-1.png to filled-4.png
   strdiffusion inpaint photo.jpg --mask tight.png -o filled.png --grow 6 --feather 4
+  strdiffusion inpaint photo.jpg --mask mask.png -o filled.png --avoid people.png
+                                                          no detail is copied from people
   strdiffusion inpaint photo.jpg --extend 0,0,25%,0 -o wider.jpg
   strdiffusion inpaint --images photos/ --masks masks/ --out filled/
   strdiffusion inpaint --images scans/ --mask logo.png --out filled/   one mask for all
@@ -194,6 +200,12 @@ enum ScaleName {
 }
 
 impl Inpaint {
+    /// The files that one photograph is filled from.
+    fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = [&self.photo, &self.mask, &self.structure, &self.avoid];
+        files.into_iter().flatten()
+    }
+
     pub fn run(self) -> Result<()> {
         if let Some(list) = &self.list {
             return list::run(&self, list);

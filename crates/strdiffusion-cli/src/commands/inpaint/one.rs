@@ -6,14 +6,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use strdiffusion::picture::{FloatImage, Mask, Photo};
+use strdiffusion::picture::{Mask, Photo};
 use strdiffusion::{Error, FillOptions, FillRequest, Filled, Progress};
 
 use super::Inpaint;
 use super::candidates::{Candidate, candidates};
 use super::output::Output;
-use super::sources::{Source, is_standard, read_drawing};
+use super::sources::{Source, is_standard};
 use super::studio::{Report, Studio};
+use super::wishes::{WishFiles, Wishes};
 use crate::failure::user_error;
 use crate::frames::Frames;
 use crate::interrupt::Interrupt;
@@ -53,12 +54,14 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
         reporter: &reporter,
     };
     let mask = source.read_mask(&photo)?;
+    let margins = source.margins(&photo)?;
     let photo = source.prepare(photo)?;
     tracing::info!(photo = %photo_path.display(), "photograph and mask read");
-    let drawing = args.structure.as_deref();
-    let drawn_edges = drawing
-        .map(|path| read_drawing(path, &photo, &args.limits))
-        .transpose()?;
+    let files = WishFiles {
+        drawing: args.structure.as_deref(),
+        avoid: args.avoid.as_deref(),
+    };
+    let wishes = Wishes::read(files, args, &source, &margins, &photo)?;
     for output in &mut outputs {
         output.settle_format(args, &photo)?;
     }
@@ -75,7 +78,7 @@ pub fn run(args: &Inpaint, photo_path: &Path, output: &Path) -> Result<()> {
         photo,
         mask,
         outputs,
-        drawn_edges,
+        wishes,
     };
     if work.mask.is_empty() {
         reporter.note(&source.why_empty());
@@ -107,11 +110,8 @@ pub fn notes(photo: &Photo, output: &Output) -> Vec<String> {
 
 /// Standard input and output hold one file each.
 fn check_standard(args: &Inpaint, output: &Path) -> Result<()> {
-    let inputs = [&args.photo, &args.mask, &args.structure];
-    let from_input = inputs
-        .into_iter()
-        .flatten()
-        .filter(|path| is_standard(path));
+    let inputs = args.inputs();
+    let from_input = inputs.filter(|path| is_standard(path));
     if from_input.count() > 1 {
         return Err(user_error(
             "-: standard input holds one file; name the others",
@@ -134,15 +134,12 @@ struct Work<'a> {
     mask: Mask,
     /// One for each candidate.
     outputs: Vec<Output>,
-    drawn_edges: Option<FloatImage>,
+    wishes: Wishes,
 }
 
 impl Work<'_> {
     fn options(&self, studio: &Studio, candidate: &Candidate) -> FillOptions {
-        FillOptions {
-            drawn_edges: self.drawn_edges.clone(),
-            ..studio.options(candidate.seed)
-        }
+        self.wishes.added_to(studio.options(candidate.seed))
     }
 
     /// Fills and writes all candidates, as many at once as memory allows.
@@ -276,8 +273,8 @@ fn check_overwrites_no_input(args: &Inpaint, output: &Path) -> Result<()> {
     let Ok(there) = output.canonicalize() else {
         return Ok(());
     };
-    let inputs = [&args.photo, &args.mask, &args.structure];
-    for input in inputs.into_iter().flatten() {
+    let inputs = args.inputs();
+    for input in inputs {
         if input.canonicalize().is_ok_and(|input| input == there) {
             return Err(user_error(format!(
                 "{}: the output would overwrite an input; choose another name",

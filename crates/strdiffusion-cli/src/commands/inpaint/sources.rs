@@ -5,10 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use strdiffusion::picture::{
-    Extension, FloatImage, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, Photo,
-    PictureError,
+    Extension, HolePolarity, Limit, Limits, Margins, Mask, MaskOptions, Photo, PictureError,
 };
-use strdiffusion::structure::drawn_edges;
 
 use super::output::Keeping;
 use crate::failure::user_error;
@@ -248,24 +246,4 @@ fn with_option(error: PictureError) -> anyhow::Error {
         error => return error.into(),
     };
     user_error(format!("{error}; or {option}"))
-}
-
-/// A drawing of the photograph's size as edges, `[1, height, width]`: bright = edge.
-///
-/// # Errors
-/// If it cannot be read, is of another size, or mostly bright.
-pub fn read_drawing(path: &Path, photo: &Photo, limits: &SizeLimits) -> Result<FloatImage> {
-    let drawing = limits.open(path)?;
-    if (drawing.width(), drawing.height()) != (photo.width(), photo.height()) {
-        return Err(user_error(format!(
-            "{}: the drawing is {}×{} pixels but {} is {}×{}; give both the same size",
-            path.display(),
-            drawing.width(),
-            drawing.height(),
-            photo.name(),
-            photo.width(),
-            photo.height()
-        )));
-    }
-    Ok(drawn_edges(&drawing)?)
 }
