@@ -101,6 +101,29 @@ fn a_long_scratch_is_cut_up_instead_of_scaled_down() {
     assert!(crops.iter().all(Crop::is_native));
 }
 
+/// A hundred and twenty pixels wide, and so long that all of it would be seen at a twelfth of its size.
+#[test]
+fn a_long_stroke_of_a_brush_is_cut_into_parts_that_are_seen_finer() {
+    let stroke = |x: usize| 400 + x * 700 / 3000;
+    let mut keep = vec![1; 3600 * 2000];
+    for x in 300..3300 {
+        (stroke(x)..stroke(x) + 120).for_each(|y| keep[y * 3600 + x] = 0);
+    }
+    let mask = Mask::from_keep(3600, 2000, keep).unwrap();
+    let crops = plan(&mask, &MODEL_256).unwrap();
+    check_cover(&mask, &crops);
+    assert!((4..20).contains(&crops.len()), "{}", crops.len());
+    for crop in &crops {
+        // Eight times as long as the stroke is thick: mostly known.
+        assert!((700..1100).contains(&crop.width), "{}", crop.width);
+        assert!(crop.fill_mask().hole_fraction() < 0.25);
+    }
+
+    // A hole three times as long as thick is seen as a whole.
+    let mask = mask_with(3600, 2000, &[(800, 700, 1200, 400)]);
+    assert_eq!(plan(&mask, &MODEL_256).unwrap().len(), 1);
+}
+
 #[test]
 fn holes_touching_at_a_corner_are_one_and_masks_of_specks_are_covered() {
     let diagonal = mask_with(10, 10, &[(2, 2, 2, 2), (4, 4, 2, 2), (8, 8, 1, 1)]);

@@ -97,7 +97,7 @@ impl<'a> Hole<'a> {
         })
     }
 
-    /// The known pixel `offset` away; one that is marked as [`UNSEEN`] where there is none.
+    /// The pixel `offset` away that may be copied; one that is marked as [`UNSEEN`] where there is none.
     fn pixel(&self, at: [usize; 2], offset: Offset) -> Pixel {
         let known = moved(self.level, at, offset)
             .map(|[x, y]| y * self.level.width + x)
@@ -120,8 +120,9 @@ impl<'a> Hole<'a> {
             let guide = squared(&level.guide[place], &level.guide[source]).min(MOST_GUIDE);
             let border = (SIDES.iter())
                 .filter_map(|&side| moved(level, at, side))
-                .filter(|[x, y]| level.cells[y * level.width + x].is_known())
-                .map(|at| 2 * seam(&self.pixel(at, [0, 0]), &self.pixel(at, offset)));
+                .map(|at @ [x, y]| (at, y * level.width + x))
+                .filter(|&(_, place)| level.cells[place].is_known())
+                .map(|(at, place)| 2 * seam(&level.pixels[place], &self.pixel(at, offset)));
             guide + border.sum::<i64>()
         };
         self.pixels.iter().map(one).collect()

@@ -156,8 +156,11 @@ impl Crop {
 
 /// Shortest side, in model pixels, to which a crop is scaled down.
 const MIN_MODEL_SIDE: usize = 32;
-/// A hole thinner than this share of the model's side is a stroke: cut up rather than scaled.
+/// A hole thinner than this share of a crop's side is a stroke: cut up into such crops rather than scaled as
+/// a whole.
 const STROKE: f64 = 1.0 / 8.0;
+/// … where the model sees it so many times finer then, unless it sees it at full resolution.
+const GAIN: usize = 2;
 /// How much coarser a group may be seen than its finer half would be alone.
 const COARSENING: f64 = 1.25;
 
@@ -166,23 +169,27 @@ const COARSENING: f64 = 1.25;
 /// Each crop is a square of side max(model, context · holes), cut off where the photograph ends
 /// and shifted to lie inside it. Where that is more than the model's side, the model sees it
 /// scaled down. Near holes share a crop as long as that costs little resolution. Long thin holes
-/// (scratches, wires, writing) are cut into parts that the model sees at full resolution.
+/// (scratches, wires, writing, strokes of a brush) are cut into parts, whose crops are eight times as
+/// long as the hole is thick, or the model's side.
 ///
 /// # Errors
 /// [`InvalidOptions`].
 pub fn plan(mask: &Mask, options: &RegionOptions) -> Result<Vec<Crop>, InvalidOptions> {
     options.check()?;
+    let longest = mask.width().max(mask.height());
     let mut groups: Vec<Group> = Vec::new();
     for hole in find_holes(mask) {
-        let is_stroke = hole.thickness() <= STROKE * options.model_side as f64;
-        let is_large = options.side(hole.bounds()) > options.model_side;
-        if is_stroke && is_large {
-            let cell = (options.model_side as f64 / options.context) as usize;
+        // Of the smallest crop in which the hole is a stroke, and of the one around all of it.
+        let side = ((hole.thickness() / STROKE) as usize).max(options.model_side);
+        let whole = options.side(hole.bounds()).min(longest);
+        let gain = if side == options.model_side { 1 } else { GAIN };
+        if whole > gain * side {
+            let cell = (side as f64 / options.context) as usize;
             for part in hole.split(cell.max(8)) {
-                add(&mut groups, part, options);
+                add(&mut groups, Group::of(part, side), options);
             }
         } else {
-            add(&mut groups, hole, options);
+            add(&mut groups, Group::of(hole, options.model_side), options);
         }
     }
     merge(&mut groups, options);
@@ -209,49 +216,69 @@ pub fn at_own_scale(mask: &Mask) -> Vec<Crop> {
     crops
 }
 
+/// Holes that share a crop.
 struct Group {
     holes: Vec<Hole>,
     bounds: Bounds,
+    /// Side of their crop at least.
+    least: usize,
 }
 
-/// The bounds of two groups in one, if they may share a crop.
-fn common(a: Bounds, b: Bounds, options: &RegionOptions) -> Option<Bounds> {
-    let union = a.union(b);
-    let finer = options.side(a).min(options.side(b));
-    let allowed = if finer == options.model_side {
-        // Full resolution is not given up for company.
-        finer
-    } else {
-        (finer as f64 * COARSENING) as usize
-    };
-    (options.side(union) <= allowed).then_some(union)
+impl Group {
+    fn of(hole: Hole, least: usize) -> Self {
+        Self {
+            bounds: hole.bounds(),
+            holes: vec![hole],
+            least,
+        }
+    }
+
+    /// Side of the crop, before it is fitted to the photograph.
+    fn side(&self, options: &RegionOptions) -> usize {
+        options.side(self.bounds).max(self.least)
+    }
+
+    /// The bounds of two groups in one, if they may share a crop.
+    fn common(&self, other: &Self, options: &RegionOptions) -> Option<Bounds> {
+        let union = self.bounds.union(other.bounds);
+        let finer = self.side(options).min(other.side(options));
+        let allowed = if finer == options.model_side {
+            // Full resolution is not given up for company.
+            finer
+        } else {
+            (finer as f64 * COARSENING) as usize
+        };
+        let side = options.side(union).max(self.least).max(other.least);
+        (side <= allowed).then_some(union)
+    }
+
+    /// Takes another one's holes; `bounds` are those of both.
+    fn join(&mut self, other: Self, bounds: Bounds) {
+        self.holes.extend(other.holes);
+        self.least = self.least.max(other.least);
+        self.bounds = bounds;
+    }
 }
 
-fn add(groups: &mut Vec<Group>, hole: Hole, options: &RegionOptions) {
-    let bounds = hole.bounds();
+fn add(groups: &mut Vec<Group>, new: Group, options: &RegionOptions) {
     for group in groups.iter_mut() {
-        if let Some(union) = common(group.bounds, bounds, options) {
-            group.bounds = union;
-            group.holes.push(hole);
+        if let Some(bounds) = group.common(&new, options) {
+            group.join(new, bounds);
             return;
         }
     }
-    groups.push(Group {
-        holes: vec![hole],
-        bounds,
-    });
+    groups.push(new);
 }
 
 fn merge(groups: &mut Vec<Group>, options: &RegionOptions) {
     let mut i = 0;
     while i < groups.len() {
         let partner = (i + 1..groups.len())
-            .find_map(|j| common(groups[i].bounds, groups[j].bounds, options).map(|b| (j, b)));
+            .find_map(|j| groups[i].common(&groups[j], options).map(|b| (j, b)));
         match partner {
             Some((j, bounds)) => {
                 let other = groups.swap_remove(j);
-                groups[i].holes.extend(other.holes);
-                groups[i].bounds = bounds;
+                groups[i].join(other, bounds);
                 // Larger now, so earlier groups may fit.
                 i = 0;
             }
@@ -261,7 +288,7 @@ fn merge(groups: &mut Vec<Group>, options: &RegionOptions) {
 }
 
 fn crop_around(mut group: Group, width: usize, height: usize, options: &RegionOptions) -> Crop {
-    let side = options.side(group.bounds);
+    let side = group.side(options);
     // Centred on the holes, then shifted to lie inside the photograph.
     let place = |first: usize, last: usize, available: usize| {
         let length = side.min(available);
