@@ -8,7 +8,8 @@ const NONE = { left: 0, top: 0, right: 0, bottom: 0 };
 
 /**
  * What a person works on: a photo, the hole painted over it, the edges drawn inside it and what the
- * fill shall not be copied from, with undo. Opening another photo is a change like any other, so it can be taken back too.
+ * fill shall not be copied from, with undo. Opening another photo is a change like any other, so it
+ * can be taken back too.
  */
 export class Painting extends EventTarget {
   constructor() {

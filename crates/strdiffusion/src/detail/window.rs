@@ -91,7 +91,7 @@ impl<'a> Place<'a> {
         let mut window = holes.grown(margin, size);
         if let Some(avoid) = request.avoid {
             // What may be copied can be far away.
-            while !has_enough(&window, holes.len(), avoid, hole) {
+            while !has_enough(&window, holes.len(), avoid, request) {
                 margin *= 2;
                 let larger = holes.grown(margin, size);
                 if larger.len() > MOST_PIXELS || larger.len() == window.len() {
@@ -213,10 +213,11 @@ impl<'a> Place<'a> {
 }
 
 /// Whether a window has as many pixels that may be copied as `wanted`.
-fn has_enough(window: &Area, wanted: usize, avoid: &Mask, hole: &Mask) -> bool {
+fn has_enough(window: &Area, wanted: usize, avoid: &Mask, request: &Request) -> bool {
+    let no_sources = [Some(request.hole), request.void, Some(avoid)];
     let may_be_copied = |i: usize| {
         let (x, y) = (window.x + i % window.width, window.y + i / window.width);
-        !hole.is_hole(x, y) && !avoid.is_hole(x, y)
+        !(no_sources.iter().flatten()).any(|mask| mask.is_hole(x, y))
     };
     let found = (0..window.len()).filter(|&i| may_be_copied(i));
     found.take(wanted).count() == wanted

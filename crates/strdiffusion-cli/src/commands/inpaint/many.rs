@@ -362,9 +362,8 @@ impl<'a> Run<'a> {
         studio.inpainter.fill_batch(requests, &mut on_progress)
     }
 
-    /// A photograph, its hole and what is wished; none where there is no hole and the
-    /// outputs are written.
-    #[allow(clippy::type_complexity, reason = "it is taken apart at once")]
+    /// A photograph, its hole and what is wished; none where there is no hole and the outputs are
+    /// written.
     fn open(&mut self, item: &Item) -> Result<Option<((Photo, Mask), Wishes)>> {
         let photo = self.args.limits.open(&item.path)?;
         let source = Source {
@@ -611,15 +610,14 @@ fn check_overwrites_no_input(item: &Item) -> Result<()> {
         HoleFrom::Mask(mask) => Some(mask),
         HoleFrom::Transparency(_) => None,
     };
-    let wishes = [item.drawing.as_ref(), item.avoid.as_ref()];
-    let inputs = [Some(&item.path), mask].into_iter().chain(wishes);
-    let inputs: Vec<&PathBuf> = inputs.flatten().collect();
+    let (drawing, avoid) = (item.drawing.as_ref(), item.avoid.as_ref());
+    let inputs = [Some(&item.path), mask, drawing, avoid];
     for Candidate { output, .. } in &item.wanted {
         let Ok(there) = output.canonicalize() else {
             continue;
         };
-        let is_there = |input: &PathBuf| input.canonicalize().is_ok_and(|input| input == there);
-        if inputs.iter().copied().any(is_there) {
+        let is_there = |input: &&PathBuf| input.canonicalize().is_ok_and(|input| input == there);
+        if inputs.iter().flatten().any(is_there) {
             return Err(user_error(format!(
                 "{}: the output would overwrite an input; choose another name",
                 output.display()

@@ -14,7 +14,6 @@ use super::{Inpaint, ScaleName};
 use crate::failure::user_error;
 
 /// A person's wishes for one photograph.
-#[derive(Clone, Default)]
 pub struct Wishes {
     drawn_edges: Option<FloatImage>,
     avoid: Option<Mask>,
