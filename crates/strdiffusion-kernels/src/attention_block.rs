@@ -13,7 +13,7 @@ use crate::kernels::softmax::Columns;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
-use crate::tiles::attention;
+use crate::tiles::attention::{self, Planes};
 use crate::workspace::{self, Slot};
 use std::ptr::{null, null_mut};
 
@@ -77,9 +77,9 @@ impl AttentionWeights<'_> {
             "the block needs tiles"
         );
         check(s, self, x, y);
-        let context = attention::context(s, self, x);
+        let context = attention::context::<Planes>(s, self, x);
         if !s.is_empty() {
-            attention::forward(s, self, &context, x, y);
+            attention::forward::<Planes>(s, self, &context, x, y);
         }
         AttentionKept(context)
     }
@@ -112,9 +112,13 @@ impl AttentionWeights<'_> {
 }
 
 fn check(s: &MapShape, w: &AttentionWeights, x: &[f32], y: &[f32]) {
-    let (c, inner) = (s.channels, w.heads * w.dim);
     s.check("x", x);
     s.check("y", y);
+    check_weights(s, w);
+}
+
+pub(crate) fn check_weights(s: &MapShape, w: &AttentionWeights) {
+    let (c, inner) = (s.channels, w.heads * w.dim);
     assert_eq!(w.pre_gain.len(), c, "pre_gain has the wrong length");
     assert_eq!(w.post_gain.len(), c, "post_gain has the wrong length");
     assert_eq!(w.qkv.len(), 3 * inner * c, "qkv has the wrong length");

@@ -293,11 +293,6 @@ impl PackedConv {
         run(self.isa, &s, self.method, x, u, epilogue, y);
     }
 
-    /// The weights, if they are packed for tiles.
-    pub(crate) fn tiles(&self) -> Option<&[f32]> {
-        (self.method == Method::Tiles).then(|| self.u.filled(self.len))
-    }
-
     /// Bytes that the packed weights take.
     pub fn bytes(&self) -> usize {
         self.len * size_of::<f32>()

@@ -10,6 +10,7 @@
 //! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's.
 //! - [`ResidualBlock`]: in training, where the CPU has tiles, a residual block in one piece.
 //! - [`attention_block`]: norm, linear attention, norm and residual in two sweeps, for inference.
+//! - [`channels_last`]: all that a network needs for inference in bf16, where the CPU has tiles.
 //!
 //! Each kernel is written once over a small vector abstraction and built for AVX-512, AVX2 with
 //! FMA, NEON and ordinary code; the CPU decides at run time ([`Isa`]). Threads come from a pool of
@@ -24,6 +25,7 @@
 mod ahead;
 mod attention;
 mod attention_block;
+pub mod channels_last;
 mod conv;
 mod grad;
 mod isa;
@@ -61,6 +63,6 @@ pub use pointwise::{
 };
 pub use pool::{num_threads, set_num_threads};
 pub use recycler::{Recycler, release_recycled, unfilled, when_exhausted};
-pub use residual_block::{ResidualBlock, ResidualGrads, ResidualKept, residual_block_bf16};
+pub use residual_block::{ResidualBlock, ResidualGrads, ResidualKept};
 pub use shape::{Conv2dShape, Epilogue, Precision};
 pub use workspace::release_workspace;

@@ -6,21 +6,9 @@ use crate::taps::{Places, Taps};
 
 pub(crate) mod residual {
     use crate::residual_block::{ResidualBlock, ResidualGrads};
-    use crate::shape::Conv2dShape;
 
     #[derive(Debug)]
     pub(crate) struct Kept;
-
-    pub(crate) fn infer(
-        _: &[Conv2dShape; 2],
-        _: [&[f32]; 2],
-        _: [&[f32]; 2],
-        _: &[f32],
-        _: &[f32],
-        _: &mut [f32],
-    ) {
-        unreachable!("{}", super::NONE)
-    }
 
     pub(crate) fn forward(_: &ResidualBlock, _: &[f32], _: &[f32], _: &mut [f32]) -> Kept {
         unreachable!("{}", super::NONE)
@@ -47,16 +35,35 @@ pub(crate) mod attention {
     #[derive(Debug)]
     pub(crate) struct Context;
 
-    pub(crate) fn context(_: &MapShape, _: &AttentionWeights, _: &[f32]) -> Context {
+    pub(crate) trait Layout {
+        type Value;
+    }
+
+    pub(crate) struct Planes;
+    pub(crate) struct ChannelsLast;
+
+    impl Layout for Planes {
+        type Value = f32;
+    }
+
+    impl Layout for ChannelsLast {
+        type Value = super::Bf16;
+    }
+
+    pub(crate) fn context<L: Layout>(
+        _: &MapShape,
+        _: &AttentionWeights,
+        _: &[L::Value],
+    ) -> Context {
         unreachable!("{}", super::NONE)
     }
 
-    pub(crate) fn forward(
+    pub(crate) fn forward<L: Layout>(
         _: &MapShape,
         _: &AttentionWeights,
         _: &Context,
-        _: &[f32],
-        _: &mut [f32],
+        _: &[L::Value],
+        _: &mut [L::Value],
     ) {
         unreachable!("{}", super::NONE)
     }
@@ -70,6 +77,60 @@ pub(crate) mod attention {
         _: AttentionGrads,
     ) {
         unreachable!("{}", super::NONE)
+    }
+}
+
+pub(crate) mod channels_last {
+    use super::Bf16;
+    use crate::kernels::rows::RawEpilogue;
+    use crate::shape::Conv2dShape;
+
+    pub(crate) fn packed_len(_: &Conv2dShape) -> usize {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn pack(_: &Conv2dShape, _: &[f32], _: &mut [f32]) {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn conv(
+        _: &Conv2dShape,
+        _: &[Bf16],
+        _: &[f32],
+        _: RawEpilogue,
+        _: Option<&[Bf16]>,
+        _: &mut [Bf16],
+    ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
+pub(crate) mod maps {
+    use super::Bf16;
+    use crate::norm::MapShape;
+
+    pub(crate) fn from_planes(_: &MapShape, _: &[f32], _: &mut [Bf16]) {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn to_planes(_: &MapShape, _: &[Bf16], _: &mut [f32]) {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn spade(_: &MapShape, _: &[Bf16], _: [&[Bf16]; 2], _: f32, _: f32, _: &mut [Bf16]) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
+pub(crate) struct Bf16;
+
+impl Bf16 {
+    pub(crate) fn of_bits(_: &[u16]) -> &[Self] {
+        unreachable!("{NONE}")
+    }
+
+    pub(crate) fn of_bits_mut(_: &mut [u16]) -> &mut [Self] {
+        unreachable!("{NONE}")
     }
 }
 

@@ -1,6 +1,5 @@
 //! Residual blocks in training, in bf16, on CPUs with tiles.
 
-use crate::conv::PackedConv;
 use crate::isa::Isa;
 use crate::tiles::residual::{self, Kept};
 
@@ -97,38 +96,4 @@ impl ResidualBlock<'_> {
         assert_eq!(grads.dshift.len(), self.shift.len(), "dshift's length");
         residual::backward(self, &kept.0, x, dy, skip_is_x, grads);
     }
-}
-
-/// A residual block's y, for inference, from weights that were packed for
-/// [`Precision::Bf16`](crate::Precision::Bf16) on this CPU; between the convolutions it is bf16.
-///
-/// The maps are `[batch, channels, height, width]`, scale and shift `[batch, out]`.
-///
-/// # Panics
-/// If a slice's length does not fit, or the weights were packed otherwise.
-pub fn residual_block_bf16(
-    convs: [&PackedConv; 2],
-    [batch, height, width]: [usize; 3],
-    [scale, shift]: [&[f32]; 2],
-    x: &[f32],
-    skip: &[f32],
-    y: &mut [f32],
-) {
-    let shapes = convs.map(|conv| conv.shape(batch, height, width));
-    let [one, two] = &shapes;
-    let size = [[3, 3], [3, 3]];
-    assert_eq!([one.kernel, two.kernel], size, "both convolutions are 3×3");
-    assert_eq!(one.out_channels, two.in_channels, "one feeds the other");
-    assert_eq!([one, two].map(|s| (s.stride, s.padding)), [(1, 1); 2]);
-    assert_eq!(x.len(), one.input_len(), "x has the wrong length");
-    assert_eq!(
-        skip.len(),
-        two.output_len(),
-        "the skip has the wrong length"
-    );
-    assert_eq!(y.len(), two.output_len(), "y has the wrong length");
-    assert_eq!(scale.len(), batch * one.out_channels, "scale's length");
-    assert_eq!(shift.len(), batch * one.out_channels, "shift's length");
-    let packed = convs.map(|conv| conv.tiles().expect("weights packed for tiles"));
-    residual::infer(&shapes, packed, [scale, shift], x, skip, y);
 }

@@ -468,48 +468,6 @@ fn attention_blocks_on_tiles_match_their_parts() {
     }
 }
 
-/// Expected: the training block's y; only what it keeps is missing here.
-#[test]
-fn inference_gives_what_training_gives() {
-    let _guard = isa_lock();
-    if !ResidualBlock::available() {
-        return; // Such a CPU computes the parts.
-    }
-    let mut rng = Rng(38);
-    let [batch, inputs, outputs, height, width] = [2, 20, 36, 7, 33];
-    let one = Conv2dShape::new([batch, inputs, height, width], outputs, 3, 1, 1);
-    let two = Conv2dShape::new([batch, outputs, height, width], outputs, 3, 1, 1);
-    let (x, skip) = (rng.vec(one.input_len()), rng.vec(two.output_len()));
-    let (conv1, conv2) = (rng.vec(one.weight_len()), rng.vec(two.weight_len()));
-    let (scale, shift) = (rng.vec(batch * outputs), rng.vec(batch * outputs));
-    let b = ResidualBlock {
-        batch,
-        in_channels: inputs,
-        out_channels: outputs,
-        height,
-        width,
-        conv1: &conv1,
-        conv2: &conv2,
-        scale: &scale,
-        shift: &shift,
-    };
-    let (mut y, mut want) = (vec![f32::NAN; skip.len()], vec![f32::NAN; skip.len()]);
-    b.forward(&x, &skip, &mut want);
-    let packed =
-        [(&one, &conv1), (&two, &conv2)].map(|(s, w)| PackedConv::new(s, w, Precision::Bf16));
-    let modulation = [&scale[..], &shift[..]];
-    let size = [batch, height, width];
-    residual_block_bf16(
-        [&packed[0], &packed[1]],
-        size,
-        modulation,
-        &x,
-        &skip,
-        &mut y,
-    );
-    assert_eq!(y, want);
-}
-
 #[test]
 fn joining_is_undone_by_its_gradient() {
     let mut rng = Rng(39);

@@ -215,6 +215,50 @@ pub(super) unsafe fn two_by_two(
     }
 }
 
+/// Two runs of rows times two panels: as [`two_by_two`], but the left sides' tiles lie at `offsets`
+/// from each of the two, and the panels' tiles in turn, step by step.
+///
+/// # Safety
+/// Tiles lie at all `offsets`, which are not none, from both of `a`; twice as many at `b`; all
+/// aligned to 64 bytes. `sums` has room for four.
+pub(super) unsafe fn two_by_two_at(
+    _: &Tiles,
+    a: [*const u8; 2],
+    offsets: &[usize],
+    b: *const u8,
+    sums: Sums,
+) {
+    let steps = offsets.len();
+    // SAFETY: as in `two_by_two`.
+    unsafe {
+        product_to_tiles!(
+            sums,
+            steps,
+            [
+                "mov {there}, [{offsets}]",
+                "lea {other}, [{a0}+{there}]",
+                "add {there}, {a1}",
+                "tileloadd tmm4, [{other}+{row}*1]",
+                "tileloadd tmm6, [{b}+{row}*1]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{b}+{row}*1+1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{there}+{row}*1]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {offsets}, 8",
+                "add {b}, 2048",
+            ],
+            there = out(reg) _,
+            other = out(reg) _,
+            a0 = in(reg) a[0],
+            a1 = in(reg) a[1],
+            offsets = inout(reg) offsets.as_ptr() => _,
+            b = inout(reg) b => _
+        );
+    }
+}
+
 /// One panel times four: the sums of each of the four.
 ///
 /// # Safety

@@ -11,7 +11,8 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use super::amx::Tiles;
-use super::lanes;
+use super::lanes::{self, Bf16};
+use super::maps;
 use super::matrix::{Matrix, Panels, Room, Side, multiply};
 use crate::attention_block::{AttentionGrads, AttentionWeights};
 use crate::norm::MapShape;
@@ -39,7 +40,7 @@ pub(crate) struct Context {
 }
 
 /// Sizes, as all sweeps need them.
-struct Plan<'a> {
+pub(crate) struct Plan<'a> {
     s: &'a MapShape,
     w: &'a AttentionWeights<'a>,
     /// heads · 32.
@@ -76,12 +77,6 @@ impl<'a> Plan<'a> {
     fn block(&self, block: usize) -> [usize; 3] {
         let (picture, first) = (block / self.blocks, block % self.blocks * BLOCK);
         [picture, first, BLOCK.min(self.s.positions - first)]
-    }
-
-    /// Where the block's values of channel 0 lie in a map.
-    fn at(&self, block: usize) -> usize {
-        let [picture, first, _] = self.block(block);
-        picture * self.s.channels * self.s.positions + first
     }
 
     /// Floats of the packed weights: as they are and transposed.
@@ -236,12 +231,12 @@ impl Normed {
     /// Reads a block of x, normalises it by the gain before, and rounds it for products.
     ///
     /// # Safety
-    /// As [`read`].
+    /// As [`Layout::read`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn take(&self, plan: &Plan, x: *const f32, valid: usize, pairs: Panels) {
+    unsafe fn take<L: Layout>(&self, plan: &Plan, x: *const L::Value, valid: usize, pairs: Panels) {
         // SAFETY: the contract.
         unsafe {
-            read(plan, x, valid, self.unit);
+            L::read(plan, x, valid, self.unit);
             self.normalise(plan, plan.w.pre_gain);
             self.scaled.to_pairs(pairs);
         }
@@ -285,45 +280,132 @@ impl Normed {
     }
 }
 
-/// Reads a block of a map; zeros behind its channels and positions.
-///
-/// # Safety
-/// `from` is the block's first value in a map; as everything here.
-#[target_feature(enable = "avx512f")]
-unsafe fn read(plan: &Plan, from: *const f32, valid: usize, to: Matrix) {
-    // SAFETY: the contract.
-    unsafe {
-        for c in 0..plan.wide {
-            for at in (0..BLOCK).step_by(16) {
-                let mask = if c < plan.s.channels {
-                    lanes::first(valid.saturating_sub(at))
-                } else {
-                    0
-                };
-                let from = from.wrapping_add(c * plan.s.positions + at);
-                _mm512_store_ps(to.row(c).add(at), _mm512_maskz_loadu_ps(mask, from));
+/// How a map lies in memory.
+pub(crate) trait Layout {
+    type Value: Copy + Send + Sync;
+
+    /// Where the block's first value of channel 0 lies in a map.
+    fn at(plan: &Plan, block: usize) -> usize;
+
+    /// Reads a block of a map; zeros behind its channels and positions.
+    ///
+    /// # Safety
+    /// `from` is the block's first value in a map; as everything here.
+    unsafe fn read(plan: &Plan, from: *const Self::Value, valid: usize, to: Matrix);
+
+    /// Writes a block of a map, plus the same block of another one.
+    ///
+    /// # Safety
+    /// As [`read`](Self::read).
+    unsafe fn write(
+        plan: &Plan,
+        from: Matrix,
+        plus: *const Self::Value,
+        valid: usize,
+        to: *mut Self::Value,
+    );
+}
+
+/// `[batch, channels, positions]` in f32.
+pub(crate) struct Planes;
+
+impl Layout for Planes {
+    type Value = f32;
+
+    fn at(plan: &Plan, block: usize) -> usize {
+        let [picture, first, _] = plan.block(block);
+        picture * plan.s.channels * plan.s.positions + first
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn read(plan: &Plan, from: *const f32, valid: usize, to: Matrix) {
+        // SAFETY: the contract.
+        unsafe {
+            for c in 0..plan.wide {
+                for at in (0..BLOCK).step_by(16) {
+                    let mask = if c < plan.s.channels {
+                        lanes::first(valid.saturating_sub(at))
+                    } else {
+                        0
+                    };
+                    let from = from.wrapping_add(c * plan.s.positions + at);
+                    _mm512_store_ps(to.row(c).add(at), _mm512_maskz_loadu_ps(mask, from));
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn write(plan: &Plan, from: Matrix, plus: *const f32, valid: usize, to: *mut f32) {
+        // SAFETY: the contract.
+        unsafe {
+            for c in 0..plan.s.channels {
+                for at in (0..valid).step_by(16) {
+                    let mask = lanes::first(valid - at);
+                    let place = c * plan.s.positions + at;
+                    let mut v = _mm512_load_ps(from.row(c).add(at));
+                    if !plus.is_null() {
+                        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, plus.add(place)));
+                    }
+                    _mm512_mask_storeu_ps(to.add(place), mask, v);
+                }
             }
         }
     }
 }
 
-/// Writes a block of a map, plus the same block of another one.
-///
-/// # Safety
-/// As [`read`].
-#[target_feature(enable = "avx512f")]
-unsafe fn write(plan: &Plan, from: Matrix, plus: *const f32, valid: usize, to: *mut f32) {
-    // SAFETY: the contract.
-    unsafe {
-        for c in 0..plan.s.channels {
-            for at in (0..valid).step_by(16) {
-                let mask = lanes::first(valid - at);
-                let place = c * plan.s.positions + at;
-                let mut v = _mm512_load_ps(from.row(c).add(at));
-                if !plus.is_null() {
-                    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, plus.add(place)));
+/// `[batch, positions, channels]` in bf16.
+pub(crate) struct ChannelsLast;
+
+impl Layout for ChannelsLast {
+    type Value = Bf16;
+
+    fn at(plan: &Plan, block: usize) -> usize {
+        let [picture, first, _] = plan.block(block);
+        (picture * plan.s.positions + first) * plan.s.channels
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn read(plan: &Plan, from: *const Bf16, valid: usize, to: Matrix) {
+        let channels = plan.s.channels;
+        // SAFETY: the contract.
+        unsafe {
+            for at in (0..BLOCK).step_by(16) {
+                for c in (0..plan.wide).step_by(32) {
+                    let from = from.wrapping_add(at * channels + c);
+                    let wide = valid.saturating_sub(at).min(16);
+                    let pairs = maps::load_turned(from, channels, 32.min(channels - c), wide);
+                    for (i, pair) in pairs.iter().enumerate() {
+                        let [low, high] = lanes::halves(*pair);
+                        _mm512_store_ps(to.row(c + 2 * i).add(at), low);
+                        _mm512_store_ps(to.row(c + 2 * i + 1).add(at), high);
+                    }
                 }
-                _mm512_mask_storeu_ps(to.add(place), mask, v);
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn write(plan: &Plan, from: Matrix, plus: *const Bf16, valid: usize, to: *mut Bf16) {
+        let channels = plan.s.channels;
+        // SAFETY: the contract.
+        unsafe {
+            for at in (0..valid).step_by(16) {
+                for c in (0..plan.wide).step_by(32) {
+                    let (deep, wide) = (32.min(channels - c), 16.min(valid - at));
+                    let place = at * channels + c;
+                    let plus = if plus.is_null() {
+                        [_mm512_setzero_si512(); 16]
+                    } else {
+                        maps::load_turned(plus.add(place), channels, deep, wide)
+                    };
+                    let pairs = std::array::from_fn(|i| {
+                        let [low, high] = lanes::halves(plus[i]);
+                        let row = |j| _mm512_load_ps(from.row(c + 2 * i + j).add(at));
+                        lanes::pairs(_mm512_add_ps(row(0), low), _mm512_add_ps(row(1), high))
+                    });
+                    maps::store_turned(pairs, to.add(place), channels, deep, wide);
+                }
             }
         }
     }
@@ -550,7 +632,7 @@ fn pictures(plan: &Plan, part: usize) -> impl Iterator<Item = (usize, Range<usiz
 }
 
 /// First sweep: the context of every picture.
-pub(crate) fn context(s: &MapShape, w: &AttentionWeights, x: &[f32]) -> Context {
+pub(crate) fn context<L: Layout>(s: &MapShape, w: &AttentionWeights, x: &[L::Value]) -> Context {
     let plan = &Plan::new(s, w);
     let (inner, planes) = (plan.inner, s.batch * plan.inner);
     let mut found = Context {
@@ -571,7 +653,7 @@ pub(crate) fn context(s: &MapShape, w: &AttentionWeights, x: &[f32]) -> Context 
                     // SAFETY: x has the map's length; the room is as planned.
                     let partial = unsafe {
                         let room = &mut Room::new(memory);
-                        context_of(plan, weights, from.get(), blocks, room)
+                        context_of::<L>(plan, weights, from.get(), blocks, room)
                     };
                     own.push((picture, partial));
                 }
@@ -615,10 +697,10 @@ pub(crate) fn context(s: &MapShape, w: &AttentionWeights, x: &[f32]) -> Context 
 /// # Safety
 /// As everything here; `x` is the whole map.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn context_of(
+unsafe fn context_of<L: Layout>(
     plan: &Plan,
     weights: &Weights,
-    x: *const f32,
+    x: *const L::Value,
     blocks: Range<usize>,
     room: &mut Room,
 ) -> Partial {
@@ -639,7 +721,7 @@ unsafe fn context_of(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            normed.take(plan, x.add(plan.at(block)), valid, normed_pairs);
+            normed.take::<L>(plan, x.add(L::at(plan, block)), valid, normed_pairs);
             weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             let (k, v) = (kv.part(0, inner), kv.part(inner, inner));
             let (largest, total) = (partial.largest.as_mut_ptr(), partial.total.as_mut_ptr());
@@ -683,18 +765,18 @@ impl Drawn {
     /// # Safety
     /// As everything here; `x` is the block's place in the map.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn draw(
+    unsafe fn draw<L: Layout>(
         &self,
         plan: &Plan,
         tiles: &Tiles,
         weights: &Weights,
         context: &ContextPanels,
-        x: *const f32,
+        x: *const L::Value,
         valid: usize,
     ) {
         // SAFETY: the contract.
         unsafe {
-            self.normed.take(plan, x, valid, self.normed_pairs);
+            self.normed.take::<L>(plan, x, valid, self.normed_pairs);
             let pairs = self.normed_pairs.into();
             multiply(
                 tiles,
@@ -733,12 +815,12 @@ impl Drawn {
 }
 
 /// Second sweep: y, with the context of the first.
-pub(crate) fn forward(
+pub(crate) fn forward<L: Layout>(
     s: &MapShape,
     w: &AttentionWeights,
     context: &Context,
-    x: &[f32],
-    y: &mut [f32],
+    x: &[L::Value],
+    y: &mut [L::Value],
 ) {
     let plan = &Plan::new(s, w);
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
@@ -756,10 +838,10 @@ pub(crate) fn forward(
                         panels.take(&context.context[picture * size..][..size]);
                         for block in blocks {
                             let [_, _, valid] = plan.block(block);
-                            let x = from.get().add(plan.at(block));
-                            drawn.draw(plan, &tiles, weights, &panels, x, valid);
-                            let y = to.get().add(plan.at(block));
-                            write(plan, drawn.out.scaled, x, valid, y);
+                            let x = from.get().add(L::at(plan, block));
+                            drawn.draw::<L>(plan, &tiles, weights, &panels, x, valid);
+                            let y = to.get().add(L::at(plan, block));
+                            L::write(plan, drawn.out.scaled, x, valid, y);
                         }
                     }
                 }
@@ -958,9 +1040,9 @@ unsafe fn drawn_back(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            let at = plan.at(block);
-            drawn.draw(plan, &tiles, weights, &panels, x.add(at), valid);
-            read(plan, dy.add(at), valid, dout);
+            let at = Planes::at(plan, block);
+            drawn.draw::<Planes>(plan, &tiles, weights, &panels, x.add(at), valid);
+            Planes::read(plan, dy.add(at), valid, dout);
             drawn.out.back(plan, plan.w.post_gain, dout, sums.post);
             for c in 0..plan.s.channels {
                 let mut sum = _mm512_setzero_ps();
@@ -999,7 +1081,7 @@ unsafe fn drawn_back(
             dq.to_pairs(dattended_pairs);
             let (left, right) = (weights.qkv_back.into(), dattended_pairs.into());
             multiply(&tiles, left, right, inner / 32, dout, false);
-            write(plan, dout, std::ptr::null(), valid, dx.add(at));
+            Planes::write(plan, dout, std::ptr::null(), valid, dx.add(at));
         }
         dcontext
             .at
@@ -1054,8 +1136,8 @@ unsafe fn context_back(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            let at = plan.at(block);
-            normed.take(plan, x.add(at), valid, normed_pairs);
+            let at = Planes::at(plan, block);
+            normed.take::<Planes>(plan, x.add(at), valid, normed_pairs);
             weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             for r in 0..inner {
                 let plane = picture * inner + r;
@@ -1088,7 +1170,7 @@ unsafe fn context_back(
                 to,
                 true,
             );
-            read(plan, dx.add(at), valid, dnormed);
+            Planes::read(plan, dx.add(at), valid, dnormed);
             dkv.to_pairs(dkv_pairs);
             let left = Side {
                 panels: weights.qkv_back,
@@ -1104,7 +1186,7 @@ unsafe fn context_back(
                 true,
             );
             normed.back(plan, plan.w.pre_gain, dnormed, sums.pre);
-            write(plan, dnormed, dy.add(at), valid, dx.add(at));
+            Planes::write(plan, dnormed, dy.add(at), valid, dx.add(at));
         }
     }
 }

@@ -28,6 +28,11 @@ pub(super) fn lanes16() -> __m512i {
     unsafe { _mm512_loadu_si512(NUMBERS.as_ptr().cast()) }
 }
 
+/// The first `count` of 32 lanes of 16 bits; all for 32 and more.
+pub(super) fn first16(count: usize) -> u32 {
+    if count >= 32 { !0 } else { (1 << count) - 1 }
+}
+
 /// The first `count` lanes; all for 16 and more.
 pub(super) fn first(count: usize) -> u16 {
     if count >= 16 { !0 } else { (1 << count) - 1 }
@@ -94,6 +99,20 @@ impl Element for f32 {
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct Bf16(u16);
+
+impl Bf16 {
+    /// Numbers as their bits.
+    pub(crate) fn of_bits(bits: &[u16]) -> &[Self] {
+        // SAFETY: a `Bf16` is its bits, whatever they are.
+        unsafe { &*(std::ptr::from_ref(bits) as *const [Self]) }
+    }
+
+    /// As [`of_bits`](Self::of_bits), to write.
+    pub(crate) fn of_bits_mut(bits: &mut [u16]) -> &mut [Self] {
+        // SAFETY: as in `of_bits`.
+        unsafe { &mut *(std::ptr::from_mut(bits) as *mut [Self]) }
+    }
+}
 
 impl Element for Bf16 {
     #[inline]
@@ -201,6 +220,17 @@ pub(super) fn exp(v: __m512) -> __m512 {
         p = _mm512_fmadd_ps(p, rest, _mm512_set1_ps(c));
     }
     _mm512_scalef_ps(p, whole)
+}
+
+/// The low and the high halves of 16 pairs of bf16: what [`pairs`] put together.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn halves(pairs: __m512i) -> [__m512; 2] {
+    let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+    [
+        _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
+        _mm512_castsi512_ps(_mm512_and_si512(pairs, high)),
+    ]
 }
 
 /// Transposes 16 × 16 elements of 32 bits.

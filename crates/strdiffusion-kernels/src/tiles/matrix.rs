@@ -13,7 +13,7 @@ use super::{TILE, TILE_FLOATS};
 
 /// A matrix of f32 in scratch memory, aligned to 64 bytes; its sides are multiples of 32.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     pub at: *mut f32,
     pub rows: usize,
     pub columns: usize,

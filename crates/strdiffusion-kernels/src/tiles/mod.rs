@@ -2,26 +2,32 @@
 //! them.
 //!
 //! A tile is 16 rows of 64 bytes. One instruction multiplies a tile of 16 × 32 bf16 numbers with
-//! one of 32 × 16 and adds the products, in f32, to a tile of 16 × 16. Pictures stay f32 NCHW:
-//! values are rounded to bf16 on their way into a tile, sums leave as f32.
+//! one of 32 × 16 and adds the products, in f32, to a tile of 16 × 16. In training pictures stay
+//! f32 NCHW: values are rounded to bf16 on their way into a tile, sums leave as f32. In inference
+//! maps are bf16 from layer to layer.
 //!
 //! - `amx`: whether there are tiles, and the products of panels of tiles;
 //! - `lanes`: rounding, pairing and transposing with AVX-512;
 //! - `conv`: convolutions and input gradients, any kernel, stride 1 or 2;
 //! - `weight_grad`: gradients of their weights;
 //! - `residual`: a residual block in one piece, for training;
-//! - `matrix`, `attention`: products of small matrices, and the attention block made of them.
+//! - `matrix`, `attention`: products of small matrices, and the attention block made of them;
+//! - `channels_last`, `maps`: convolutions of, and what else happens to, maps in bf16 whose channels
+//!   lie together.
 
 mod amx;
 pub(crate) mod attention;
+pub(crate) mod channels_last;
 mod conv;
 mod lanes;
+pub(crate) mod maps;
 mod matrix;
 pub(crate) mod residual;
 mod weight_grad;
 
 pub(crate) use amx::available;
 pub(crate) use conv::{conv, pack, packed_len, supports};
+pub(crate) use lanes::Bf16;
 pub(crate) use weight_grad::weight_grad;
 
 /// Bytes of a tile.

@@ -30,12 +30,12 @@ pub(crate) struct Kept {
     second: Vec<Bf16>,
 }
 
-/// Sums of the first convolution: kept, where that is wanted, and activated for the second.
+/// Sums of the first convolution: kept, and activated for the second.
 struct ToHidden<'a> {
     scale: &'a [f32],
     shift: &'a [f32],
     channels: usize,
-    first: Option<Shared<*mut Bf16>>,
+    first: Shared<*mut Bf16>,
     hidden: Shared<*mut Bf16>,
 }
 
@@ -51,9 +51,7 @@ impl Sink for ToHidden<'_> {
             // SAFETY: both maps are as large as the convolution's output.
             unsafe {
                 let v = _mm512_load_ps(sums.add(r * 16));
-                if let Some(first) = &self.first {
-                    Bf16::store(first.get().add(at), place.mask, v);
-                }
+                Bf16::store(self.first.get().add(at), place.mask, v);
                 let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
                 Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
             }
@@ -124,35 +122,6 @@ fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
 }
 
-/// y alone, with weights that are packed already.
-pub(crate) fn infer(
-    shapes: &[Conv2dShape; 2],
-    packed: [&[f32]; 2],
-    [scale, shift]: [&[f32]; 2],
-    x: &[f32],
-    skip: &[f32],
-    y: &mut [f32],
-) {
-    let [one, two] = shapes;
-    let mut hidden = unfilled(two.input_len());
-    let to_hidden = ToHidden {
-        scale,
-        shift,
-        channels: one.out_channels,
-        first: None,
-        hidden: Shared::of_mut(&mut hidden),
-    };
-    // SAFETY: the map has the output's length.
-    unsafe { conv_into(&forward_taps(one), x, packed[0], &to_hidden) };
-    let epilogue = Epilogue {
-        silu: true,
-        residual: Some(skip),
-        ..Epilogue::default()
-    };
-    let epilogue = epilogue.raw(two.batch, two.out_channels, y.len());
-    conv(&forward_taps(two), &hidden, packed[1], y, epilogue);
-}
-
 /// y, and what the backward pass needs.
 pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32]) -> Kept {
     let [one, two] = shapes(b);
@@ -162,7 +131,7 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
         scale: b.scale,
         shift: b.shift,
         channels: b.out_channels,
-        first: Some(Shared::of_mut(&mut first)),
+        first: Shared::of_mut(&mut first),
         hidden: Shared::of_mut(&mut hidden),
     };
     let taps = forward_taps(&one);

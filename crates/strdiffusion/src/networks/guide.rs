@@ -57,6 +57,7 @@ impl Spade {
     pub fn forward(&self, x: Tensor<4>, structure: Tensor<4>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
         let hidden = relu(self.shared.forward(ops::nearest_resize(structure, [h, w])));
+        let hidden = ops::to_maps(hidden);
         let gamma = self.gamma.forward(hidden.clone());
         let beta = self.beta.forward(hidden);
         ops::spade_activation(x, gamma, beta)
@@ -92,6 +93,6 @@ impl GuideBlock {
         let h = self.spade0.forward(x.clone(), structure.clone());
         let h = self.conv0.forward(h);
         let h = self.spade1.forward(h, structure);
-        x + self.conv1.forward(h)
+        ops::add(x, self.conv1.forward(h))
     }
 }

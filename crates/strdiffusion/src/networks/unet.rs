@@ -492,7 +492,8 @@ impl ConditionalUNet {
             watch(&path, &x);
             x
         };
-        let stem = seen("init_conv".into(), self.init_conv.forward(input));
+        let stem = ops::to_maps(self.init_conv.forward(input));
+        let stem = seen("init_conv".into(), stem);
         let mut x = stem.clone();
         let mut skips = Vec::with_capacity(2 * self.downs.len());
         for (i, level) in self.downs.iter().enumerate() {
@@ -541,6 +542,7 @@ impl ConditionalUNet {
         }
         x = ops::join(x, stem);
         x = seen("final_block".into(), self.final_block.forward(x, time));
+        x = ops::from_maps(x);
         x = seen("final_conv".into(), self.final_conv.forward(x));
         let x = ops::pixel_shuffle(x, self.patch);
         x.narrow(2, 0, height).narrow(3, 0, width).cast(outside)

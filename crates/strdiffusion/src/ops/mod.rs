@@ -23,7 +23,41 @@ const SPADE_SLOPE: f64 = 0.2;
 
 /// Whether our own kernels handle this tensor.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
-    x.dtype() == DType::F32 && cpu::is_cpu(&x.device())
+    let handled = match x.dtype() {
+        DType::F32 => true,
+        DType::BF16 => cpu::uses_maps(),
+        _ => false,
+    };
+    handled && cpu::is_cpu(&x.device())
+}
+
+/// `[b, c, h, w]` as what the layers of a network hand on. In inference in bf16 on a CPU with tiles
+/// that is a map of bf16 whose channels lie together; anywhere else it stays as it is. All
+/// operations here but [`channel_norm`] and [`linear_attention`] take either.
+pub fn to_maps(x: Tensor<4>) -> Tensor<4> {
+    if x.dtype() == DType::F32 && has_kernels(&x) && cpu::uses_maps() && !x.is_autodiff() {
+        cpu::to_maps(x)
+    } else {
+        x
+    }
+}
+
+/// The way back of [`to_maps`].
+pub fn from_maps(x: Tensor<4>) -> Tensor<4> {
+    if is_map(&x) { cpu::from_maps(x) } else { x }
+}
+
+fn is_map(x: &Tensor<4>) -> bool {
+    x.dtype() == DType::BF16 && has_kernels(x)
+}
+
+/// x + y.
+pub fn add(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    if is_map(&x) && is_map(&y) {
+        cpu::add_maps(x, y)
+    } else {
+        x + y
+    }
 }
 
 /// Convolution with a square kernel and zero padding: `[b, in, h, w]` → `[b, out, h', w']`.

@@ -464,6 +464,18 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         }
     }
 
+    fn to_maps(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("maps are for inference")
+    }
+
+    fn from_maps(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("maps are for inference")
+    }
+
+    fn add_maps(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("maps are for inference")
+    }
+
     fn adam_step(
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,

@@ -7,15 +7,16 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
     self as kernels, AdamStep, AdamTensors, AttentionGrads, AttentionKept, AttentionShape,
-    AttentionWeights, Conv2dShape, Epilogue, MapShape, ModulateGrads, Precision, ResidualBlock,
-    ResidualGrads, ResidualKept, SpadeGrads, unfilled,
+    AttentionWeights, Conv2dShape, Epilogue, MapShape, ModulateGrads, ResidualBlock, ResidualGrads,
+    ResidualKept, SpadeGrads, unfilled,
 };
 
+use super::maps;
 use super::packed;
 use super::{AttentionInputs, BlockInputs, CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
 
 /// A tensor whose values stand in order; copies only if they do not.
-fn in_order(x: FlexTensor) -> FlexTensor {
+pub(super) fn in_order(x: FlexTensor) -> FlexTensor {
     if x.is_contiguous() {
         x
     } else {
@@ -24,11 +25,11 @@ fn in_order(x: FlexTensor) -> FlexTensor {
 }
 
 /// The values of a tensor that is [`in_order`].
-fn values(x: &FlexTensor) -> &[f32] {
+pub(super) fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice().expect("an f32 tensor in order")
 }
 
-fn dims<const D: usize>(x: &FlexTensor) -> [usize; D] {
+pub(super) fn dims<const D: usize>(x: &FlexTensor) -> [usize; D] {
     x.layout().shape().dims::<D>()
 }
 
@@ -49,7 +50,7 @@ fn conv_shape(x: &FlexTensor, weight: &FlexTensor, stride: usize, padding: usize
     Conv2dShape::new(dims(x), out, kernel, stride, padding)
 }
 
-fn map_shape(x: &FlexTensor) -> MapShape {
+pub(super) fn map_shape(x: &FlexTensor) -> MapShape {
     let [batch, channels, h, w] = dims(x);
     MapShape {
         batch,
@@ -76,6 +77,9 @@ fn convolve(
     keep: bool,
     epilogue: &Epilogue,
 ) -> FlexTensor {
+    if maps::is_map(&x) {
+        return maps::convolve(&x, &weight, [stride, padding], epilogue);
+    }
     let x = in_order(x);
     let shape = conv_shape(&x, &weight, stride, padding);
     let [h, w] = shape.out_size();
@@ -193,22 +197,10 @@ impl CpuOps for Flex {
         conv2: FlexTensor,
         skip: FlexTensor,
     ) -> FlexTensor {
-        let [x, scale, shift, skip] = [x, scale, shift, skip].map(in_order);
-        if super::has_residual_blocks() {
-            let one = conv_shape(&x, &conv1, 1, 1);
-            let two = Conv2dShape {
-                in_channels: one.out_channels,
-                ..one
-            };
-            let packed = [(&conv1, &one), (&conv2, &two)].map(|(w, s)| packed::find_or_pack(w, s));
-            if let [Some(conv1), Some(conv2)] = &packed {
-                return like(&skip, |y| {
-                    let size = [one.batch, one.height, one.width];
-                    let modulation = [values(&scale), values(&shift)];
-                    let (x, skip) = (values(&x), values(&skip));
-                    kernels::residual_block_bf16([conv1, conv2], size, modulation, x, skip, y);
-                });
-            }
+        if maps::is_map(&x) {
+            let (scale, shift) = (in_order(scale), in_order(shift));
+            let modulation = [values(&scale), values(&shift)];
+            return maps::residual_block(&x, [&conv1, &conv2], modulation, &skip);
         }
         let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
         Self::conv_silu_add(hidden, conv2, skip)
@@ -273,6 +265,9 @@ impl CpuOps for Flex {
     }
 
     fn spade_activation(x: FlexTensor, gamma: FlexTensor, beta: FlexTensor) -> FlexTensor {
+        if maps::is_map(&x) {
+            return maps::spade(&x, &gamma, &beta);
+        }
         let (x, gamma, beta) = (in_order(x), in_order(gamma), in_order(beta));
         like(&x, |y| {
             let (gamma, beta) = (values(&gamma), values(&beta));
@@ -286,6 +281,9 @@ impl CpuOps for Flex {
     }
 
     fn join(x: FlexTensor, y: FlexTensor) -> FlexTensor {
+        if maps::is_map(&x) {
+            return maps::join(&x, &y);
+        }
         let (x, y) = (in_order(x), in_order(y));
         let ([batch, a, h, w], [_, b, _, _]) = (dims(&x), dims::<4>(&y));
         let mut joined = unfilled(batch * (a + b) * h * w);
@@ -293,7 +291,22 @@ impl CpuOps for Flex {
         tensor(joined, [batch, a + b, h, w])
     }
 
+    fn to_maps(x: FlexTensor) -> FlexTensor {
+        maps::from_planes(x)
+    }
+
+    fn from_maps(x: FlexTensor) -> FlexTensor {
+        maps::to_planes(&x)
+    }
+
+    fn add_maps(x: FlexTensor, y: FlexTensor) -> FlexTensor {
+        maps::add(&x, &y)
+    }
+
     fn nearest_double(x: FlexTensor) -> FlexTensor {
+        if maps::is_map(&x) {
+            return maps::double(&x);
+        }
         let x = in_order(x);
         let [b, c, h, w] = dims(&x);
         let mut y = unfilled(b * c * h * w * 4);
@@ -310,15 +323,17 @@ impl CpuOps for Flex {
         post_gain: FlexTensor,
         heads: usize,
     ) -> FlexTensor {
-        let inputs = [x, pre_gain, qkv, out, out_bias, post_gain].map(in_order);
+        // A map keeps its order.
+        let x = if maps::is_map(&x) { x } else { in_order(x) };
+        let [pre_gain, qkv, out, out_bias, post_gain] =
+            [pre_gain, qkv, out, out_bias, post_gain].map(in_order);
+        let inputs = [x, pre_gain, qkv, out, out_bias, post_gain];
         with_attention(&inputs, heads, |weights, s| {
+            if maps::is_map(&inputs[0]) {
+                return maps::attention_block(&inputs[0], s, weights);
+            }
             like(&inputs[0], |y| {
-                let bf16 = packed::precision() == Precision::Bf16;
-                if bf16 && AttentionWeights::has_bf16(heads, weights.dim) {
-                    weights.forward_bf16(s, values(&inputs[0]), y);
-                } else {
-                    kernels::attention_block(s, weights, values(&inputs[0]), y);
-                }
+                kernels::attention_block(s, weights, values(&inputs[0]), y);
             })
         })
     }

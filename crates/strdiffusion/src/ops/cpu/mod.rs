@@ -3,10 +3,12 @@
 //! - here: functions on tensors, which dispatch to the extension;
 //! - `flex`: the extension on Burn's CPU backend, on plain slices;
 //! - `autodiff`: its gradients;
+//! - `maps`: what it does with maps in bf16, in inference on CPUs with tiles;
 //! - `packed`: weights packed once for inference.
 
 mod autodiff;
 mod flex;
+mod maps;
 mod packed;
 
 use burn::backend::tensor::FloatTensor;
@@ -95,6 +97,12 @@ trait CpuOps: Backend {
     /// The channels of x and then those of y.
     fn join(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// f32 to the maps that inference in bf16 hands from layer to layer; no gradient.
+    fn to_maps(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The way back; no gradient.
+    fn from_maps(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// x + y of two maps; no gradient.
+    fn add_maps(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
     /// New weights and moments; nothing here has a gradient.
     fn adam_step(
         weight: FloatTensor<Self>,
@@ -301,6 +309,32 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
             skip.into_dispatch(),
         ))
     })
+}
+
+/// Whether inference that starts now hands maps of bf16 from layer to layer.
+pub(super) fn uses_maps() -> bool {
+    packed::uses_maps()
+}
+
+pub(super) fn to_maps(x: Tensor<4>) -> Tensor<4> {
+    timed(
+        || "to and from maps".into(),
+        || Tensor::from_dispatch(Dispatch::to_maps(x.into_dispatch())),
+    )
+}
+
+pub(super) fn from_maps(x: Tensor<4>) -> Tensor<4> {
+    timed(
+        || "to and from maps".into(),
+        || Tensor::from_dispatch(Dispatch::from_maps(x.into_dispatch())),
+    )
+}
+
+pub(super) fn add_maps(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
+    timed(
+        || "sum".into(),
+        || Tensor::from_dispatch(Dispatch::add_maps(x.into_dispatch(), y.into_dispatch())),
+    )
 }
 
 /// Whether attention blocks of such heads that are computed now have a gradient of their own.

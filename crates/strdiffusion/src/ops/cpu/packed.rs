@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
+use strdiffusion_kernels::channels_last::{self, Conv};
 use strdiffusion_kernels::{Conv2dShape, Isa, PackedConv, Precision, prefers_plain_weights};
 
 /// Packed weights of all networks of the process: 4 GB, room for both full-size networks of width
@@ -76,12 +77,33 @@ pub(super) fn precision() -> Precision {
     NOW.get().precision
 }
 
+/// Whether inference that this thread starts now hands maps of bf16 from layer to layer.
+pub(super) fn uses_maps() -> bool {
+    precision() == Precision::Bf16 && channels_last::available()
+}
+
+/// For which kernels.
+#[derive(Clone)]
+enum Packed {
+    Planes(Arc<PackedConv>),
+    Maps(Arc<Conv>),
+}
+
+impl Packed {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Planes(packed) => packed.bytes(),
+            Self::Maps(packed) => packed.bytes(),
+        }
+    }
+}
+
 struct Entry {
     weight: FlexTensor,
     stride: usize,
     padding: usize,
     precision: Precision,
-    packed: Arc<PackedConv>,
+    packed: Packed,
 }
 
 impl Entry {
@@ -97,11 +119,44 @@ fn held(cache: &[Entry]) -> usize {
 
 /// The packed form of `weight`, or `None` where there is no room for it or it would be slower.
 pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<PackedConv>> {
+    let precision = precision();
+    if prefers_plain_weights(shape, precision) {
+        return None;
+    }
+    let find = |packed: &Packed| match packed {
+        Packed::Planes(packed) => Some(packed.clone()),
+        Packed::Maps(_) => None,
+    };
+    find_or(weight, shape, find, |values| {
+        let packed = Arc::new(PackedConv::new(shape, values, precision));
+        (packed.clone(), Packed::Planes(packed))
+    })
+}
+
+/// The same for kernels on maps.
+pub(super) fn find_or_pack_for_maps(weight: &FlexTensor, shape: &Conv2dShape) -> Option<Arc<Conv>> {
+    let find = |packed: &Packed| match packed {
+        Packed::Maps(packed) => Some(packed.clone()),
+        Packed::Planes(_) => None,
+    };
+    find_or(weight, shape, find, |values| {
+        let packed = Arc::new(Conv::new(shape, values));
+        (packed.clone(), Packed::Maps(packed))
+    })
+}
+
+/// What `find` finds among the packed forms of `weight`, else what `pack` makes, if it may be kept.
+fn find_or<T>(
+    weight: &FlexTensor,
+    shape: &Conv2dShape,
+    find: impl Fn(&Packed) -> Option<T>,
+    pack: impl FnOnce(&[f32]) -> (T, Packed),
+) -> Option<T> {
     let Convolutions {
         precision,
         keep_packed,
     } = NOW.get();
-    if !keep_packed || prefers_plain_weights(shape, precision) {
+    if !keep_packed {
         return None;
     }
     let values: &[f32] = weight.as_slice()?;
@@ -113,11 +168,12 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
             && entry.weight.layout().shape() == weight.layout().shape()
     };
     let mut cache = CACHE.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(entry) = cache.iter().find(|entry| matches(entry)) {
-        return Some(entry.packed.clone());
+    let mut found = cache.iter().filter(|entry| matches(entry));
+    if let Some(packed) = found.find_map(|entry| find(&entry.packed)) {
+        return Some(packed);
     }
     cache.retain(|entry| !entry.is_orphan());
-    let packed = Arc::new(PackedConv::new(shape, values, precision));
+    let (found, packed) = pack(values);
     if held(&cache) + packed.bytes() > MOST_BYTES {
         return None;
     }
@@ -126,7 +182,7 @@ pub(super) fn find_or_pack(weight: &FlexTensor, shape: &Conv2dShape) -> Option<A
         stride: shape.stride,
         padding: shape.padding,
         precision,
-        packed: packed.clone(),
+        packed,
     });
-    Some(packed)
+    Some(found)
 }

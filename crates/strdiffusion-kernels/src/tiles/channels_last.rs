@@ -1,0 +1,414 @@
+//! Convolution of maps in bf16 whose channels lie together, `[batch, height, width, channels]`.
+//!
+//! sums\[16 places\]\[16 outputs\] = Σ terms\[16 places\]\[32 channels\] · weights\[32 channels\]\[16 outputs\]
+//!
+//! The rows that a block of places reads are copied with zeros around them,
+//! `[row][32 channels][column modulo the stride][column / stride]`, so that 16 neighbouring places
+//! are a tile as they stand and every tap is an offset from them. Where the layout of
+//! [`conv`](super::conv) writes each value once for every column tap, this one writes it once.
+
+use std::arch::x86_64::*;
+
+use super::amx::{self, Sums, Tiles};
+use super::lanes::{self, Bf16, Element};
+use super::{TILE, TILE_FLOATS};
+use crate::conv::forward_places;
+use crate::kernels::rows::RawEpilogue;
+use crate::pool::parallel_for;
+use crate::raw::Shared;
+use crate::shape::Conv2dShape;
+use crate::workspace::{self, Slot};
+
+/// Channels of a tile.
+const DEEP: usize = 32;
+/// Outputs that are computed together: two tiles.
+const GROUP: usize = 32;
+/// What a block's copied input may take: half of a core's second-level cache.
+const BLOCK_BYTES: usize = 1000 << 10;
+/// Groups of channels that a sum takes at a time, so that their weights and the block's share of
+/// the input stay in a core's second-level cache.
+const STRETCH: usize = 16;
+/// Weights that take more do not fit there, and are read anew for each block: it should be large.
+const MANY_WEIGHTS: usize = 2 << 20;
+/// Items that keep several threads at work.
+const ITEMS: usize = 8;
+/// Results that take more do not fit into a core's second-level cache beside the block.
+const STREAMED: usize = 4 << 20;
+
+/// Tiles of an output's sum.
+fn steps(s: &Conv2dShape) -> usize {
+    s.kernel[0] * s.in_channels.div_ceil(DEEP) * s.kernel[1]
+}
+
+/// Floats whose room the packed weights take.
+pub(crate) fn packed_len(s: &Conv2dShape) -> usize {
+    s.out_channels.div_ceil(GROUP) * steps(s) * 2 * TILE_FLOATS
+}
+
+/// The row tap, the channels and the column tap of every step, stretch after stretch.
+fn terms(s: &Conv2dShape) -> impl Iterator<Item = [usize; 3]> {
+    let [kh, kw] = s.kernel;
+    let blocks = s.in_channels.div_ceil(DEEP);
+    (0..blocks).step_by(STRETCH).flat_map(move |first| {
+        let own = first..blocks.min(first + STRETCH);
+        (0..kh).flat_map(move |y| {
+            let own = own.clone();
+            own.flat_map(move |b| (0..kw).map(move |x| [y, b, x]))
+        })
+    })
+}
+
+/// Packs weights `[out, in, kh, kw]`: `[outputs / 32][step][2][16 pairs of channels][16 outputs][2]`.
+pub(crate) fn pack(s: &Conv2dShape, w: &[f32], u: &mut [f32]) {
+    assert_eq!(w.len(), s.weight_len());
+    assert_eq!(u.len(), packed_len(s));
+    let steps = steps(s);
+    let (to, from) = (Shared::of_mut(u), Shared::of(w));
+    parallel_for(s.out_channels.div_ceil(GROUP), |group| {
+        for (step, term) in terms(s).enumerate() {
+            for half in 0..2 {
+                let tile = (group * steps + step) * 2 + half;
+                // SAFETY: tiles of this group, which is this item's alone; the weights have the
+                // asserted length.
+                unsafe {
+                    let to = to.get().add(tile * TILE_FLOATS);
+                    pack_tile(s, from.get(), group * GROUP + half * 16, term, to);
+                }
+            }
+        }
+    });
+}
+
+/// The weights of 32 channels and 16 outputs for one tap.
+///
+/// # Safety
+/// `to` has room for a tile, `w` has all weights; the CPU has tiles.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn pack_tile(
+    s: &Conv2dShape,
+    w: *const f32,
+    first: usize,
+    [y, b, x]: [usize; 3],
+    to: *mut f32,
+) {
+    let places = forward_places(s);
+    let mask = lanes::first(s.out_channels.saturating_sub(first));
+    let step = _mm512_set1_epi32(places.output as i32);
+    let offsets = _mm512_mullo_epi32(lanes::lanes(), step);
+    let gather = |c: usize| {
+        if c >= s.in_channels || mask == 0 {
+            return _mm512_setzero_ps();
+        }
+        let from = w.wrapping_add(places.of(first, c, [y, x]));
+        // SAFETY: the masked places lie within w.
+        unsafe { _mm512_mask_i32gather_ps::<4>(_mm512_setzero_ps(), mask, offsets, from) }
+    };
+    for pair in 0..16 {
+        let c = b * DEEP + 2 * pair;
+        // SAFETY: a row of the tile.
+        unsafe {
+            let at = to.add(pair * 16).cast();
+            _mm512_store_si512(at, lanes::pairs(gather(c), gather(c + 1)));
+        }
+    }
+}
+
+/// How the places are cut into blocks, and how a block's input lies; it depends on the shape alone.
+struct Plan<'a> {
+    s: &'a Conv2dShape,
+    /// Height and width of the output.
+    out: [usize; 2],
+    /// Groups of 16 places across.
+    across: usize,
+    /// Groups of 32 channels.
+    blocks: usize,
+    /// Columns of a phase in a copied row, and bytes of such a row.
+    pitch: usize,
+    row_bytes: usize,
+    /// Rows of places in a block, and blocks down.
+    tall: usize,
+    down: usize,
+    /// Parts that the groups of outputs are divided into.
+    parts: usize,
+}
+
+impl<'a> Plan<'a> {
+    fn new(s: &'a Conv2dShape) -> Self {
+        let out @ [oh, ow] = s.out_size();
+        let [kh, kw] = s.kernel;
+        let (across, blocks) = (ow.div_ceil(16), s.in_channels.div_ceil(DEEP));
+        let pitch = across * 16 + (kw - 1) / s.stride;
+        let row_bytes = blocks * s.stride * pitch * 64;
+        let fit = (BLOCK_BYTES / row_bytes)
+            .checked_sub(kh)
+            .map_or(1, |spare| spare / s.stride + 1);
+        let many_weights = packed_len(s) * size_of::<f32>() > MANY_WEIGHTS;
+        let enough = if many_weights {
+            oh
+        } else {
+            (s.batch * oh).div_ceil(ITEMS).max(4)
+        };
+        let tall = oh.div_ceil(oh.div_ceil(fit.min(enough)));
+        let down = oh.div_ceil(tall);
+        let parts = if many_weights {
+            let groups = s.out_channels.div_ceil(GROUP);
+            ITEMS.div_ceil(s.batch * down).min(groups)
+        } else {
+            1
+        };
+        Plan {
+            s,
+            out,
+            across,
+            blocks,
+            pitch,
+            row_bytes,
+            tall,
+            down,
+            parts,
+        }
+    }
+
+    /// Input rows of so many rows of places.
+    fn input_rows(&self, rows: usize) -> usize {
+        (rows - 1) * self.s.stride + self.s.kernel[0]
+    }
+
+    /// Where each step's terms lie from a place's first.
+    fn offsets(&self) -> Vec<usize> {
+        let stride = self.s.stride;
+        terms(self.s)
+            .map(|[y, b, x]| {
+                let line = (b * stride + x % stride) * self.pitch;
+                y * self.row_bytes + (line + x / stride) * 64
+            })
+            .collect()
+    }
+
+    /// Copies the rows that `rows` rows of places from `first` on read.
+    ///
+    /// # Safety
+    /// `x` is the picture, `to` has room; the CPU has tiles.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn copy(&self, x: *const Bf16, first: usize, rows: usize, to: *mut u8) {
+        let s = self.s;
+        let zero = _mm512_setzero_si512();
+        for r in 0..self.input_rows(rows) {
+            let y = (first * s.stride + r).wrapping_sub(s.padding);
+            // SAFETY: a row of the copy, and of the picture where it has one.
+            unsafe {
+                let to = to.add(r * self.row_bytes);
+                if y >= s.height {
+                    to.write_bytes(0, self.row_bytes);
+                    continue;
+                }
+                let from = x.add(y * s.width * s.in_channels);
+                for b in 0..self.blocks {
+                    let mask = lanes::first16(s.in_channels - b * DEEP);
+                    for phase in 0..s.stride {
+                        let to = to.add((b * s.stride + phase) * self.pitch * 64);
+                        // Column i holds the picture's i · stride + phase − padding.
+                        let end = (s.width + s.padding).saturating_sub(phase);
+                        let end = end.div_ceil(s.stride).min(self.pitch);
+                        let start = s.padding.saturating_sub(phase).div_ceil(s.stride).min(end);
+                        for i in (0..start).chain(end..self.pitch) {
+                            _mm512_store_si512(to.add(i * 64).cast(), zero);
+                        }
+                        for i in start..end {
+                            let column = i * s.stride + phase - s.padding;
+                            let at = from.add(column * s.in_channels + b * DEEP);
+                            let v = _mm512_maskz_loadu_epi16(mask, at.cast());
+                            _mm512_store_si512(to.add(i * 64).cast(), v);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where results go, and what follows the sums.
+struct Output {
+    y: Shared<*mut Bf16>,
+    residual: Option<Shared<*const Bf16>>,
+    /// (v · mul + add) for each picture and output, whole groups of them.
+    mul: Vec<f32>,
+    add: Vec<f32>,
+    silu: bool,
+    /// Whether results go past the caches: every group of them is a whole cache line.
+    stream: bool,
+}
+
+/// y = epilogue(conv(x, u)) + residual, with u from [`pack`]; the epilogue has no residual of its own.
+pub(crate) fn conv(
+    s: &Conv2dShape,
+    x: &[Bf16],
+    u: &[f32],
+    epilogue: RawEpilogue,
+    residual: Option<&[Bf16]>,
+    y: &mut [Bf16],
+) {
+    assert_eq!(x.len(), s.input_len());
+    assert_eq!(y.len(), s.output_len());
+    assert_eq!(u.len(), packed_len(s));
+    assert!(residual.is_none_or(|residual| residual.len() == y.len()));
+    assert!(u.as_ptr().addr().is_multiple_of(64), "tiles are aligned");
+    if y.is_empty() {
+        return;
+    }
+    let groups = s.out_channels.div_ceil(GROUP);
+    let (mut mul, mut add) = (vec![], vec![]);
+    for n in 0..s.batch {
+        for o in 0..groups * GROUP {
+            let (m, a) = if o < s.out_channels {
+                // SAFETY: the epilogue covers these pictures and channels.
+                unsafe { epilogue.affine(n, o) }
+            } else {
+                (0.0, 0.0)
+            };
+            mul.push(m);
+            add.push(a);
+        }
+    }
+    let whole = s.out_channels.is_multiple_of(GROUP) && y.as_ptr().addr().is_multiple_of(64);
+    let output = Output {
+        stream: whole && size_of_val(y) > STREAMED,
+        y: Shared::of_mut(y),
+        residual: residual.map(Shared::of),
+        mul,
+        add,
+        silu: epilogue.silu,
+    };
+    let plan = Plan::new(s);
+    let offsets = plan.offsets();
+    let (from, weights) = (Shared::of(x), Shared::of(u));
+    parallel_for(s.batch * plan.down * plan.parts, |item| {
+        let (block, part) = (item / plan.parts, item % plan.parts);
+        let (picture, down) = (block / plan.down, block % plan.down);
+        let first = down * plan.tall;
+        let rows = plan.tall.min(plan.out[0] - first);
+        let bytes = plan.input_rows(rows) * plan.row_bytes;
+        workspace::with(Slot::Input, bytes / 4, |copy| {
+            let copy = copy.as_mut_ptr().cast::<u8>();
+            let groups = groups * part / plan.parts..groups * (part + 1) / plan.parts;
+            // SAFETY: all slices have their asserted lengths; these places and outputs are this
+            // item's alone; whoever comes here has checked the CPU.
+            unsafe {
+                let x = from.get().add(picture * s.height * s.width * s.in_channels);
+                plan.copy(x, first, rows, copy);
+                for group in groups {
+                    let weights = weights.get().add(group * offsets.len() * 2 * TILE_FLOATS);
+                    let at = [picture, first, group];
+                    plan.multiply(copy, rows, &offsets, weights.cast(), at, &output);
+                }
+            }
+        });
+    });
+}
+
+impl Plan<'_> {
+    /// 32 outputs of a block whose input is copied.
+    ///
+    /// # Safety
+    /// `copy` and `weights` are what the plan says; the places lie within the output.
+    unsafe fn multiply(
+        &self,
+        copy: *const u8,
+        rows: usize,
+        offsets: &[usize],
+        weights: *const u8,
+        [picture, first, group]: [usize; 3],
+        output: &Output,
+    ) {
+        let places = rows * self.across;
+        let taps = self.s.kernel[0] * self.s.kernel[1];
+        let stretches = self.blocks.div_ceil(STRETCH);
+        // Sums of several stretches wait for the next one, those of one leave at once.
+        let room = if stretches > 1 { places.div_ceil(2) } else { 1 };
+        workspace::with(Slot::Product, room * 4 * TILE_FLOATS, |sums| {
+            let sums = sums.as_mut_ptr();
+            let tiles = Tiles::new();
+            for stretch in 0..stretches {
+                let from = stretch * STRETCH * taps;
+                let own = &offsets[from..offsets.len().min(from + STRETCH * taps)];
+                for i in (0..places).step_by(2) {
+                    let terms = [i, (i + 1).min(places - 1)].map(|i| {
+                        let (row, column) = (i / self.across, i % self.across);
+                        let row = row * self.s.stride * self.row_bytes;
+                        copy.wrapping_add(row + column * TILE)
+                    });
+                    let sums = sums.wrapping_add(i / 2 % room * 4 * TILE_FLOATS);
+                    let add = Sums {
+                        at: sums,
+                        add: stretch > 0,
+                    };
+                    let weights = weights.wrapping_add(from * 2 * TILE);
+                    // SAFETY: each step's terms lie in the copy, its weights among this group's.
+                    unsafe {
+                        amx::two_by_two_at(&tiles, terms, own, weights, add);
+                        if stretch + 1 < stretches {
+                            continue;
+                        }
+                        for i in i..places.min(i + 2) {
+                            let at = [picture, first + i / self.across, i % self.across * 16];
+                            output.put(self, at, group, sums.add(i % 2 * 2 * TILE_FLOATS));
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+impl Output {
+    /// Takes the sums of 32 outputs at 16 places from picture, row and column on.
+    ///
+    /// # Safety
+    /// The place lies within the output, and no other thread has it; `sums` are two tiles.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn put(
+        &self,
+        plan: &Plan,
+        [picture, row, column]: [usize; 3],
+        group: usize,
+        sums: *const f32,
+    ) {
+        let outputs = plan.s.out_channels;
+        let [height, width] = plan.out;
+        let o = group * GROUP;
+        let mask = lanes::first16(outputs - o);
+        let masks = [mask as u16, (mask >> 16) as u16];
+        let channel = picture * outputs.next_multiple_of(GROUP) + o;
+        let place = ((picture * height + row) * width + column) * outputs + o;
+        // SAFETY: the affine maps cover whole groups; places lie within y and the residual.
+        unsafe {
+            let load =
+                |from: &[f32], i: usize| _mm512_loadu_ps(from.as_ptr().add(channel + 16 * i));
+            let mul = [load(&self.mul, 0), load(&self.mul, 1)];
+            let add = [load(&self.add, 0), load(&self.add, 1)];
+            for r in 0..16.min(width - column) {
+                let at = place + r * outputs;
+                let value = |i: usize| {
+                    let v = _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16));
+                    let v = _mm512_fmadd_ps(v, mul[i], add[i]);
+                    let v = if self.silu { lanes::silu(v) } else { v };
+                    match &self.residual {
+                        Some(residual) => {
+                            let from = residual.get().wrapping_add(at + 16 * i);
+                            _mm512_add_ps(v, Bf16::load(from, masks[i]))
+                        }
+                        None => v,
+                    }
+                };
+                let v = lanes::round(value(0), value(1));
+                let to = self.y.get().add(at);
+                if self.stream {
+                    _mm512_stream_si512(to.cast(), v);
+                } else {
+                    _mm512_mask_storeu_epi16(to.cast(), mask, v);
+                }
+            }
+        }
+    }
+}

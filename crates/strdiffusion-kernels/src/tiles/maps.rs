@@ -1,0 +1,236 @@
+//! What else happens to maps in bf16 whose channels lie together: their way in and out, and the
+//! guide's norm.
+
+use std::arch::x86_64::*;
+
+use super::lanes::{self, Bf16, Element};
+use crate::norm::MapShape;
+use crate::pool::parallel_for;
+use crate::raw::Shared;
+
+/// Channels and positions that are turned together.
+const DEEP: usize = 32;
+const WIDE: usize = 16;
+/// Positions of an item.
+const BLOCK: usize = 256;
+
+/// Calls `f` with every picture's stretches of positions: the picture, the first, and their end.
+fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
+    let blocks = s.positions.div_ceil(BLOCK);
+    parallel_for(s.batch * blocks, |item| {
+        let (picture, first) = (item / blocks, item % blocks * BLOCK);
+        f(picture, first, s.positions.min(first + BLOCK));
+    });
+}
+
+/// Pairs of 32 channels at 16 positions of a map, `[pair][position]`; zeros behind the channels and
+/// the positions.
+///
+/// # Safety
+/// `from` is the first position's first channel of those, in a map of `channels`; `deep` of them
+/// and `wide` positions are readable. The CPU has tiles.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn load_turned(
+    from: *const Bf16,
+    channels: usize,
+    deep: usize,
+    wide: usize,
+) -> [__m512i; 16] {
+    let mask = lanes::first16(deep);
+    let mut rows = [_mm512_setzero_si512(); 16];
+    for (i, row) in rows.iter_mut().take(wide).enumerate() {
+        // SAFETY: the contract.
+        *row = unsafe { _mm512_maskz_loadu_epi16(mask, from.add(i * channels).cast()) };
+    }
+    lanes::transpose(&mut rows);
+    rows
+}
+
+/// The way back of [`load_turned`].
+///
+/// # Safety
+/// As there, to write.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn store_turned(
+    mut pairs: [__m512i; 16],
+    to: *mut Bf16,
+    channels: usize,
+    deep: usize,
+    wide: usize,
+) {
+    let mask = lanes::first16(deep);
+    lanes::transpose(&mut pairs);
+    for (i, row) in pairs.iter().take(wide).enumerate() {
+        // SAFETY: the contract.
+        unsafe { _mm512_mask_storeu_epi16(to.add(i * channels).cast(), mask, *row) };
+    }
+}
+
+/// `[batch, channels, positions]` in f32 to `[batch, positions, channels]` in bf16.
+pub(crate) fn from_planes(s: &MapShape, x: &[f32], y: &mut [Bf16]) {
+    let len = s.batch * s.channels * s.positions;
+    assert_eq!([x.len(), y.len()], [len; 2]);
+    let (from, to) = (Shared::of(x), Shared::of_mut(y));
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn turn(s: &MapShape, from: *const f32, to: *mut Bf16, first: usize, end: usize) {
+        for at in (first..end).step_by(WIDE) {
+            let wide = WIDE.min(end - at);
+            let mask = lanes::first(wide);
+            for c in (0..s.channels).step_by(DEEP) {
+                let plane = |c: usize| {
+                    let mask = if c < s.channels { mask } else { 0 };
+                    // SAFETY: the masked places lie within the plane.
+                    unsafe { f32::load(from.wrapping_add(c * s.positions + at), mask) }
+                };
+                let pairs =
+                    std::array::from_fn(|i| lanes::pairs(plane(c + 2 * i), plane(c + 2 * i + 1)));
+                let deep = DEEP.min(s.channels - c);
+                // SAFETY: these positions' channels.
+                unsafe {
+                    store_turned(pairs, to.add(at * s.channels + c), s.channels, deep, wide);
+                }
+            }
+        }
+    }
+    stretches(s, |picture, first, end| {
+        let picture = picture * s.channels * s.positions;
+        // SAFETY: both maps have the asserted lengths; the positions are this item's alone.
+        unsafe {
+            turn(
+                s,
+                from.get().add(picture),
+                to.get().add(picture),
+                first,
+                end,
+            )
+        }
+    });
+}
+
+/// The way back of [`from_planes`].
+pub(crate) fn to_planes(s: &MapShape, x: &[Bf16], y: &mut [f32]) {
+    let len = s.batch * s.channels * s.positions;
+    assert_eq!([x.len(), y.len()], [len; 2]);
+    let (from, to) = (Shared::of(x), Shared::of_mut(y));
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    unsafe fn turn(s: &MapShape, from: *const Bf16, to: *mut f32, first: usize, end: usize) {
+        for at in (first..end).step_by(WIDE) {
+            let wide = WIDE.min(end - at);
+            for c in (0..s.channels).step_by(DEEP) {
+                let deep = DEEP.min(s.channels - c);
+                // SAFETY: these positions' channels; the masked places lie within the planes.
+                unsafe {
+                    let from = from.add(at * s.channels + c);
+                    let pairs = load_turned(from, s.channels, deep, wide);
+                    for i in 0..deep {
+                        let v = lanes::halves(pairs[i / 2])[i % 2];
+                        let to = to.add((c + i) * s.positions + at);
+                        f32::store(to, lanes::first(wide), v);
+                    }
+                }
+            }
+        }
+    }
+    stretches(s, |picture, first, end| {
+        let picture = picture * s.channels * s.positions;
+        // SAFETY: as in `from_planes`.
+        unsafe {
+            turn(
+                s,
+                from.get().add(picture),
+                to.get().add(picture),
+                first,
+                end,
+            )
+        }
+    });
+}
+
+/// The guide's norm: lrelu(norm(x) · (1 + γ) + β), over the channels of each position.
+pub(crate) fn spade(
+    s: &MapShape,
+    x: &[Bf16],
+    [gamma, beta]: [&[Bf16]; 2],
+    epsilon: f32,
+    slope: f32,
+    y: &mut [Bf16],
+) {
+    let len = s.batch * s.channels * s.positions;
+    assert_eq!([x.len(), gamma.len(), beta.len(), y.len()], [len; 4]);
+    let operands = [x, gamma, beta].map(Shared::of);
+    let to = Shared::of_mut(y);
+    stretches(s, |picture, first, end| {
+        for position in picture * s.positions + first..picture * s.positions + end {
+            let at = position * s.channels;
+            // SAFETY: this position's channels of maps with the asserted lengths.
+            unsafe {
+                let [x, gamma, beta] = [0, 1, 2].map(|i: usize| operands[i].get().add(at));
+                spade_position(
+                    s.channels,
+                    x,
+                    [gamma, beta],
+                    epsilon,
+                    slope,
+                    to.get().add(at),
+                );
+            }
+        }
+    });
+}
+
+/// One position of [`spade`].
+///
+/// # Safety
+/// All have so many channels; the CPU has tiles.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn spade_position(
+    channels: usize,
+    x: *const Bf16,
+    [gamma, beta]: [*const Bf16; 2],
+    epsilon: f32,
+    slope: f32,
+    y: *mut Bf16,
+) {
+    // SAFETY: the masked places lie within the channels.
+    let load = |from: *const Bf16, c: usize| unsafe {
+        let mask = lanes::first16(channels - c);
+        lanes::halves(_mm512_maskz_loadu_epi16(mask, from.add(c).cast()))
+    };
+    let mut sum = _mm512_setzero_ps();
+    for c in (0..channels).step_by(DEEP) {
+        let [low, high] = load(x, c);
+        sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
+    }
+    let mean = _mm512_reduce_add_ps(sum) / channels as f32;
+    let means = _mm512_set1_ps(mean);
+    let mut squares = _mm512_setzero_ps();
+    for c in (0..channels).step_by(DEEP) {
+        let [low, high] = load(x, c);
+        let left = channels - c;
+        // Channels that are not there are no distance from the mean.
+        let (low_mask, high_mask) = (lanes::first(left.div_ceil(2)), lanes::first(left / 2));
+        let low = _mm512_maskz_sub_ps(low_mask, low, means);
+        let high = _mm512_maskz_sub_ps(high_mask, high, means);
+        squares = _mm512_fmadd_ps(low, low, squares);
+        squares = _mm512_fmadd_ps(high, high, squares);
+    }
+    let variance = _mm512_reduce_add_ps(squares) / (channels as f32 - 1.0);
+    let inverse = _mm512_set1_ps(1.0 / (variance + epsilon).sqrt());
+    let (one, zero) = (_mm512_set1_ps(1.0), _mm512_setzero_ps());
+    let slopes = _mm512_set1_ps(slope);
+    for c in (0..channels).step_by(DEEP) {
+        let (x, gamma, beta) = (load(x, c), load(gamma, c), load(beta, c));
+        let value = |i: usize| {
+            let norm = _mm512_mul_ps(_mm512_sub_ps(x[i], means), inverse);
+            let v = _mm512_fmadd_ps(norm, _mm512_add_ps(one, gamma[i]), beta[i]);
+            _mm512_fmadd_ps(slopes, _mm512_min_ps(v, zero), _mm512_max_ps(v, zero))
+        };
+        let v = lanes::pairs(value(0), value(1));
+        // SAFETY: the masked places lie within the channels.
+        unsafe {
+            _mm512_mask_storeu_epi16(y.add(c).cast(), lanes::first16(channels - c), v);
+        }
+    }
+}
