@@ -13,7 +13,7 @@ use crate::kernels::softmax::Columns;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
-use crate::tiles::attention::{self, Planes};
+use crate::tiles::attention;
 use crate::workspace::{self, Slot};
 use std::ptr::{null, null_mut};
 
@@ -77,9 +77,9 @@ impl AttentionWeights<'_> {
             "the block needs tiles"
         );
         check(s, self, x, y);
-        let context = attention::context::<Planes>(s, self, x);
+        let context = attention::context(s, self, x);
         if !s.is_empty() {
-            attention::forward::<Planes>(s, self, &context, x, y);
+            attention::forward(s, self, &context, x, y);
         }
         AttentionKept(context)
     }

@@ -11,8 +11,7 @@ use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::shape::{Conv2dShape, Epilogue};
-use crate::tiles::attention::{self, ChannelsLast};
-use crate::tiles::{Bf16, channels_last as tiles, maps};
+use crate::tiles::{Bf16, attention_maps, channels_last as tiles, maps};
 use crate::workspace::Buffer;
 
 /// Copied at a time: enough that handing it to a thread costs nothing beside.
@@ -131,11 +130,7 @@ pub fn attention_block(s: &MapShape, w: &AttentionWeights, x: &[u16], y: &mut [u
     );
     check_weights(s, w);
     assert_eq!([x.len(), y.len()], [s.len(); 2], "{s:?}");
-    let (x, y) = (Bf16::of_bits(x), Bf16::of_bits_mut(y));
-    let context = attention::context::<ChannelsLast>(s, w, x);
-    if !s.is_empty() {
-        attention::forward::<ChannelsLast>(s, w, &context, x, y);
-    }
+    attention_maps::forward(s, w, Bf16::of_bits(x), Bf16::of_bits_mut(y));
 }
 
 /// y = lrelu(norm(x) · (1 + γ) + β), where norm makes the channels of each place mean 0 and

@@ -35,21 +35,6 @@ pub(crate) mod attention {
     #[derive(Debug)]
     pub(crate) struct Context;
 
-    pub(crate) trait Layout {
-        type Value;
-    }
-
-    pub(crate) struct Planes;
-    pub(crate) struct ChannelsLast;
-
-    impl Layout for Planes {
-        type Value = f32;
-    }
-
-    impl Layout for ChannelsLast {
-        type Value = super::Bf16;
-    }
-
     pub(crate) fn context<L: Layout>(
         _: &MapShape,
         _: &AttentionWeights,
@@ -58,12 +43,12 @@ pub(crate) mod attention {
         unreachable!("{}", super::NONE)
     }
 
-    pub(crate) fn forward<L: Layout>(
+    pub(crate) fn forward(
         _: &MapShape,
         _: &AttentionWeights,
         _: &Context,
-        _: &[L::Value],
-        _: &mut [L::Value],
+        _: &[f32],
+        _: &mut [f32],
     ) {
         unreachable!("{}", super::NONE)
     }
@@ -76,6 +61,16 @@ pub(crate) mod attention {
         _: &[f32],
         _: AttentionGrads,
     ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
+pub(crate) mod attention_maps {
+    use super::Bf16;
+    use crate::attention_block::AttentionWeights;
+    use crate::norm::MapShape;
+
+    pub(crate) fn forward(_: &MapShape, _: &AttentionWeights, _: &[Bf16], _: &mut [Bf16]) {
         unreachable!("{}", super::NONE)
     }
 }

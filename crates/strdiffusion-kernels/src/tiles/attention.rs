@@ -11,8 +11,7 @@ use std::ops::Range;
 use std::sync::Mutex;
 
 use super::amx::Tiles;
-use super::lanes::{self, Bf16};
-use super::maps;
+use super::lanes;
 use super::matrix::{Matrix, Panels, Room, Side, multiply};
 use crate::attention_block::{AttentionGrads, AttentionWeights};
 use crate::norm::MapShape;
@@ -23,7 +22,7 @@ use crate::workspace::{self, Slot};
 /// Features of a head: one step of a sum.
 pub(crate) const DIM: usize = 32;
 /// Positions of a block.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 /// Parts of the work at most; they depend on the shape alone.
 const PARTS: usize = 8;
 /// Floats beside the maps: for the norms.
@@ -33,28 +32,28 @@ const SPARE: usize = 4 * BLOCK;
 #[derive(Debug)]
 pub(crate) struct Context {
     /// `[picture][head][32 of k][32 of v]`: Σₚ softmax(k) vᵀ / positions.
-    context: Vec<f32>,
+    pub(super) context: Vec<f32>,
     /// `[picture][head · 32]`: the largest k, and Σₚ e^(k − largest).
     largest: Vec<f32>,
     total: Vec<f32>,
 }
 
 /// Sizes, as all sweeps need them.
-pub(crate) struct Plan<'a> {
-    s: &'a MapShape,
-    w: &'a AttentionWeights<'a>,
+pub(super) struct Plan<'a> {
+    pub s: &'a MapShape,
+    pub w: &'a AttentionWeights<'a>,
     /// heads · 32.
-    inner: usize,
+    pub inner: usize,
     /// Channels, up to a multiple of 32.
-    wide: usize,
+    pub wide: usize,
     /// Blocks of a picture, and of all.
     blocks: usize,
-    all: usize,
-    parts: usize,
+    pub all: usize,
+    pub parts: usize,
 }
 
 impl<'a> Plan<'a> {
-    fn new(s: &'a MapShape, w: &'a AttentionWeights<'a>) -> Self {
+    pub(super) fn new(s: &'a MapShape, w: &'a AttentionWeights<'a>) -> Self {
         let blocks = s.positions.div_ceil(BLOCK);
         let all = s.batch * blocks;
         Plan {
@@ -74,9 +73,15 @@ impl<'a> Plan<'a> {
     }
 
     /// The picture of a block, its first position, and how many it has.
-    fn block(&self, block: usize) -> [usize; 3] {
+    pub(super) fn block(&self, block: usize) -> [usize; 3] {
         let (picture, first) = (block / self.blocks, block % self.blocks * BLOCK);
         [picture, first, BLOCK.min(self.s.positions - first)]
+    }
+
+    /// Where the block's values of channel 0 lie in a map.
+    fn at(&self, block: usize) -> usize {
+        let [picture, first, _] = self.block(block);
+        picture * self.s.channels * self.s.positions + first
     }
 
     /// Floats of the packed weights: as they are and transposed.
@@ -195,34 +200,46 @@ impl Normed {
     /// As everything here: the CPU has tiles, the matrices are as planned.
     #[target_feature(enable = "avx512f")]
     unsafe fn normalise(&self, plan: &Plan, gain: &[f32]) {
+        const VECTORS: usize = BLOCK / 16;
         let channels = plan.s.channels;
         let count = _mm512_set1_ps(1.0 / channels as f32);
+        let epsilon = _mm512_set1_ps(plan.w.epsilon);
+        // All of the block's positions at a time: sums that do not wait for each other.
         // SAFETY: the contract.
         unsafe {
-            for at in (0..BLOCK).step_by(16) {
-                let mut sum = _mm512_setzero_ps();
-                for c in 0..channels {
-                    sum = _mm512_add_ps(sum, _mm512_load_ps(self.unit.row(c).add(at)));
+            let load = |c: usize, i: usize| _mm512_load_ps(self.unit.row(c).add(i * 16));
+            let mut sums = [_mm512_setzero_ps(); VECTORS];
+            for c in 0..channels {
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm512_add_ps(*sum, load(c, i));
                 }
-                let mean = _mm512_mul_ps(sum, count);
-                let mut squares = _mm512_setzero_ps();
-                for c in 0..channels {
-                    let v = _mm512_sub_ps(_mm512_load_ps(self.unit.row(c).add(at)), mean);
-                    squares = _mm512_fmadd_ps(v, v, squares);
+            }
+            let means = sums.map(|sum| _mm512_mul_ps(sum, count));
+            let mut squares = [_mm512_setzero_ps(); VECTORS];
+            for c in 0..channels {
+                for (i, squares) in squares.iter_mut().enumerate() {
+                    let v = _mm512_sub_ps(load(c, i), means[i]);
+                    *squares = _mm512_fmadd_ps(v, v, *squares);
                 }
-                let epsilon = _mm512_set1_ps(plan.w.epsilon);
+            }
+            let inverses = squares.map(|squares| {
                 let deviation = _mm512_sqrt_ps(_mm512_fmadd_ps(squares, count, epsilon));
-                let inverse = _mm512_div_ps(_mm512_set1_ps(1.0), deviation);
-                _mm512_store_ps(self.inverse.add(at), inverse);
-                for (c, gain) in gain.iter().enumerate() {
-                    let v = _mm512_sub_ps(_mm512_load_ps(self.unit.row(c).add(at)), mean);
-                    let v = _mm512_mul_ps(v, inverse);
-                    _mm512_store_ps(self.unit.row(c).add(at), v);
+                _mm512_div_ps(_mm512_set1_ps(1.0), deviation)
+            });
+            for (i, inverse) in inverses.iter().enumerate() {
+                _mm512_store_ps(self.inverse.add(i * 16), *inverse);
+            }
+            for (c, gain) in gain.iter().enumerate() {
+                for (i, inverse) in inverses.iter().enumerate() {
+                    let v = _mm512_mul_ps(_mm512_sub_ps(load(c, i), means[i]), *inverse);
+                    _mm512_store_ps(self.unit.row(c).add(i * 16), v);
                     let v = _mm512_mul_ps(v, _mm512_set1_ps(*gain));
-                    _mm512_store_ps(self.scaled.row(c).add(at), v);
+                    _mm512_store_ps(self.scaled.row(c).add(i * 16), v);
                 }
-                for c in channels..plan.wide {
-                    _mm512_store_ps(self.scaled.row(c).add(at), _mm512_setzero_ps());
+            }
+            for c in channels..plan.wide {
+                for i in 0..VECTORS {
+                    _mm512_store_ps(self.scaled.row(c).add(i * 16), _mm512_setzero_ps());
                 }
             }
         }
@@ -231,12 +248,12 @@ impl Normed {
     /// Reads a block of x, normalises it by the gain before, and rounds it for products.
     ///
     /// # Safety
-    /// As [`Layout::read`].
+    /// As [`read`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn take<L: Layout>(&self, plan: &Plan, x: *const L::Value, valid: usize, pairs: Panels) {
+    unsafe fn take(&self, plan: &Plan, x: *const f32, valid: usize, pairs: Panels) {
         // SAFETY: the contract.
         unsafe {
-            L::read(plan, x, valid, self.unit);
+            read(plan, x, valid, self.unit);
             self.normalise(plan, plan.w.pre_gain);
             self.scaled.to_pairs(pairs);
         }
@@ -280,132 +297,45 @@ impl Normed {
     }
 }
 
-/// How a map lies in memory.
-pub(crate) trait Layout {
-    type Value: Copy + Send + Sync;
-
-    /// Where the block's first value of channel 0 lies in a map.
-    fn at(plan: &Plan, block: usize) -> usize;
-
-    /// Reads a block of a map; zeros behind its channels and positions.
-    ///
-    /// # Safety
-    /// `from` is the block's first value in a map; as everything here.
-    unsafe fn read(plan: &Plan, from: *const Self::Value, valid: usize, to: Matrix);
-
-    /// Writes a block of a map, plus the same block of another one.
-    ///
-    /// # Safety
-    /// As [`read`](Self::read).
-    unsafe fn write(
-        plan: &Plan,
-        from: Matrix,
-        plus: *const Self::Value,
-        valid: usize,
-        to: *mut Self::Value,
-    );
-}
-
-/// `[batch, channels, positions]` in f32.
-pub(crate) struct Planes;
-
-impl Layout for Planes {
-    type Value = f32;
-
-    fn at(plan: &Plan, block: usize) -> usize {
-        let [picture, first, _] = plan.block(block);
-        picture * plan.s.channels * plan.s.positions + first
-    }
-
-    #[target_feature(enable = "avx512f")]
-    unsafe fn read(plan: &Plan, from: *const f32, valid: usize, to: Matrix) {
-        // SAFETY: the contract.
-        unsafe {
-            for c in 0..plan.wide {
-                for at in (0..BLOCK).step_by(16) {
-                    let mask = if c < plan.s.channels {
-                        lanes::first(valid.saturating_sub(at))
-                    } else {
-                        0
-                    };
-                    let from = from.wrapping_add(c * plan.s.positions + at);
-                    _mm512_store_ps(to.row(c).add(at), _mm512_maskz_loadu_ps(mask, from));
-                }
-            }
-        }
-    }
-
-    #[target_feature(enable = "avx512f")]
-    unsafe fn write(plan: &Plan, from: Matrix, plus: *const f32, valid: usize, to: *mut f32) {
-        // SAFETY: the contract.
-        unsafe {
-            for c in 0..plan.s.channels {
-                for at in (0..valid).step_by(16) {
-                    let mask = lanes::first(valid - at);
-                    let place = c * plan.s.positions + at;
-                    let mut v = _mm512_load_ps(from.row(c).add(at));
-                    if !plus.is_null() {
-                        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, plus.add(place)));
-                    }
-                    _mm512_mask_storeu_ps(to.add(place), mask, v);
-                }
-            }
-        }
-    }
-}
-
-/// `[batch, positions, channels]` in bf16.
-pub(crate) struct ChannelsLast;
-
-impl Layout for ChannelsLast {
-    type Value = Bf16;
-
-    fn at(plan: &Plan, block: usize) -> usize {
-        let [picture, first, _] = plan.block(block);
-        (picture * plan.s.positions + first) * plan.s.channels
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn read(plan: &Plan, from: *const Bf16, valid: usize, to: Matrix) {
-        let channels = plan.s.channels;
-        // SAFETY: the contract.
-        unsafe {
+/// Reads a block of a map; zeros behind its channels and positions.
+///
+/// # Safety
+/// `from` is the block's first value in a map; as everything here.
+#[target_feature(enable = "avx512f")]
+unsafe fn read(plan: &Plan, from: *const f32, valid: usize, to: Matrix) {
+    // SAFETY: the contract.
+    unsafe {
+        for c in 0..plan.wide {
             for at in (0..BLOCK).step_by(16) {
-                for c in (0..plan.wide).step_by(32) {
-                    let from = from.wrapping_add(at * channels + c);
-                    let wide = valid.saturating_sub(at).min(16);
-                    let pairs = maps::load_turned(from, channels, 32.min(channels - c), wide);
-                    for (i, pair) in pairs.iter().enumerate() {
-                        let [low, high] = lanes::halves(*pair);
-                        _mm512_store_ps(to.row(c + 2 * i).add(at), low);
-                        _mm512_store_ps(to.row(c + 2 * i + 1).add(at), high);
-                    }
-                }
+                let mask = if c < plan.s.channels {
+                    lanes::first(valid.saturating_sub(at))
+                } else {
+                    0
+                };
+                let from = from.wrapping_add(c * plan.s.positions + at);
+                _mm512_store_ps(to.row(c).add(at), _mm512_maskz_loadu_ps(mask, from));
             }
         }
     }
+}
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn write(plan: &Plan, from: Matrix, plus: *const Bf16, valid: usize, to: *mut Bf16) {
-        let channels = plan.s.channels;
-        // SAFETY: the contract.
-        unsafe {
+/// Writes a block of a map, plus the same block of another one.
+///
+/// # Safety
+/// As [`read`].
+#[target_feature(enable = "avx512f")]
+unsafe fn write(plan: &Plan, from: Matrix, plus: *const f32, valid: usize, to: *mut f32) {
+    // SAFETY: the contract.
+    unsafe {
+        for c in 0..plan.s.channels {
             for at in (0..valid).step_by(16) {
-                for c in (0..plan.wide).step_by(32) {
-                    let (deep, wide) = (32.min(channels - c), 16.min(valid - at));
-                    let place = at * channels + c;
-                    let plus = if plus.is_null() {
-                        [_mm512_setzero_si512(); 16]
-                    } else {
-                        maps::load_turned(plus.add(place), channels, deep, wide)
-                    };
-                    let pairs = std::array::from_fn(|i| {
-                        let [low, high] = lanes::halves(plus[i]);
-                        let row = |j| _mm512_load_ps(from.row(c + 2 * i + j).add(at));
-                        lanes::pairs(_mm512_add_ps(row(0), low), _mm512_add_ps(row(1), high))
-                    });
-                    maps::store_turned(pairs, to.add(place), channels, deep, wide);
+                let mask = lanes::first(valid - at);
+                let place = c * plan.s.positions + at;
+                let mut v = _mm512_load_ps(from.row(c).add(at));
+                if !plus.is_null() {
+                    v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, plus.add(place)));
                 }
+                _mm512_mask_storeu_ps(to.add(place), mask, v);
             }
         }
     }
@@ -542,7 +472,7 @@ unsafe fn scale_row(row: *mut f32, factor: f32) {
 ///
 /// # Safety
 /// As [`multiply`].
-unsafe fn contexts(tiles: &Tiles, left: Panels, right: Panels, to: Matrix) {
+pub(super) unsafe fn contexts(tiles: &Tiles, left: Panels, right: Panels, to: Matrix) {
     for head in 0..to.rows / DIM {
         let side = |panels| Side {
             panels,
@@ -613,17 +543,28 @@ impl ContextPanels {
 }
 
 /// What each part found of which picture.
-type ByParts<T> = Vec<Mutex<Vec<(usize, T)>>>;
+pub(super) type ByParts<T> = Vec<Mutex<Vec<(usize, T)>>>;
 
 /// Sums of the parts of a picture's context.
-struct Partial {
-    context: Vec<f32>,
-    largest: Vec<f32>,
-    total: Vec<f32>,
+pub(super) struct Partial {
+    pub context: Vec<f32>,
+    pub largest: Vec<f32>,
+    pub total: Vec<f32>,
+}
+
+impl Partial {
+    /// Of no positions.
+    pub(super) fn none(plan: &Plan) -> Self {
+        Self {
+            context: vec![0.0; plan.inner * DIM],
+            largest: vec![f32::MIN; plan.inner],
+            total: vec![0.0; plan.inner],
+        }
+    }
 }
 
 /// The pictures that a part's blocks belong to, with their blocks.
-fn pictures(plan: &Plan, part: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+pub(super) fn pictures(plan: &Plan, part: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let (all, blocks) = (plan.part(part), plan.blocks);
     (all.start / blocks..all.end.div_ceil(blocks)).map(move |picture| {
         let own = picture * blocks..(picture + 1) * blocks;
@@ -632,16 +573,10 @@ fn pictures(plan: &Plan, part: usize) -> impl Iterator<Item = (usize, Range<usiz
 }
 
 /// First sweep: the context of every picture.
-pub(crate) fn context<L: Layout>(s: &MapShape, w: &AttentionWeights, x: &[L::Value]) -> Context {
+pub(crate) fn context(s: &MapShape, w: &AttentionWeights, x: &[f32]) -> Context {
     let plan = &Plan::new(s, w);
-    let (inner, planes) = (plan.inner, s.batch * plan.inner);
-    let mut found = Context {
-        context: vec![0.0; planes * DIM],
-        largest: vec![0.0; planes],
-        total: vec![1.0; planes],
-    };
     if plan.all == 0 {
-        return found;
+        return whole(plan, vec![]);
     }
     let partials: ByParts<Partial> = (0..plan.parts).map(|_| Default::default()).collect();
     let from = Shared::of(x);
@@ -653,7 +588,7 @@ pub(crate) fn context<L: Layout>(s: &MapShape, w: &AttentionWeights, x: &[L::Val
                     // SAFETY: x has the map's length; the room is as planned.
                     let partial = unsafe {
                         let room = &mut Room::new(memory);
-                        context_of::<L>(plan, weights, from.get(), blocks, room)
+                        context_of(plan, weights, from.get(), blocks, room)
                     };
                     own.push((picture, partial));
                 }
@@ -661,6 +596,21 @@ pub(crate) fn context<L: Layout>(s: &MapShape, w: &AttentionWeights, x: &[L::Val
             *partials[part].lock().expect("nobody panics with it") = own;
         });
     });
+    whole(plan, partials)
+}
+
+/// The contexts of all pictures from what the parts found of them.
+pub(super) fn whole(plan: &Plan, partials: ByParts<Partial>) -> Context {
+    let (s, inner) = (plan.s, plan.inner);
+    let planes = s.batch * inner;
+    let mut found = Context {
+        context: vec![0.0; planes * DIM],
+        largest: vec![0.0; planes],
+        total: vec![1.0; planes],
+    };
+    if plan.all == 0 {
+        return found;
+    }
     // The parts of a picture, in order.
     let mut parts: Vec<Vec<Partial>> = (0..s.batch).map(|_| vec![]).collect();
     for part in partials {
@@ -697,19 +647,15 @@ pub(crate) fn context<L: Layout>(s: &MapShape, w: &AttentionWeights, x: &[L::Val
 /// # Safety
 /// As everything here; `x` is the whole map.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn context_of<L: Layout>(
+unsafe fn context_of(
     plan: &Plan,
     weights: &Weights,
-    x: *const L::Value,
+    x: *const f32,
     blocks: Range<usize>,
     room: &mut Room,
 ) -> Partial {
     let inner = plan.inner;
-    let mut partial = Partial {
-        context: vec![0.0; inner * DIM],
-        largest: vec![f32::MIN; inner],
-        total: vec![0.0; inner],
-    };
+    let mut partial = Partial::none(plan);
     let normed = Normed::new(plan, room);
     let normed_pairs = room.panels(BLOCK, plan.wide);
     let kv = room.matrix(2 * inner, BLOCK);
@@ -721,7 +667,7 @@ unsafe fn context_of<L: Layout>(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            normed.take::<L>(plan, x.add(L::at(plan, block)), valid, normed_pairs);
+            normed.take(plan, x.add(plan.at(block)), valid, normed_pairs);
             weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             let (k, v) = (kv.part(0, inner), kv.part(inner, inner));
             let (largest, total) = (partial.largest.as_mut_ptr(), partial.total.as_mut_ptr());
@@ -765,18 +711,18 @@ impl Drawn {
     /// # Safety
     /// As everything here; `x` is the block's place in the map.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn draw<L: Layout>(
+    unsafe fn draw(
         &self,
         plan: &Plan,
         tiles: &Tiles,
         weights: &Weights,
         context: &ContextPanels,
-        x: *const L::Value,
+        x: *const f32,
         valid: usize,
     ) {
         // SAFETY: the contract.
         unsafe {
-            self.normed.take::<L>(plan, x, valid, self.normed_pairs);
+            self.normed.take(plan, x, valid, self.normed_pairs);
             let pairs = self.normed_pairs.into();
             multiply(
                 tiles,
@@ -815,12 +761,12 @@ impl Drawn {
 }
 
 /// Second sweep: y, with the context of the first.
-pub(crate) fn forward<L: Layout>(
+pub(crate) fn forward(
     s: &MapShape,
     w: &AttentionWeights,
     context: &Context,
-    x: &[L::Value],
-    y: &mut [L::Value],
+    x: &[f32],
+    y: &mut [f32],
 ) {
     let plan = &Plan::new(s, w);
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
@@ -838,10 +784,10 @@ pub(crate) fn forward<L: Layout>(
                         panels.take(&context.context[picture * size..][..size]);
                         for block in blocks {
                             let [_, _, valid] = plan.block(block);
-                            let x = from.get().add(L::at(plan, block));
-                            drawn.draw::<L>(plan, &tiles, weights, &panels, x, valid);
-                            let y = to.get().add(L::at(plan, block));
-                            L::write(plan, drawn.out.scaled, x, valid, y);
+                            let x = from.get().add(plan.at(block));
+                            drawn.draw(plan, &tiles, weights, &panels, x, valid);
+                            let y = to.get().add(plan.at(block));
+                            write(plan, drawn.out.scaled, x, valid, y);
                         }
                     }
                 }
@@ -1040,9 +986,9 @@ unsafe fn drawn_back(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            let at = Planes::at(plan, block);
-            drawn.draw::<Planes>(plan, &tiles, weights, &panels, x.add(at), valid);
-            Planes::read(plan, dy.add(at), valid, dout);
+            let at = plan.at(block);
+            drawn.draw(plan, &tiles, weights, &panels, x.add(at), valid);
+            read(plan, dy.add(at), valid, dout);
             drawn.out.back(plan, plan.w.post_gain, dout, sums.post);
             for c in 0..plan.s.channels {
                 let mut sum = _mm512_setzero_ps();
@@ -1081,7 +1027,7 @@ unsafe fn drawn_back(
             dq.to_pairs(dattended_pairs);
             let (left, right) = (weights.qkv_back.into(), dattended_pairs.into());
             multiply(&tiles, left, right, inner / 32, dout, false);
-            Planes::write(plan, dout, std::ptr::null(), valid, dx.add(at));
+            write(plan, dout, std::ptr::null(), valid, dx.add(at));
         }
         dcontext
             .at
@@ -1136,8 +1082,8 @@ unsafe fn context_back(
         let tiles = Tiles::new();
         for block in blocks {
             let [_, _, valid] = plan.block(block);
-            let at = Planes::at(plan, block);
-            normed.take::<Planes>(plan, x.add(at), valid, normed_pairs);
+            let at = plan.at(block);
+            normed.take(plan, x.add(at), valid, normed_pairs);
             weights.keys_and_values(plan, &tiles, normed_pairs, kv);
             for r in 0..inner {
                 let plane = picture * inner + r;
@@ -1170,7 +1116,7 @@ unsafe fn context_back(
                 to,
                 true,
             );
-            Planes::read(plan, dx.add(at), valid, dnormed);
+            read(plan, dx.add(at), valid, dnormed);
             dkv.to_pairs(dkv_pairs);
             let left = Side {
                 panels: weights.qkv_back,
@@ -1186,7 +1132,7 @@ unsafe fn context_back(
                 true,
             );
             normed.back(plan, plan.w.pre_gain, dnormed, sums.pre);
-            Planes::write(plan, dnormed, dy.add(at), valid, dx.add(at));
+            write(plan, dnormed, dy.add(at), valid, dx.add(at));
         }
     }
 }

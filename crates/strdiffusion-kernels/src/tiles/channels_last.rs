@@ -84,7 +84,7 @@ pub(crate) fn pack(s: &Conv2dShape, w: &[f32], u: &mut [f32]) {
 /// # Safety
 /// `to` has room for a tile, `w` has all weights; the CPU has tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn pack_tile(
+pub(super) unsafe fn pack_tile(
     s: &Conv2dShape,
     w: *const f32,
     first: usize,

@@ -31,7 +31,7 @@ fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
 /// and `wide` positions are readable. The CPU has tiles.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn load_turned(
+unsafe fn load_turned(
     from: *const Bf16,
     channels: usize,
     deep: usize,
@@ -53,7 +53,7 @@ pub(super) unsafe fn load_turned(
 /// As there, to write.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-pub(super) unsafe fn store_turned(
+unsafe fn store_turned(
     mut pairs: [__m512i; 16],
     to: *mut Bf16,
     channels: usize,
@@ -148,6 +148,49 @@ pub(crate) fn to_planes(s: &MapShape, x: &[Bf16], y: &mut [f32]) {
     });
 }
 
+/// The even and the odd ones of 32 channels of a position from `c` on; zeros behind the last.
+///
+/// # Safety
+/// `from` has so many channels, more than `c`; the CPU has tiles.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn load(channels: usize, from: *const Bf16, c: usize) -> [__m512; 2] {
+    // SAFETY: the masked places lie within the channels.
+    unsafe {
+        let mask = lanes::first16(channels - c);
+        lanes::halves(_mm512_maskz_loadu_epi16(mask, from.add(c).cast()))
+    }
+}
+
+/// The mean of a position's channels, and the sum of the squared distances from it.
+///
+/// # Safety
+/// As [`load`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn moments(channels: usize, x: *const Bf16) -> (f32, f32) {
+    let mut sum = _mm512_setzero_ps();
+    for c in (0..channels).step_by(DEEP) {
+        // SAFETY: these channels.
+        let [even, odd] = unsafe { load(channels, x, c) };
+        sum = _mm512_add_ps(sum, _mm512_add_ps(even, odd));
+    }
+    let mean = _mm512_reduce_add_ps(sum) / channels as f32;
+    let means = _mm512_set1_ps(mean);
+    let mut squares = _mm512_setzero_ps();
+    for c in (0..channels).step_by(DEEP) {
+        // SAFETY: these channels.
+        let [even, odd] = unsafe { load(channels, x, c) };
+        let left = channels - c;
+        // Channels that are not there are no distance from the mean.
+        let even = _mm512_maskz_sub_ps(lanes::first(left.div_ceil(2)), even, means);
+        let odd = _mm512_maskz_sub_ps(lanes::first(left / 2), odd, means);
+        squares = _mm512_fmadd_ps(even, even, squares);
+        squares = _mm512_fmadd_ps(odd, odd, squares);
+    }
+    (mean, _mm512_reduce_add_ps(squares))
+}
+
 /// The guide's norm: lrelu(norm(x) · (1 + γ) + β), over the channels of each position.
 pub(crate) fn spade(
     s: &MapShape,
@@ -193,35 +236,15 @@ unsafe fn spade_position(
     slope: f32,
     y: *mut Bf16,
 ) {
-    // SAFETY: the masked places lie within the channels.
-    let load = |from: *const Bf16, c: usize| unsafe {
-        let mask = lanes::first16(channels - c);
-        lanes::halves(_mm512_maskz_loadu_epi16(mask, from.add(c).cast()))
-    };
-    let mut sum = _mm512_setzero_ps();
-    for c in (0..channels).step_by(DEEP) {
-        let [low, high] = load(x, c);
-        sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
-    }
-    let mean = _mm512_reduce_add_ps(sum) / channels as f32;
-    let means = _mm512_set1_ps(mean);
-    let mut squares = _mm512_setzero_ps();
-    for c in (0..channels).step_by(DEEP) {
-        let [low, high] = load(x, c);
-        let left = channels - c;
-        // Channels that are not there are no distance from the mean.
-        let (low_mask, high_mask) = (lanes::first(left.div_ceil(2)), lanes::first(left / 2));
-        let low = _mm512_maskz_sub_ps(low_mask, low, means);
-        let high = _mm512_maskz_sub_ps(high_mask, high, means);
-        squares = _mm512_fmadd_ps(low, low, squares);
-        squares = _mm512_fmadd_ps(high, high, squares);
-    }
-    let variance = _mm512_reduce_add_ps(squares) / (channels as f32 - 1.0);
+    // SAFETY: the contract.
+    let (mean, squares) = unsafe { moments(channels, x) };
+    let variance = squares / (channels as f32 - 1.0);
     let inverse = _mm512_set1_ps(1.0 / (variance + epsilon).sqrt());
     let (one, zero) = (_mm512_set1_ps(1.0), _mm512_setzero_ps());
-    let slopes = _mm512_set1_ps(slope);
+    let (means, slopes) = (_mm512_set1_ps(mean), _mm512_set1_ps(slope));
     for c in (0..channels).step_by(DEEP) {
-        let (x, gamma, beta) = (load(x, c), load(gamma, c), load(beta, c));
+        // SAFETY: these channels.
+        let [x, gamma, beta] = [x, gamma, beta].map(|map| unsafe { load(channels, map, c) });
         let value = |i: usize| {
             let norm = _mm512_mul_ps(_mm512_sub_ps(x[i], means), inverse);
             let v = _mm512_fmadd_ps(norm, _mm512_add_ps(one, gamma[i]), beta[i]);

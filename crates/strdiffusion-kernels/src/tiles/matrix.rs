@@ -13,7 +13,7 @@ use super::{TILE, TILE_FLOATS};
 
 /// A matrix of f32 in scratch memory, aligned to 64 bytes; its sides are multiples of 32.
 #[derive(Clone, Copy)]
-pub(crate) struct Matrix {
+pub(super) struct Matrix {
     pub at: *mut f32,
     pub rows: usize,
     pub columns: usize,
@@ -164,6 +164,29 @@ impl Matrix {
                     let high = _mm512_load_ps(self.row(r + 1).add(panel * 16));
                     let at = to.tile(panel, r / 32).add(r % 32 / 2 * 16);
                     _mm512_store_si512(at.cast(), lanes::pairs(low, high));
+                }
+            }
+        }
+    }
+
+    /// The transpose as a left side, whose terms are the rows here: `[16 columns][32 rows]`.
+    ///
+    /// # Safety
+    /// As [`to_rows`](Self::to_rows).
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    pub(super) unsafe fn to_rows_of_transpose(self, to: Panels) {
+        // SAFETY: the contract.
+        unsafe {
+            for panel in 0..self.columns / 16 {
+                for step in 0..self.rows / 32 {
+                    let mut tile: [__m512i; 16] = std::array::from_fn(|i| {
+                        let row = |j: usize| self.row(step * 32 + 2 * i + j).add(panel * 16);
+                        lanes::pairs(_mm512_load_ps(row(0)), _mm512_load_ps(row(1)))
+                    });
+                    lanes::transpose(&mut tile);
+                    for (i, row) in tile.iter().enumerate() {
+                        _mm512_store_si512(to.tile(panel, step).add(i * 16).cast(), *row);
+                    }
                 }
             }
         }

@@ -12,11 +12,12 @@
 //! - `weight_grad`: gradients of their weights;
 //! - `residual`: a residual block in one piece, for training;
 //! - `matrix`, `attention`: products of small matrices, and the attention block made of them;
-//! - `channels_last`, `maps`: convolutions of, and what else happens to, maps in bf16 whose channels
-//!   lie together.
+//! - `channels_last`, `attention_maps`, `maps`: convolutions, the attention block and all else of
+//!   maps in bf16 whose channels lie together.
 
 mod amx;
 pub(crate) mod attention;
+pub(crate) mod attention_maps;
 pub(crate) mod channels_last;
 mod conv;
 mod lanes;
