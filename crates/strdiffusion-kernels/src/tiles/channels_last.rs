@@ -152,7 +152,9 @@ impl<'a> Plan<'a> {
         let down = oh.div_ceil(tall);
         let parts = if many_weights {
             let groups = s.out_channels.div_ceil(GROUP);
-            ITEMS.div_ceil(s.batch * down).min(groups)
+            // Powers of two share out evenly.
+            let parts = ITEMS.div_ceil(s.batch * down).next_power_of_two();
+            parts.min(groups)
         } else {
             1
         };
