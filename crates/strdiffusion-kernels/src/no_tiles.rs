@@ -35,11 +35,7 @@ pub(crate) mod attention {
     #[derive(Debug)]
     pub(crate) struct Context;
 
-    pub(crate) fn context<L: Layout>(
-        _: &MapShape,
-        _: &AttentionWeights,
-        _: &[L::Value],
-    ) -> Context {
+    pub(crate) fn context(_: &MapShape, _: &AttentionWeights, _: &[f32]) -> Context {
         unreachable!("{}", super::NONE)
     }
 
