@@ -44,9 +44,10 @@ impl Conv {
     /// Packs `w`, `[out, in, kh, kw]`. The shape's batch, height and width do not matter.
     ///
     /// # Panics
-    /// If the weights' length does not fit the shape.
+    /// If the weights' length does not fit the shape, or it has no input channels.
     pub fn new(s: &Conv2dShape, w: &[f32]) -> Self {
         need_tiles();
+        assert!(s.in_channels > 0, "nothing to convolve in {s:?}");
         let (mut u, len) = (Buffer::default(), tiles::packed_len(s));
         tiles::pack(s, w, u.get(len));
         Self { s: *s, u, len }

@@ -19,9 +19,9 @@ pub enum Precision {
     F32Precise,
     /// 16 bit, 10 of them for the mantissa.
     F16,
-    /// 16 bit, 7 of them for the mantissa. On the CPU only the operands of convolutions are, and
-    /// only where it has instructions for them ([`ops::has_bf16`]); weights, sums and everything
-    /// else stay 32 bit.
+    /// 16 bit, 7 of them for the mantissa. On the CPU only the operands of convolutions are and, in
+    /// inference, what layers hand on ([`ops::to_maps`]), and only where it has instructions for
+    /// them ([`ops::has_bf16`]); weights, sums and everything else stay 32 bit.
     Bf16,
 }
 

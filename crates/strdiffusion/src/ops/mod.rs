@@ -1,8 +1,8 @@
 //! The operations that the networks spend their time in, each in one place, so that a device with
 //! kernels of its own can take them over while the networks stay defined once.
 //!
-//! On the CPU and in f32 they run on `strdiffusion-kernels`, through Burn's backend extension
-//! (`cpu`); everywhere else on Burn's own operations (`burn_ops`).
+//! On the CPU, in f32 and on maps of bf16 ([`to_maps`]), they run on `strdiffusion-kernels`, through
+//! Burn's backend extension (`cpu`); everywhere else on Burn's own operations (`burn_ops`).
 
 mod burn_ops;
 mod cpu;
