@@ -33,7 +33,7 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
 
 /// `[b, c, h, w]` as what the layers of a network hand on. In inference in bf16 on a CPU with tiles
 /// that is a map of bf16 whose channels lie together; anywhere else it stays as it is. All
-/// operations here but [`channel_norm`] and [`linear_attention`] take either.
+/// operations here but [`channel_norm`], [`linear_attention`] and [`conv_silu_add`] take either.
 pub fn to_maps(x: Tensor<4>) -> Tensor<4> {
     if x.dtype() == DType::F32 && has_kernels(&x) && cpu::uses_maps() && !x.is_autodiff() {
         cpu::to_maps(x)

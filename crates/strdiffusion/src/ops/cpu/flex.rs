@@ -45,7 +45,12 @@ fn like(x: &FlexTensor, fill: impl FnOnce(&mut [f32])) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(y, shape))
 }
 
-fn conv_shape(x: &FlexTensor, weight: &FlexTensor, stride: usize, padding: usize) -> Conv2dShape {
+pub(super) fn conv_shape(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    stride: usize,
+    padding: usize,
+) -> Conv2dShape {
     let [out, _, kernel, _] = dims(weight);
     Conv2dShape::new(dims(x), out, kernel, stride, padding)
 }

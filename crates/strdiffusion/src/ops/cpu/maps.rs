@@ -14,7 +14,7 @@ use half::vec::HalfBitsVecExt as _;
 use strdiffusion_kernels::channels_last::{self, Conv};
 use strdiffusion_kernels::{AttentionWeights, Conv2dShape, Epilogue, MapShape, unfilled};
 
-use super::flex::{dims, in_order, map_shape, values};
+use super::flex::{conv_shape, dims, in_order, map_shape, values};
 use super::{NORM_EPS, SLOPE, packed};
 
 /// The numbers of a map in their order.
@@ -79,11 +79,10 @@ pub(super) fn convolve(
     [stride, padding]: [usize; 2],
     epilogue: &Epilogue,
 ) -> FlexTensor {
-    let [out, _, kernel, _] = dims(weight);
-    let s = Conv2dShape::new(dims(x), out, kernel, stride, padding);
+    let s = conv_shape(x, weight, stride, padding);
     let [h, w] = s.out_size();
     let size = [s.batch, s.height, s.width];
-    map([s.batch, out, h, w], |y| {
+    map([s.batch, s.out_channels, h, w], |y| {
         conv(weight, &s).forward(size, Map::of(x).bits(), epilogue, None, y);
     })
 }
