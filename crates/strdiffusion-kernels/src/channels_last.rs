@@ -6,6 +6,7 @@
 //! [`available`] and panics without it.
 
 use crate::attention_block::{AttentionWeights, check_weights};
+use crate::conv::forward_places;
 use crate::isa::Isa;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
@@ -49,7 +50,7 @@ impl Conv {
         need_tiles();
         assert!(s.in_channels > 0, "nothing to convolve in {s:?}");
         let (mut u, len) = (Buffer::default(), tiles::packed_len(s));
-        tiles::pack(s, w, u.get(len));
+        tiles::pack(s, w, &forward_places(s), u.get(len));
         Self { s: *s, u, len }
     }
 

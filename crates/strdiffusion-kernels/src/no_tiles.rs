@@ -75,12 +75,13 @@ pub(crate) mod channels_last {
     use super::Bf16;
     use crate::kernels::rows::RawEpilogue;
     use crate::shape::Conv2dShape;
+    use crate::taps::Places;
 
     pub(crate) fn packed_len(_: &Conv2dShape) -> usize {
         unreachable!("{}", super::NONE)
     }
 
-    pub(crate) fn pack(_: &Conv2dShape, _: &[f32], _: &mut [f32]) {
+    pub(crate) fn pack(_: &Conv2dShape, _: &[f32], _: &Places, _: &mut [f32]) {
         unreachable!("{}", super::NONE)
     }
 

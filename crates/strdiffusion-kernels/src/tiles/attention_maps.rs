@@ -14,6 +14,7 @@ use super::channels_last::pack_tile;
 use super::lanes::{self, Bf16};
 use super::maps;
 use super::matrix::{Matrix, Panels, Room, Side, multiply};
+use crate::conv::forward_places;
 use crate::attention_block::AttentionWeights;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
@@ -63,6 +64,7 @@ impl Weights {
         let pack = |to: Panels, w: &[f32], [inputs, outputs]: [usize; 2], columns: usize| {
             let s = Conv2dShape::new([0, inputs, 1, 1], outputs, 1, 1, 0);
             assert_eq!(w.len(), s.weight_len());
+            let places = forward_places(&s);
             let (from, first) = (Shared::of(w), Shared::from_raw_mut(to.at));
             parallel_for(columns / 16, |panel| {
                 let to = Panels {
@@ -73,7 +75,7 @@ impl Weights {
                     // SAFETY: this panel's tiles, which are this item's alone.
                     unsafe {
                         let tile = to.tile(panel, step);
-                        pack_tile(&s, from.get(), panel * 16, [0, step, 0], tile);
+                        pack_tile(&s, from.get(), &places, panel * 16, [0, step, 0], tile);
                     }
                 }
             });

@@ -12,11 +12,11 @@ use std::arch::x86_64::*;
 use super::amx::{self, Sums, Tiles};
 use super::lanes::{self, Bf16, Element};
 use super::{TILE, TILE_FLOATS};
-use crate::conv::forward_places;
 use crate::kernels::rows::RawEpilogue;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::shape::Conv2dShape;
+use crate::taps::Places;
 use crate::workspace::{self, Slot};
 
 /// Channels of a tile.
@@ -58,8 +58,8 @@ fn terms(s: &Conv2dShape) -> impl Iterator<Item = [usize; 3]> {
     })
 }
 
-/// Packs weights `[out, in, kh, kw]`: `[outputs / 32][step][2][16 pairs of channels][16 outputs][2]`.
-pub(crate) fn pack(s: &Conv2dShape, w: &[f32], u: &mut [f32]) {
+/// Packs weights that lie at `places`: `[outputs / 32][step][2][16 pairs of channels][16 outputs][2]`.
+pub(crate) fn pack(s: &Conv2dShape, w: &[f32], places: &Places, u: &mut [f32]) {
     assert_eq!(w.len(), s.weight_len());
     assert_eq!(u.len(), packed_len(s));
     let steps = steps(s);
@@ -72,7 +72,7 @@ pub(crate) fn pack(s: &Conv2dShape, w: &[f32], u: &mut [f32]) {
                 // asserted length.
                 unsafe {
                     let to = to.get().add(tile * TILE_FLOATS);
-                    pack_tile(s, from.get(), group * GROUP + half * 16, term, to);
+                    pack_tile(s, from.get(), places, group * GROUP + half * 16, term, to);
                 }
             }
         }
@@ -87,11 +87,11 @@ pub(crate) fn pack(s: &Conv2dShape, w: &[f32], u: &mut [f32]) {
 pub(super) unsafe fn pack_tile(
     s: &Conv2dShape,
     w: *const f32,
+    places: &Places,
     first: usize,
     [y, b, x]: [usize; 3],
     to: *mut f32,
 ) {
-    let places = forward_places(s);
     let mask = lanes::first(s.out_channels.saturating_sub(first));
     let step = _mm512_set1_epi32(places.output as i32);
     let offsets = _mm512_mullo_epi32(lanes::lanes(), step);
@@ -229,14 +229,77 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Where results go, and what follows the sums.
+/// Where sums of 32 outputs at up to 16 neighbouring places of a row belong.
+#[derive(Clone, Copy)]
+pub(super) struct Spot {
+    pub picture: usize,
+    /// The first place, counted along the rows of its picture, and how many there are.
+    pub place: usize,
+    pub count: usize,
+    /// The first output, and which of the 32 there are.
+    pub output: usize,
+    pub mask: u32,
+}
+
+/// Where a convolution's sums go.
+pub(super) trait Sink: Sync {
+    /// Takes two tiles of sums, `[16 places][16 outputs]` each.
+    ///
+    /// # Safety
+    /// The spot lies within an output as large as the convolution's, and no other thread has it; the
+    /// CPU has tiles.
+    unsafe fn put(&self, at: Spot, sums: *const f32);
+}
+
+/// (v · mul + add) for each picture and output, whole groups of them.
+pub(super) struct Affine {
+    mul: Vec<f32>,
+    add: Vec<f32>,
+    outputs: usize,
+}
+
+impl Affine {
+    /// As `at` says for a picture and an output; zeros behind the outputs.
+    pub(super) fn of(s: &Conv2dShape, at: impl Fn(usize, usize) -> (f32, f32)) -> Self {
+        let outputs = s.out_channels.next_multiple_of(GROUP);
+        let (mut mul, mut add) = (vec![], vec![]);
+        for n in 0..s.batch {
+            for o in 0..outputs {
+                let (m, a) = if o < s.out_channels {
+                    at(n, o)
+                } else {
+                    (0.0, 0.0)
+                };
+                mul.push(m);
+                add.push(a);
+            }
+        }
+        Affine { mul, add, outputs }
+    }
+
+    /// The factors and what is added, for both halves of the spot's outputs.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn load(&self, at: Spot) -> [[__m512; 2]; 2] {
+        let first = at.picture * self.outputs + at.output;
+        // SAFETY: whole groups of 32 outputs.
+        let half = |v: &[f32]| unsafe {
+            let v = &v[first..first + GROUP];
+            [_mm512_loadu_ps(v.as_ptr()), _mm512_loadu_ps(v.as_ptr().add(16))]
+        };
+        [half(&self.mul), half(&self.add)]
+    }
+}
+
+/// A map, and what follows the sums.
 struct Output {
     y: Shared<*mut Bf16>,
     residual: Option<Shared<*const Bf16>>,
-    /// (v · mul + add) for each picture and output, whole groups of them.
-    mul: Vec<f32>,
-    add: Vec<f32>,
+    affine: Affine,
     silu: bool,
+    /// Height times width, and outputs.
+    positions: usize,
+    outputs: usize,
     /// Whether results go past the caches: every group of them is a whole cache line.
     stream: bool,
 }
@@ -250,37 +313,36 @@ pub(crate) fn conv(
     residual: Option<&[Bf16]>,
     y: &mut [Bf16],
 ) {
-    assert_eq!(x.len(), s.input_len());
     assert_eq!(y.len(), s.output_len());
-    assert_eq!(u.len(), packed_len(s));
     assert!(residual.is_none_or(|residual| residual.len() == y.len()));
-    assert!(u.as_ptr().addr().is_multiple_of(64), "tiles are aligned");
-    if y.is_empty() {
-        return;
-    }
-    let groups = s.out_channels.div_ceil(GROUP);
-    let (mut mul, mut add) = (vec![], vec![]);
-    for n in 0..s.batch {
-        for o in 0..groups * GROUP {
-            let (m, a) = if o < s.out_channels {
-                // SAFETY: the epilogue covers these pictures and channels.
-                unsafe { epilogue.affine(n, o) }
-            } else {
-                (0.0, 0.0)
-            };
-            mul.push(m);
-            add.push(a);
-        }
-    }
+    let [oh, ow] = s.out_size();
     let whole = s.out_channels.is_multiple_of(GROUP) && y.as_ptr().addr().is_multiple_of(64);
     let output = Output {
         stream: whole && size_of_val(y) > STREAMED,
         y: Shared::of_mut(y),
         residual: residual.map(Shared::of),
-        mul,
-        add,
+        // SAFETY: the epilogue covers these pictures and channels.
+        affine: Affine::of(s, |n, o| unsafe { epilogue.affine(n, o) }),
         silu: epilogue.silu,
+        positions: oh * ow,
+        outputs: s.out_channels,
     };
+    // SAFETY: y is as large as the output.
+    unsafe { conv_into(s, x, u, &output) };
+}
+
+/// Hands conv(x, u) to a sink.
+///
+/// # Safety
+/// The sink takes an output as large as the convolution's.
+pub(super) unsafe fn conv_into(s: &Conv2dShape, x: &[Bf16], u: &[f32], sink: &impl Sink) {
+    assert_eq!(x.len(), s.input_len());
+    assert_eq!(u.len(), packed_len(s));
+    assert!(u.as_ptr().addr().is_multiple_of(64), "tiles are aligned");
+    if s.output_len() == 0 {
+        return;
+    }
+    let groups = s.out_channels.div_ceil(GROUP);
     let plan = Plan::new(s);
     let offsets = plan.offsets();
     let (from, weights) = (Shared::of(x), Shared::of(u));
@@ -301,7 +363,7 @@ pub(crate) fn conv(
                 for group in groups {
                     let weights = weights.get().add(group * offsets.len() * 2 * TILE_FLOATS);
                     let at = [picture, first, group];
-                    plan.multiply(copy, rows, &offsets, weights.cast(), at, &output);
+                    plan.multiply(copy, rows, &offsets, weights.cast(), at, sink);
                 }
             }
         });
@@ -320,7 +382,7 @@ impl Plan<'_> {
         offsets: &[usize],
         weights: *const u8,
         [picture, first, group]: [usize; 3],
-        output: &Output,
+        sink: &impl Sink,
     ) {
         let places = rows * self.across;
         let taps = self.s.kernel[0] * self.s.kernel[1];
@@ -352,8 +414,16 @@ impl Plan<'_> {
                             continue;
                         }
                         for i in i..places.min(i + 2) {
-                            let at = [picture, first + i / self.across, i % self.across * 16];
-                            output.put(self, at, group, sums.add(i % 2 * 2 * TILE_FLOATS));
+                            let width = self.out[1];
+                            let column = i % self.across * 16;
+                            let at = Spot {
+                                picture,
+                                place: (first + i / self.across) * width + column,
+                                count: 16.min(width - column),
+                                output: group * GROUP,
+                                mask: lanes::first16(self.s.out_channels - group * GROUP),
+                            };
+                            sink.put(at, sums.add(i % 2 * 2 * TILE_FLOATS));
                         }
                     }
                 }
@@ -362,53 +432,35 @@ impl Plan<'_> {
     }
 }
 
-impl Output {
-    /// Takes the sums of 32 outputs at 16 places from picture, row and column on.
-    ///
-    /// # Safety
-    /// The place lies within the output, and no other thread has it; `sums` are two tiles.
+impl Sink for Output {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(
-        &self,
-        plan: &Plan,
-        [picture, row, column]: [usize; 3],
-        group: usize,
-        sums: *const f32,
-    ) {
-        let outputs = plan.s.out_channels;
-        let [height, width] = plan.out;
-        let o = group * GROUP;
-        let mask = lanes::first16(outputs - o);
-        let masks = [mask as u16, (mask >> 16) as u16];
-        let channel = picture * outputs.next_multiple_of(GROUP) + o;
-        let place = ((picture * height + row) * width + column) * outputs + o;
-        // SAFETY: the affine maps cover whole groups; places lie within y and the residual.
+    unsafe fn put(&self, at: Spot, sums: *const f32) {
+        let masks = [at.mask as u16, (at.mask >> 16) as u16];
+        let first = (at.picture * self.positions + at.place) * self.outputs + at.output;
+        let [mul, add] = self.affine.load(at);
+        // SAFETY: places lie within y and the residual.
         unsafe {
-            let load =
-                |from: &[f32], i: usize| _mm512_loadu_ps(from.as_ptr().add(channel + 16 * i));
-            let mul = [load(&self.mul, 0), load(&self.mul, 1)];
-            let add = [load(&self.add, 0), load(&self.add, 1)];
-            for r in 0..16.min(width - column) {
-                let at = place + r * outputs;
+            for r in 0..at.count {
+                let place = first + r * self.outputs;
                 let value = |i: usize| {
                     let v = _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16));
                     let v = _mm512_fmadd_ps(v, mul[i], add[i]);
                     let v = if self.silu { lanes::silu(v) } else { v };
                     match &self.residual {
                         Some(residual) => {
-                            let from = residual.get().wrapping_add(at + 16 * i);
+                            let from = residual.get().wrapping_add(place + 16 * i);
                             _mm512_add_ps(v, Bf16::load(from, masks[i]))
                         }
                         None => v,
                     }
                 };
                 let v = lanes::round(value(0), value(1));
-                let to = self.y.get().add(at);
+                let to = self.y.get().add(place);
                 if self.stream {
                     _mm512_stream_si512(to.cast(), v);
                 } else {
-                    _mm512_mask_storeu_epi16(to.cast(), mask, v);
+                    _mm512_mask_storeu_epi16(to.cast(), at.mask, v);
                 }
             }
         }

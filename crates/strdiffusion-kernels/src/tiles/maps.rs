@@ -23,25 +23,59 @@ fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
     });
 }
 
-/// Pairs of 32 channels at 16 positions of a map, `[pair][position]`; zeros behind the channels and
+/// Up to 32 channels at up to 16 neighbouring positions of a picture.
+#[derive(Clone, Copy)]
+pub(super) struct Block {
+    picture: usize,
+    position: usize,
+    channel: usize,
+    /// How many channels and positions there are.
+    pub deep: usize,
+    pub wide: usize,
+}
+
+impl Block {
+    /// Where the block's channel `c` starts in `[batch, channels, positions]`.
+    pub(super) fn plane(&self, s: &MapShape, c: usize) -> usize {
+        (self.picture * s.channels + self.channel + c) * s.positions + self.position
+    }
+
+    /// Where the block's position `i` starts in `[batch, positions, channels]`.
+    fn place(&self, s: &MapShape, i: usize) -> usize {
+        (self.picture * s.positions + self.position + i) * s.channels + self.channel
+    }
+}
+
+/// Calls `f` with all blocks of a map.
+pub(super) fn for_blocks(s: &MapShape, f: impl Fn(Block) + Sync) {
+    stretches(s, |picture, first, end| {
+        for position in (first..end).step_by(WIDE) {
+            for channel in (0..s.channels).step_by(DEEP) {
+                f(Block {
+                    picture,
+                    position,
+                    channel,
+                    deep: DEEP.min(s.channels - channel),
+                    wide: WIDE.min(end - position),
+                });
+            }
+        }
+    });
+}
+
+/// Pairs of a block's channels of a map of bf16, `[pair][position]`; zeros behind the channels and
 /// the positions.
 ///
 /// # Safety
-/// `from` is the first position's first channel of those, in a map of `channels`; `deep` of them
-/// and `wide` positions are readable. The CPU has tiles.
+/// The block lies within the map. The CPU has tiles.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn load_turned(
-    from: *const Bf16,
-    channels: usize,
-    deep: usize,
-    wide: usize,
-) -> [__m512i; 16] {
-    let mask = lanes::first16(deep);
+pub(super) unsafe fn load_turned(s: &MapShape, block: Block, from: *const Bf16) -> [__m512i; 16] {
+    let mask = lanes::first16(block.deep);
     let mut rows = [_mm512_setzero_si512(); 16];
-    for (i, row) in rows.iter_mut().take(wide).enumerate() {
+    for (i, row) in rows.iter_mut().take(block.wide).enumerate() {
         // SAFETY: the contract.
-        *row = unsafe { _mm512_maskz_loadu_epi16(mask, from.add(i * channels).cast()) };
+        *row = unsafe { _mm512_maskz_loadu_epi16(mask, from.add(block.place(s, i)).cast()) };
     }
     lanes::transpose(&mut rows);
     rows
@@ -53,98 +87,60 @@ unsafe fn load_turned(
 /// As there, to write.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn store_turned(
+pub(super) unsafe fn store_turned(
+    s: &MapShape,
+    block: Block,
     mut pairs: [__m512i; 16],
     to: *mut Bf16,
-    channels: usize,
-    deep: usize,
-    wide: usize,
 ) {
-    let mask = lanes::first16(deep);
+    let mask = lanes::first16(block.deep);
     lanes::transpose(&mut pairs);
-    for (i, row) in pairs.iter().take(wide).enumerate() {
+    for (i, row) in pairs.iter().take(block.wide).enumerate() {
         // SAFETY: the contract.
-        unsafe { _mm512_mask_storeu_epi16(to.add(i * channels).cast(), mask, *row) };
+        unsafe { _mm512_mask_storeu_epi16(to.add(block.place(s, i)).cast(), mask, *row) };
     }
 }
 
 /// `[batch, channels, positions]` in f32 to `[batch, positions, channels]` in bf16.
 pub(crate) fn from_planes(s: &MapShape, x: &[f32], y: &mut [Bf16]) {
-    let len = s.batch * s.channels * s.positions;
-    assert_eq!([x.len(), y.len()], [len; 2]);
+    assert_eq!([x.len(), y.len()], [s.len(); 2]);
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn turn(s: &MapShape, from: *const f32, to: *mut Bf16, first: usize, end: usize) {
-        for at in (first..end).step_by(WIDE) {
-            let wide = WIDE.min(end - at);
-            let mask = lanes::first(wide);
-            for c in (0..s.channels).step_by(DEEP) {
-                let plane = |c: usize| {
-                    let mask = if c < s.channels { mask } else { 0 };
-                    // SAFETY: the masked places lie within the plane.
-                    unsafe { f32::load(from.wrapping_add(c * s.positions + at), mask) }
-                };
-                let pairs =
-                    std::array::from_fn(|i| lanes::pairs(plane(c + 2 * i), plane(c + 2 * i + 1)));
-                let deep = DEEP.min(s.channels - c);
-                // SAFETY: these positions' channels.
-                unsafe {
-                    store_turned(pairs, to.add(at * s.channels + c), s.channels, deep, wide);
-                }
-            }
-        }
+    unsafe fn turn(s: &MapShape, block: Block, from: *const f32, to: *mut Bf16) {
+        let mask = lanes::first(block.wide);
+        let plane = |c: usize| {
+            let mask = if c < block.deep { mask } else { 0 };
+            // SAFETY: the masked places lie within the plane.
+            unsafe { f32::load(from.wrapping_add(block.plane(s, c)), mask) }
+        };
+        let pairs = std::array::from_fn(|i| lanes::pairs(plane(2 * i), plane(2 * i + 1)));
+        // SAFETY: the contract.
+        unsafe { store_turned(s, block, pairs, to) };
     }
-    stretches(s, |picture, first, end| {
-        let picture = picture * s.channels * s.positions;
-        // SAFETY: both maps have the asserted lengths; the positions are this item's alone.
-        unsafe {
-            turn(
-                s,
-                from.get().add(picture),
-                to.get().add(picture),
-                first,
-                end,
-            )
-        }
+    for_blocks(s, |block| {
+        // SAFETY: both maps have the asserted lengths; the block is this item's alone.
+        unsafe { turn(s, block, from.get(), to.get()) }
     });
 }
 
 /// The way back of [`from_planes`].
 pub(crate) fn to_planes(s: &MapShape, x: &[Bf16], y: &mut [f32]) {
-    let len = s.batch * s.channels * s.positions;
-    assert_eq!([x.len(), y.len()], [len; 2]);
+    assert_eq!([x.len(), y.len()], [s.len(); 2]);
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn turn(s: &MapShape, from: *const Bf16, to: *mut f32, first: usize, end: usize) {
-        for at in (first..end).step_by(WIDE) {
-            let wide = WIDE.min(end - at);
-            for c in (0..s.channels).step_by(DEEP) {
-                let deep = DEEP.min(s.channels - c);
-                // SAFETY: these positions' channels; the masked places lie within the planes.
-                unsafe {
-                    let from = from.add(at * s.channels + c);
-                    let pairs = load_turned(from, s.channels, deep, wide);
-                    for i in 0..deep {
-                        let v = lanes::halves(pairs[i / 2])[i % 2];
-                        let to = to.add((c + i) * s.positions + at);
-                        f32::store(to, lanes::first(wide), v);
-                    }
-                }
+    unsafe fn turn(s: &MapShape, block: Block, from: *const Bf16, to: *mut f32) {
+        // SAFETY: the contract; the masked places lie within the planes.
+        unsafe {
+            let pairs = load_turned(s, block, from);
+            for c in 0..block.deep {
+                let v = lanes::halves(pairs[c / 2])[c % 2];
+                f32::store(to.add(block.plane(s, c)), lanes::first(block.wide), v);
             }
         }
     }
-    stretches(s, |picture, first, end| {
-        let picture = picture * s.channels * s.positions;
+    for_blocks(s, |block| {
         // SAFETY: as in `from_planes`.
-        unsafe {
-            turn(
-                s,
-                from.get().add(picture),
-                to.get().add(picture),
-                first,
-                end,
-            )
-        }
+        unsafe { turn(s, block, from.get(), to.get()) }
     });
 }
 

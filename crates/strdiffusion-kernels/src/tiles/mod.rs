@@ -19,6 +19,7 @@ mod amx;
 pub(crate) mod attention;
 pub(crate) mod attention_maps;
 pub(crate) mod channels_last;
+mod channels_last_grad;
 mod conv;
 mod lanes;
 pub(crate) mod maps;

@@ -2,21 +2,25 @@
 //! + skip.
 //!
 //! In pieces, every step of it would write a map of f32 and read it again. Here the maps between
-//! the convolutions exist in bf16 only, as the tiles read them anyway.
+//! the convolutions are of bf16 and have their channels together, as the tiles read them anyway; x,
+//! y and their gradients are planes of f32.
 
 use std::arch::x86_64::*;
 
-use super::conv::{Place, Sink, conv, conv_into, pack, packed_len};
+use super::TILE_FLOATS;
+use super::channels_last::{Affine, Sink, Spot, conv, conv_into, pack, packed_len};
+use super::channels_last_grad::weight_grad;
 use super::lanes::{self, Bf16, Element};
-use super::weight_grad;
-use crate::conv::{forward_places, forward_taps};
+use super::maps;
+use crate::conv::forward_places;
 use crate::grad::input_gradient_taps;
+use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::recycler::unfilled_of;
 use crate::residual_block::{ResidualBlock, ResidualGrads};
 use crate::shape::{Conv2dShape, Epilogue};
-use crate::taps::{Places, Taps};
+use crate::taps::Places;
 use crate::workspace::{self, Slot};
 
 /// What the backward pass needs of the forward pass.
@@ -31,81 +35,100 @@ pub(crate) struct Kept {
 }
 
 /// Sums of the first convolution: kept, and activated for the second.
-struct ToHidden<'a> {
-    scale: &'a [f32],
-    shift: &'a [f32],
+struct ToHidden {
+    affine: Affine,
+    positions: usize,
     channels: usize,
     first: Shared<*mut Bf16>,
     hidden: Shared<*mut Bf16>,
 }
 
-impl Sink for ToHidden<'_> {
+impl Sink for ToHidden {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, place: Place, sums: *const f32) {
-        let first = place.picture * self.channels + place.channel;
-        let scale = &self.scale[first..first + place.channels];
-        let shift = &self.shift[first..first + place.channels];
-        for (r, (scale, add)) in scale.iter().zip(shift).enumerate() {
-            let at = place.at + r * place.plane;
+    unsafe fn put(&self, at: Spot, sums: *const f32) {
+        let [mul, add] = self.affine.load(at);
+        let place = (at.picture * self.positions + at.place) * self.channels + at.output;
+        for r in 0..at.count {
+            let at_place = place + r * self.channels;
             // SAFETY: both maps are as large as the convolution's output.
             unsafe {
-                let v = _mm512_load_ps(sums.add(r * 16));
-                Bf16::store(self.first.get().add(at), place.mask, v);
-                let v = _mm512_fmadd_ps(v, _mm512_set1_ps(1.0 + scale), _mm512_set1_ps(*add));
-                Bf16::store(self.hidden.get().add(at), place.mask, lanes::silu(v));
+                let v = both(sums, r);
+                let hidden = [0, 1].map(|i| lanes::silu(_mm512_fmadd_ps(v[i], mul[i], add[i])));
+                for (to, v) in [(self.first, v), (self.hidden, hidden)] {
+                    let to = to.get().add(at_place).cast();
+                    _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
+                }
             }
         }
     }
 }
 
-/// Sums of the second convolution: kept, activated, and added to the skip.
-struct ToOutput {
-    second: Shared<*mut Bf16>,
-    skip: Shared<*const f32>,
+/// Sums of 32 outputs at place `r` of a spot.
+///
+/// # Safety
+/// `sums` are two tiles.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn both(sums: *const f32, r: usize) -> [__m512; 2] {
+    // SAFETY: row r of each.
+    [0, 1].map(|i| unsafe { _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16)) })
+}
+
+/// Sums as planes of f32: y = f(sums) + added, with f = SiLU for the block's output, where the sums
+/// are kept as well.
+struct ToPlanes {
+    positions: usize,
+    channels: usize,
     y: Shared<*mut f32>,
+    added: Option<Shared<*const f32>>,
+    /// Where sums go as they are, before they are activated.
+    kept: Option<Shared<*mut Bf16>>,
 }
 
-impl Sink for ToOutput {
+impl Sink for ToPlanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, place: Place, sums: *const f32) {
-        for r in 0..place.channels {
-            let at = place.at + r * place.plane;
-            // SAFETY: all maps are as large as the convolution's output.
-            unsafe {
-                let v = _mm512_load_ps(sums.add(r * 16));
-                Bf16::store(self.second.get().add(at), place.mask, v);
-                let skip = f32::load(self.skip.get().add(at), place.mask);
-                let v = _mm512_add_ps(lanes::silu(v), skip);
-                f32::store(self.y.get().add(at), place.mask, v);
+    unsafe fn put(&self, at: Spot, sums: *const f32) {
+        // SAFETY: all maps are as large as the convolution's output.
+        unsafe {
+            if let Some(kept) = self.kept {
+                let place = (at.picture * self.positions + at.place) * self.channels + at.output;
+                for r in 0..at.count {
+                    let v = both(sums, r);
+                    let to = kept.get().add(place + r * self.channels).cast();
+                    _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
+                }
+            }
+            let places = lanes::first(at.count);
+            for half in 0..2 {
+                let mut rows: [__m512i; 16] = std::array::from_fn(|r| {
+                    _mm512_load_si512(sums.add(half * TILE_FLOATS + r * 16).cast())
+                });
+                lanes::transpose(&mut rows);
+                let first = at.output + half * 16;
+                let count = 16.min(self.channels.saturating_sub(first));
+                for (i, row) in rows.iter().enumerate().take(count) {
+                    let plane = at.picture * self.channels + first + i;
+                    let place = plane * self.positions + at.place;
+                    let mut v = _mm512_castsi512_ps(*row);
+                    if self.kept.is_some() {
+                        v = lanes::silu(v);
+                    }
+                    if let Some(added) = self.added {
+                        v = _mm512_add_ps(v, f32::load(added.get().add(place), places));
+                    }
+                    f32::store(self.y.get().add(place), places, v);
+                }
             }
         }
     }
 }
 
-/// Sums as they are, rounded.
-struct ToBf16(Shared<*mut Bf16>);
-
-impl Sink for ToBf16 {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, place: Place, sums: *const f32) {
-        for r in 0..place.channels {
-            let at = place.at + r * place.plane;
-            // SAFETY: the map is as large as the convolution's output.
-            unsafe {
-                let v = _mm512_load_ps(sums.add(r * 16));
-                Bf16::store(self.0.get().add(at), place.mask, v);
-            }
-        }
-    }
-}
-
-/// Calls `f` with weights packed for this call.
-fn with_packed(t: &Taps, places: &Places, w: &[f32], f: impl FnOnce(&[f32])) {
-    workspace::with(Slot::Weights, packed_len(t), |u| {
-        pack(t, w, places, u);
+/// Calls `f` with weights, which lie at `places`, packed for this call.
+fn with_packed(s: &Conv2dShape, places: &Places, w: &[f32], f: impl FnOnce(&[f32])) {
+    workspace::with(Slot::Weights, packed_len(s), |u| {
+        pack(s, w, places, u);
         f(u);
     });
 }
@@ -122,32 +145,63 @@ fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
 }
 
+/// The convolution that gives the input's gradient from the output's.
+fn back(s: &Conv2dShape) -> Conv2dShape {
+    Conv2dShape {
+        in_channels: s.out_channels,
+        out_channels: s.in_channels,
+        ..*s
+    }
+}
+
+/// The map's shape.
+fn map_of(b: &ResidualBlock, channels: usize) -> MapShape {
+    MapShape {
+        batch: b.batch,
+        channels,
+        positions: b.height * b.width,
+    }
+}
+
+/// x as a map of bf16.
+fn turned(b: &ResidualBlock, x: &[f32]) -> Vec<Bf16> {
+    let mut map = unfilled(x.len());
+    maps::from_planes(&map_of(b, b.in_channels), x, &mut map);
+    map
+}
+
 /// y, and what the backward pass needs.
 pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32]) -> Kept {
     let [one, two] = shapes(b);
     let map = || unfilled(two.output_len());
     let (mut first, mut hidden, mut second) = (map(), map(), map());
+    let positions = b.height * b.width;
     let to_hidden = ToHidden {
-        scale: b.scale,
-        shift: b.shift,
+        affine: Affine::of(&one, |n, o| {
+            let i = n * b.out_channels + o;
+            (1.0 + b.scale[i], b.shift[i])
+        }),
+        positions,
         channels: b.out_channels,
         first: Shared::of_mut(&mut first),
         hidden: Shared::of_mut(&mut hidden),
     };
-    let taps = forward_taps(&one);
-    with_packed(&taps, &forward_places(&one), b.conv1, |u| {
+    let x = turned(b, x);
+    with_packed(&one, &forward_places(&one), b.conv1, |u| {
         // SAFETY: the maps have the outputs' lengths.
-        unsafe { conv_into(&taps, x, u, &to_hidden) };
+        unsafe { conv_into(&one, &x, u, &to_hidden) };
     });
-    let to_output = ToOutput {
-        second: Shared::of_mut(&mut second),
-        skip: Shared::of(skip),
+    drop(x);
+    let to_output = ToPlanes {
+        positions,
+        channels: b.out_channels,
         y: Shared::of_mut(y),
+        added: Some(Shared::of(skip)),
+        kept: Some(Shared::of_mut(&mut second)),
     };
-    let taps = forward_taps(&two);
-    with_packed(&taps, &forward_places(&two), b.conv2, |u| {
+    with_packed(&two, &forward_places(&two), b.conv2, |u| {
         // SAFETY: as above.
-        unsafe { conv_into(&taps, &hidden, u, &to_output) };
+        unsafe { conv_into(&two, &hidden, u, &to_output) };
     });
     Kept {
         first,
@@ -166,100 +220,180 @@ pub(crate) fn backward(
     grads: ResidualGrads,
 ) {
     let [one, two] = shapes(b);
-    let (len, positions) = (two.output_len(), b.height * b.width);
-    let planes = b.batch * b.out_channels;
+    let len = two.output_len();
     // With respect to the second convolution's sums.
     let mut after = unfilled(len);
-    let to = Shared::of_mut(&mut after);
-    parallel_for(planes, |plane| {
-        let own = plane * positions..(plane + 1) * positions;
-        // SAFETY: this plane of each map, which is this item's alone.
-        unsafe {
-            slope_times(
-                &kept.second[own.clone()],
-                &dy[own.clone()],
-                to.get().add(own.start),
-            )
-        };
-    });
+    slopes_times(&map_of(b, b.out_channels), &kept.second, dy, &mut after);
     weight_grad(&two, &kept.hidden, &after, grads.dconv2);
     // With respect to the hidden map, and then, in its place, to the first convolution's sums.
     let mut before = unfilled(len);
-    let to = Shared::of_mut(&mut before);
-    let (taps, places) = input_gradient_taps(&two);
-    with_packed(&taps, &places, b.conv2, |u| {
-        // SAFETY: the map has the input's length.
-        unsafe { conv_into(&taps, &after, u, &ToBf16(to)) };
+    let places = &input_gradient_taps(&two).1;
+    with_packed(&back(&two), places, b.conv2, |u| {
+        let plain = Epilogue::default().raw(two.batch, two.in_channels, len);
+        conv(&back(&two), &after, u, plain, None, &mut before);
     });
-    let dscale = Shared::of_mut(grads.dscale);
-    let dshift = Shared::of_mut(grads.dshift);
-    parallel_for(planes, |plane| {
-        let first = &kept.first[plane * positions..(plane + 1) * positions];
-        let (mul, add) = (1.0 + b.scale[plane], b.shift[plane]);
-        // SAFETY: this plane of the map and of the sums, which are this item's alone.
-        unsafe {
-            let sums = modulate_back(first, mul, add, to.get().add(plane * positions));
-            *dscale.get().add(plane) = sums[0];
-            *dshift.get().add(plane) = sums[1];
-        }
-    });
-    weight_grad(&one, x, &before, grads.dconv1);
-    let (taps, places) = input_gradient_taps(&one);
-    let epilogue = Epilogue {
-        residual: add_dy.then_some(dy),
-        ..Epilogue::default()
+    drop(after);
+    modulate_back(b, &kept.first, &mut before, grads.dscale, grads.dshift);
+    weight_grad(&one, &turned(b, x), &before, grads.dconv1);
+    let to_planes = ToPlanes {
+        positions: b.height * b.width,
+        channels: b.in_channels,
+        y: Shared::of_mut(grads.dx),
+        added: add_dy.then(|| Shared::of(dy)),
+        kept: None,
     };
-    let epilogue = epilogue.raw(one.batch, one.in_channels, grads.dx.len());
-    with_packed(&taps, &places, b.conv1, |u| {
-        conv(&taps, &before, u, grads.dx, epilogue);
+    let places = &input_gradient_taps(&one).1;
+    with_packed(&back(&one), places, b.conv1, |u| {
+        // SAFETY: dx has the input's length.
+        unsafe { conv_into(&back(&one), &before, u, &to_planes) };
     });
 }
 
-/// to = dy · SiLU′(v).
+/// to = dy · SiLU′(v), of which dy has planes.
+fn slopes_times(s: &MapShape, v: &[Bf16], dy: &[f32], to: &mut [Bf16]) {
+    assert_eq!([v.len(), dy.len(), to.len()], [s.len(); 3]);
+    let (v, dy, to) = (Shared::of(v), Shared::of(dy), Shared::of_mut(to));
+    maps::for_blocks(s, |block| {
+        // SAFETY: the maps have the asserted lengths; the block is this item's alone.
+        unsafe { block_slopes_times(s, block, v.get(), dy.get(), to.get()) }
+    });
+}
+
+/// One block of [`slopes_times`].
 ///
 /// # Safety
-/// `to` has room for as many; the CPU has tiles.
+/// The block lies within all maps; the CPU has tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn slope_times(v: &[Bf16], dy: &[f32], to: *mut Bf16) {
-    for i in (0..v.len()).step_by(16) {
-        let mask = lanes::first(v.len() - i);
-        // SAFETY: the masked places lie within the slices.
-        unsafe {
-            let slope = lanes::silu_slope(Bf16::load(v.as_ptr().add(i), mask));
-            let dy = f32::load(dy.as_ptr().add(i), mask);
-            Bf16::store(to.add(i), mask, _mm512_mul_ps(dy, slope));
+unsafe fn block_slopes_times(
+    s: &MapShape,
+    block: maps::Block,
+    v: *const Bf16,
+    dy: *const f32,
+    to: *mut Bf16,
+) {
+    let mask = lanes::first(block.wide);
+    // SAFETY: the contract; the masked places lie within the plane.
+    unsafe {
+        let mut pairs = maps::load_turned(s, block, v);
+        for (i, pair) in pairs.iter_mut().enumerate() {
+            let [low, high] = lanes::halves(*pair);
+            let dy = |c: usize| {
+                let mask = if c < block.deep { mask } else { 0 };
+                f32::load(dy.wrapping_add(block.plane(s, c)), mask)
+            };
+            let low = _mm512_mul_ps(dy(2 * i), lanes::silu_slope(low));
+            let high = _mm512_mul_ps(dy(2 * i + 1), lanes::silu_slope(high));
+            *pair = lanes::pairs(low, high);
+        }
+        maps::store_turned(s, block, pairs, to);
+    }
+}
+
+/// Positions whose sums are kept in f32.
+const STRETCH: usize = 1024;
+
+/// Through SiLU(first · (1 + scale) + shift), in place: the gradients with respect to `first`, and to
+/// scale and shift.
+fn modulate_back(
+    b: &ResidualBlock,
+    first: &[Bf16],
+    gradient: &mut [Bf16],
+    dscale: &mut [f32],
+    dshift: &mut [f32],
+) {
+    let (channels, positions) = (b.out_channels, b.height * b.width);
+    let stretches = positions.div_ceil(STRETCH);
+    let groups = channels.div_ceil(CHANNELS);
+    // Of each group of channels in each stretch: Σ du · first and Σ du, du before the SiLU.
+    let mut sums = vec![[[0f32; CHANNELS]; 2]; b.batch * stretches * groups];
+    {
+        let (first, gradient) = (Shared::of(first), Shared::of_mut(gradient));
+        let sums = Shared::of_mut(&mut sums);
+        parallel_for(b.batch * stretches, |item| {
+            let (picture, stretch) = (item / stretches, item % stretches);
+            let own = stretch * STRETCH..positions.min((stretch + 1) * STRETCH);
+            for group in 0..groups {
+                let c = group * CHANNELS;
+                let count = CHANNELS.min(channels - c);
+                let of = picture * channels + c..picture * channels + c + count;
+                let at = (picture * positions + own.start) * channels + c;
+                // SAFETY: these positions' channels of both maps and their sums, which are this
+                // item's alone.
+                unsafe {
+                    *sums.get().add(item * groups + group) = stretch_back(
+                        [channels, own.len()],
+                        [&b.scale[of.clone()], &b.shift[of]],
+                        first.get().add(at),
+                        gradient.get().add(at),
+                    );
+                }
+            }
+        });
+    }
+    for n in 0..b.batch {
+        for c in 0..channels {
+            let total = |which: usize| -> f64 {
+                let of = |stretch: usize| (n * stretches + stretch) * groups + c / CHANNELS;
+                let sum = |stretch: usize| f64::from(sums[of(stretch)][which][c % CHANNELS]);
+                (0..stretches).map(sum).sum()
+            };
+            dscale[n * channels + c] = total(0) as f32;
+            dshift[n * channels + c] = total(1) as f32;
         }
     }
 }
 
-/// Through SiLU(v · mul + add), in place; Σ du · v and Σ du, where du is the gradient before the
-/// SiLU.
+/// Channels that lie in one cache line.
+const CHANNELS: usize = 32;
+
+/// One stretch of [`modulate_back`] for 32 channels or, as scale and shift have, fewer.
 ///
 /// # Safety
-/// `gradient` covers as many as `v`; the CPU has tiles.
+/// Both maps have so many positions, `channels` apart, with these channels; the CPU has tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn modulate_back(v: &[Bf16], mul: f32, add: f32, gradient: *mut Bf16) -> [f32; 2] {
-    /// Values whose sums are kept in f32.
-    const STRETCH: usize = 4096;
-    let (muls, adds) = (_mm512_set1_ps(mul), _mm512_set1_ps(add));
-    let mut totals = [0f64; 2];
-    for start in (0..v.len()).step_by(STRETCH) {
-        let (mut dot, mut sum) = (_mm512_setzero_ps(), _mm512_setzero_ps());
-        let end = v.len().min(start + STRETCH);
-        for i in (start..end).step_by(16) {
-            let mask = lanes::first(end - i);
-            // SAFETY: the masked places lie within both.
-            unsafe {
-                let v = Bf16::load(v.as_ptr().add(i), mask);
-                let slope = lanes::silu_slope(_mm512_fmadd_ps(v, muls, adds));
-                let du = _mm512_mul_ps(Bf16::load(gradient.add(i), mask), slope);
-                dot = _mm512_fmadd_ps(du, v, dot);
-                sum = _mm512_add_ps(sum, du);
-                Bf16::store(gradient.add(i), mask, _mm512_mul_ps(du, muls));
+unsafe fn stretch_back(
+    [channels, positions]: [usize; 2],
+    [scale, shift]: [&[f32]; 2],
+    first: *const Bf16,
+    gradient: *mut Bf16,
+) -> [[f32; CHANNELS]; 2] {
+    // Even and odd channels apart, as pairs come apart.
+    let apart = |v: &[f32], plus: f32| {
+        [0, 1].map(|half| {
+            let mut own = [0.0; 16];
+            for (to, v) in own.iter_mut().zip(v.iter().skip(half).step_by(2)) {
+                *to = v + plus;
             }
+            // SAFETY: 16 floats.
+            unsafe { _mm512_loadu_ps(own.as_ptr()) }
+        })
+    };
+    let (mul, add) = (apart(scale, 1.0), apart(shift, 0.0));
+    let mask = lanes::first16(scale.len());
+    let mut sums = [[_mm512_setzero_ps(); 2]; 2];
+    for i in 0..positions {
+        // SAFETY: the masked channels of a position.
+        unsafe {
+            let v = _mm512_maskz_loadu_epi16(mask, first.add(i * channels).cast());
+            let to = gradient.add(i * channels).cast();
+            let dy = lanes::halves(_mm512_maskz_loadu_epi16(mask, to));
+            let v = lanes::halves(v);
+            let dv = [0, 1].map(|half| {
+                let slope = lanes::silu_slope(_mm512_fmadd_ps(v[half], mul[half], add[half]));
+                let du = _mm512_mul_ps(dy[half], slope);
+                sums[0][half] = _mm512_fmadd_ps(du, v[half], sums[0][half]);
+                sums[1][half] = _mm512_add_ps(sums[1][half], du);
+                _mm512_mul_ps(du, mul[half])
+            });
+            _mm512_mask_storeu_epi16(to, mask, lanes::pairs(dv[0], dv[1]));
         }
-        totals[0] += f64::from(_mm512_reduce_add_ps(dot));
-        totals[1] += f64::from(_mm512_reduce_add_ps(sum));
     }
-    totals.map(|total| total as f32)
+    sums.map(|[even, odd]| {
+        let mut halves = [[0f32; 16]; 2];
+        for (to, v) in halves.iter_mut().zip([even, odd]) {
+            // SAFETY: 16 floats.
+            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), v) };
+        }
+        std::array::from_fn(|c| halves[c % 2][c / 2])
+    })
 }
