@@ -17,6 +17,7 @@ use strdiffusion::training::checkpoint;
 use strdiffusion::training::config::{Preset, RunConfig, TrainConfig, UNetSizes};
 use strdiffusion::training::data::Dataset;
 use strdiffusion::training::group::Group;
+use strdiffusion::training::optimizer::Method;
 use strdiffusion::training::patches::PatchTraining;
 use strdiffusion::training::photographs::{self, Changed};
 use strdiffusion::training::stage::Stage;
@@ -171,8 +172,14 @@ fn a_resumed_run_ends_with_the_same_bits_as_a_straight_one() {
     let bench = Bench::new();
     let mut bf16 = beyond_the_paper();
     bf16.run.precision = Precision::Bf16;
+    let mut muon = config();
+    muon.networks.width = 16; // Wide enough for Muon.
+    for stage in [&mut muon.structure, &mut muon.texture] {
+        stage.optimizer = Method::Muon;
+    }
     for (name, config) in [
         ("paper", config()),
+        ("muon", muon),
         ("beyond", beyond_the_paper()),
         ("bf16", bf16),
         ("patches", with_patches()),

@@ -285,7 +285,10 @@ impl Affine {
         // SAFETY: whole groups of 32 outputs.
         let half = |v: &[f32]| unsafe {
             let v = &v[first..first + GROUP];
-            [_mm512_loadu_ps(v.as_ptr()), _mm512_loadu_ps(v.as_ptr().add(16))]
+            [
+                _mm512_loadu_ps(v.as_ptr()),
+                _mm512_loadu_ps(v.as_ptr().add(16)),
+            ]
         };
         [half(&self.mul), half(&self.add)]
     }

@@ -451,9 +451,8 @@ impl Plan {
                 let tile = self.sum_of(o / 16, within * taps + tap);
                 // SAFETY: a row of a tile of each part's sums; the weights of this tap.
                 unsafe {
-                    let from = sums.add(
-                        block * self.parts * sums_len + tile * TILE_FLOATS + o % 16 * 16,
-                    );
+                    let from =
+                        sums.add(block * self.parts * sums_len + tile * TILE_FLOATS + o % 16 * 16);
                     let mut sum = _mm512_load_ps(from);
                     for part in 1..self.parts {
                         sum = _mm512_add_ps(sum, _mm512_load_ps(from.add(part * sums_len)));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::adversarial::AdversarialTraining;
-use super::optimizer::Adam;
+use super::optimizer::{Adam, Method};
 use super::patches::PatchTraining;
 use super::stage::Stage;
 use crate::conditioning::{Conditioning, Guide, StructureProcess};
@@ -287,6 +287,9 @@ pub struct StageConfig {
     /// twice as often. Empty: all of 2..=T, as `run.time_bias` says.
     #[serde(default)]
     pub times: Vec<usize>,
+    /// "adam", or "muon", which learns more in a step.
+    #[serde(default)]
+    pub optimizer: Method,
     /// Adam.
     pub adam: Adam,
 }
@@ -299,6 +302,7 @@ impl StageConfig {
             halve_every: (steps / 4).max(1),
             warmup: 0,
             times: vec![],
+            optimizer: Method::Adam,
             adam: Adam::generator(),
         }
     }

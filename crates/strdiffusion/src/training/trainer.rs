@@ -592,7 +592,7 @@ impl<M: Module> State<M> {
         let fresh = Self {
             ema: Ema::new(network.valid(), config.run.ema_decay, 0),
             network,
-            optimizer: stage.adam.init(),
+            optimizer: stage.optimizer.init(&stage.adam),
             progress: Progress::default(),
         };
         let decay = config.run.ema_decay;
