@@ -237,7 +237,7 @@ const STREAMED: usize = 4 << 20;
 struct Products([f32; 4 * TILE_FLOATS]);
 
 /// y = epilogue(conv(x, u)), with u from [`pack`]. Writes the places of the grid only.
-pub(crate) fn conv<E: Element>(t: &Taps, x: &[E], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
+pub(crate) fn conv(t: &Taps, x: &[f32], u: &[f32], y: &mut [f32], epilogue: RawEpilogue) {
     assert_eq!(y.len(), t.output_len());
     let (bytes, aligned) = (size_of_val(y), y.as_ptr().addr().is_multiple_of(64));
     let e = &epilogue;
@@ -270,34 +270,16 @@ pub(crate) fn conv<E: Element>(t: &Taps, x: &[E], u: &[f32], y: &mut [f32], epil
 
 /// 16 neighbouring places of some channels: where a tile of sums goes.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub picture: usize,
+struct Place {
+    picture: usize,
     /// The channels: the first, and how many, at most 16.
-    pub channel: usize,
-    pub channels: usize,
+    channel: usize,
+    channels: usize,
     /// The first place of the first channel in the output, and values between channels.
-    pub at: usize,
-    pub plane: usize,
+    at: usize,
+    plane: usize,
     /// Which of the 16 there are.
-    pub mask: u16,
-}
-
-/// Where a convolution's sums go.
-pub(super) trait Sink: Sync {
-    /// Takes a tile of sums, `[channel][16 places]`, for a place in an output as large as the
-    /// convolution's.
-    ///
-    /// # Safety
-    /// The place lies within that output, and no other thread has it; the CPU has tiles.
-    unsafe fn put(&self, place: Place, sums: *const f32);
-
-    /// The same for every `stride`-th place.
-    ///
-    /// # Safety
-    /// As [`put`](Self::put).
-    unsafe fn put_apart(&self, _place: Place, _stride: usize, _sums: *const f32) {
-        unreachable!("only plain results are taken apart");
-    }
+    mask: u16,
 }
 
 /// The plain output, with an epilogue.
@@ -312,7 +294,12 @@ struct Finished {
     stream: bool,
 }
 
-impl Sink for Finished {
+impl Finished {
+    /// Takes a tile of sums, `[channel][16 places]`, for a place in an output as large as the
+    /// convolution's.
+    ///
+    /// # Safety
+    /// The place lies within that output, and no other thread has it; the CPU has tiles.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put(&self, place: Place, sums: *const f32) {
@@ -345,6 +332,10 @@ impl Sink for Finished {
         }
     }
 
+    /// The same for every `stride`-th place.
+    ///
+    /// # Safety
+    /// As [`put`](Self::put).
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put_apart(&self, place: Place, stride: usize, sums: *const f32) {
@@ -364,7 +355,7 @@ impl Sink for Finished {
 ///
 /// # Safety
 /// The sink takes an output as large as the convolution's.
-pub(super) unsafe fn conv_into<E: Element>(t: &Taps, x: &[E], u: &[f32], sink: &impl Sink) {
+unsafe fn conv_into(t: &Taps, x: &[f32], u: &[f32], sink: &Finished) {
     assert_eq!(x.len(), t.batch * t.inputs * t.h * t.w);
     assert_eq!(u.len(), packed_len(t));
     assert!(u.as_ptr().addr().is_multiple_of(64), "tiles are aligned");
@@ -403,14 +394,14 @@ pub(super) unsafe fn conv_into<E: Element>(t: &Taps, x: &[E], u: &[f32], sink: &
 }
 
 /// One call.
-struct Call<'a, E, S> {
+struct Call<'a> {
     t: &'a Taps,
-    x: Shared<*const E>,
+    x: Shared<*const f32>,
     u: Shared<*const f32>,
-    sink: &'a S,
+    sink: &'a Finished,
 }
 
-impl<E: Element, S: Sink> Call<'_, E, S> {
+impl Call<'_> {
     /// Rounds the block's input: `[strip][input row][column tap][pair][16 pairs]`.
     ///
     /// # Safety
@@ -467,7 +458,7 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn fill_pair(
         &self,
-        [low, high]: [Row<E>; 2],
+        [low, high]: [Row; 2],
         [c0, c1]: [usize; 2],
         to: *mut u8,
         strip: usize,
@@ -491,8 +482,8 @@ impl<E: Element, S: Sink> Call<'_, E, S> {
                 };
                 let mask_high = if high.at.is_null() { 0 } else { mask };
                 lanes::pairs(
-                    E::load(low.at.wrapping_offset(at), mask),
-                    E::load(high.at.wrapping_offset(at), mask_high),
+                    f32::load(low.at.wrapping_offset(at), mask),
+                    f32::load(high.at.wrapping_offset(at), mask_high),
                 )
             } else {
                 lanes::pairs(low.values(at, 16, t.stride), high.values(at, 16, t.stride))

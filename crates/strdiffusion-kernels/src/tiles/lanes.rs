@@ -136,12 +136,12 @@ impl Element for Bf16 {
 
 /// A row of a picture: where it lies and how long it is. Null: a row of zeros.
 #[derive(Clone, Copy)]
-pub(super) struct Row<E> {
-    pub at: *const E,
+pub(super) struct Row {
+    pub at: *const f32,
     pub width: usize,
 }
 
-impl<E: Element> Row<E> {
+impl Row {
     /// `count` ≤ 16 values from column `x` on, every `stride`-th (1 or 2); zeros beside the
     /// picture and in the lanes left over.
     ///
@@ -171,7 +171,7 @@ impl<E: Element> Row<E> {
     unsafe fn run(self, x: isize, count: usize) -> __m512 {
         if count == 16 && x >= 0 && x + 16 <= self.width as isize && !self.at.is_null() {
             // SAFETY: within the row.
-            return unsafe { E::load(self.at.offset(x), !0) };
+            return unsafe { f32::load(self.at.offset(x), !0) };
         }
         let from = x.max(0);
         let to = (x + count as isize).min(self.width as isize);
@@ -180,7 +180,7 @@ impl<E: Element> Row<E> {
         }
         let mask = first((to - x) as usize) & (!0 << (from - x) as u32);
         // SAFETY: the masked lanes lie within the row; others are not read.
-        unsafe { E::load(self.at.wrapping_offset(x), mask) }
+        unsafe { f32::load(self.at.wrapping_offset(x), mask) }
     }
 }
 

@@ -3,8 +3,9 @@
 //!
 //! A tile is 16 rows of 64 bytes. One instruction multiplies a tile of 16 × 32 bf16 numbers with
 //! one of 32 × 16 and adds the products, in f32, to a tile of 16 × 16. In training pictures stay
-//! f32 NCHW: values are rounded to bf16 on their way into a tile, sums leave as f32. In inference
-//! maps are bf16 from layer to layer.
+//! f32 NCHW between operations: values are rounded to bf16 on their way into a tile, sums leave as
+//! f32. In inference, and within a residual block, maps are bf16 with the channels of a place
+//! together.
 //!
 //! - `amx`: whether there are tiles, and the products of panels of tiles;
 //! - `lanes`: rounding, pairing and transposing with AVX-512;
@@ -12,8 +13,8 @@
 //! - `weight_grad`: gradients of their weights;
 //! - `residual`: a residual block in one piece, for training;
 //! - `matrix`, `attention`: products of small matrices, and the attention block made of them;
-//! - `channels_last`, `attention_maps`, `maps`: convolutions, the attention block and all else of
-//!   maps in bf16 whose channels lie together.
+//! - `channels_last`, `channels_last_grad`, `attention_maps`, `maps`: convolutions, gradients of their
+//!   weights, the attention block and all else of maps in bf16 whose channels lie together.
 
 mod amx;
 pub(crate) mod attention;

@@ -11,7 +11,7 @@ use std::arch::x86_64::*;
 use std::ops::Range;
 
 use super::amx::{self, Sums, Tiles};
-use super::lanes::{self, Element, Row};
+use super::lanes::{self, Row};
 use super::{BLOCK_BYTES, TILE, TILE_FLOATS};
 use crate::pool::parallel_for;
 use crate::raw::Shared;
@@ -170,8 +170,8 @@ impl Plan {
 
 /// A map whose rows are read: the input as a tap sees it, or dy.
 #[derive(Clone, Copy)]
-struct Map<E> {
-    at: *const E,
+struct Map {
+    at: *const f32,
     channels: usize,
     size: [usize; 2],
     stride: usize,
@@ -179,12 +179,12 @@ struct Map<E> {
     first: [isize; 2],
 }
 
-impl<E: Element> Map<E> {
+impl Map {
     /// The row under output row `y` of a picture's channel.
     ///
     /// # Safety
     /// The map covers the picture.
-    unsafe fn row(&self, picture: usize, channel: usize, y: usize) -> Row<E> {
+    unsafe fn row(&self, picture: usize, channel: usize, y: usize) -> Row {
         let [height, width] = self.size;
         let y = (y * self.stride) as isize + self.first[0];
         let at = if channel < self.channels && y >= 0 && y < height as isize {
@@ -203,7 +203,7 @@ impl<E: Element> Map<E> {
     /// As [`Row::values`].
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn values(&self, row: Row<E>, x: usize, count: usize) -> __m512 {
+    unsafe fn values(&self, row: Row, x: usize, count: usize) -> __m512 {
         let x = (x * self.stride) as isize + self.first[1];
         // SAFETY: the contract.
         unsafe { row.values(x, count, self.stride) }
@@ -211,12 +211,7 @@ impl<E: Element> Map<E> {
 }
 
 /// dw, `[out, in, kh, kw]`, for stride 1 or 2.
-pub(crate) fn weight_grad<X: Element, D: Element>(
-    s: &Conv2dShape,
-    x: &[X],
-    dy: &[D],
-    dw: &mut [f32],
-) {
+pub(crate) fn weight_grad(s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32]) {
     assert_eq!(x.len(), s.input_len());
     assert_eq!(dy.len(), s.output_len());
     assert_eq!(dw.len(), s.weight_len());
@@ -283,7 +278,7 @@ pub(crate) fn weight_grad<X: Element, D: Element>(
 /// # Safety
 /// `to` has room for all panels, and the CPU has tiles.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn turn<D: Element>(plan: &Plan, dy: *const D, panel: usize, chunk: &Chunk, to: *mut f32) {
+unsafe fn turn(plan: &Plan, dy: *const f32, panel: usize, chunk: &Chunk, to: *mut f32) {
     let map = Map {
         at: dy,
         channels: plan.s.out_channels,
@@ -319,9 +314,9 @@ unsafe fn turn<D: Element>(plan: &Plan, dy: *const D, panel: usize, chunk: &Chun
 /// # Safety
 /// `to` has room and is aligned to 64 bytes; the map covers the chunk's pictures.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn fill_lines<E: Element>(
+unsafe fn fill_lines(
     plan: &Plan,
-    map: &Map<E>,
+    map: &Map,
     chunk: &Chunk,
     channel: usize,
     to: *mut u8,
@@ -384,9 +379,9 @@ unsafe fn fill_lines<E: Element>(
 /// # Safety
 /// `sums` has room for the item's tiles; `turned` holds dy.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn add_chunks<X: Element>(
+unsafe fn add_chunks(
     plan: &Plan,
-    x: *const X,
+    x: *const f32,
     turned: *const f32,
     block: usize,
     chunks: &[Chunk],
@@ -444,13 +439,7 @@ unsafe fn add_chunks<X: Element>(
 /// # Safety
 /// `to` has room and is aligned to 64 bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn fill_sets<X: Element>(
-    plan: &Plan,
-    x: *const X,
-    block: usize,
-    chunk: &Chunk,
-    to: *mut u8,
-) {
+unsafe fn fill_sets(plan: &Plan, x: *const f32, block: usize, chunk: &Chunk, to: *mut u8) {
     let (s, set_bytes) = (&plan.s, plan.set_tiles(chunk) * TILE);
     for panel in 0..plan.count(block) {
         for i in 0..16 {
@@ -487,9 +476,9 @@ unsafe fn fill_sets<X: Element>(
 /// # Safety
 /// As [`fill_sets`], for this channel's row of each tile.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn fill_long_rows<X: Element>(
+unsafe fn fill_long_rows(
     plan: &Plan,
-    x: *const X,
+    x: *const f32,
     channel: usize,
     chunk: &Chunk,
     to: *mut u8,
