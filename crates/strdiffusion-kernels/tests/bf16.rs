@@ -355,6 +355,110 @@ fn residual_blocks_in_one_piece_match_their_definition() {
     }
 }
 
+/// Expected: the block in its parts, with convolutions in f32, whose gradients are tested against their
+/// definition. Rounding to bf16 costs some thousandths.
+#[test]
+fn residual_blocks_of_any_size_match_their_parts() {
+    let _guard = isa_lock();
+    if !ResidualBlock::available() {
+        return; // Such a CPU computes the parts.
+    }
+    let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());
+    let silu = |v: f32| v * sigmoid(v);
+    let slope = |v: f32| sigmoid(v) * (1.0 + v * (1.0 - sigmoid(v)));
+    let mut rng = Rng(38);
+    for [n, inputs, outputs, h, width] in [
+        [2, 150, 40, 20, 21],
+        [1, 33, 64, 70, 9],
+        [9, 16, 16, 4, 4],
+        [1, 20, 100, 1, 130],
+    ] {
+        let what = [n, inputs, outputs, h, width];
+        let positions = h * width;
+        let one = Conv2dShape::new([n, inputs, h, width], outputs, 3, 1, 1);
+        let two = Conv2dShape::new([n, outputs, h, width], outputs, 3, 1, 1);
+        let mut draw =
+            |len: usize, by: f32| -> Vec<f32> { rng.vec(len).iter().map(|v| v * by).collect() };
+        let (x, skip) = (draw(one.input_len(), 1.0), draw(two.output_len(), 1.0));
+        let dy = draw(two.output_len(), 1.0);
+        let conv1 = draw(one.weight_len(), 0.6 / (inputs as f32).sqrt());
+        let conv2 = draw(two.weight_len(), 0.6 / (outputs as f32).sqrt());
+        let (scale, shift) = (draw(n * outputs, 0.3), draw(n * outputs, 0.3));
+
+        let precise = Precision::Precise;
+        let zeros = |len: usize| vec![0.0; len];
+        let (mut first, mut second) = (zeros(dy.len()), zeros(dy.len()));
+        conv2d(&one, &x, &conv1, &Epilogue::default(), precise, &mut first);
+        let modulated = |i: usize| first[i] * (1.0 + scale[i / positions]) + shift[i / positions];
+        let hidden: Vec<f32> = (0..dy.len()).map(|i| silu(modulated(i))).collect();
+        conv2d(
+            &two,
+            &hidden,
+            &conv2,
+            &Epilogue::default(),
+            precise,
+            &mut second,
+        );
+        let y: Vec<f32> = second
+            .iter()
+            .zip(&skip)
+            .map(|(v, s)| silu(*v) + s)
+            .collect();
+        let after: Vec<f32> = dy.iter().zip(&second).map(|(d, v)| d * slope(*v)).collect();
+        let (mut dconv1, mut dconv2) = (zeros(conv1.len()), zeros(conv2.len()));
+        let (mut dx, mut dhidden) = (zeros(x.len()), zeros(dy.len()));
+        conv2d_weight_grad(&two, &hidden, &after, precise, &mut dconv2);
+        conv2d_input_grad(&two, &after, &conv2, precise, &mut dhidden);
+        let (mut dscale, mut dshift) = (zeros(scale.len()), zeros(shift.len()));
+        let mut before = zeros(dy.len());
+        for i in 0..dy.len() {
+            let du = dhidden[i] * slope(modulated(i));
+            dscale[i / positions] += du * first[i];
+            dshift[i / positions] += du;
+            before[i] = du * (1.0 + scale[i / positions]);
+        }
+        conv2d_weight_grad(&one, &x, &before, precise, &mut dconv1);
+        conv2d_input_grad(&one, &before, &conv1, precise, &mut dx);
+
+        let b = ResidualBlock {
+            batch: n,
+            in_channels: inputs,
+            out_channels: outputs,
+            height: h,
+            width,
+            conv1: &conv1,
+            conv2: &conv2,
+            scale: &scale,
+            shift: &shift,
+        };
+        poison();
+        let nan = |len: usize| vec![f32::NAN; len];
+        let mut got_y = nan(dy.len());
+        let kept = b.forward(&x, &skip, &mut got_y);
+        let [mut gx, mut g1, mut g2, mut gscale, mut gshift] =
+            [x.len(), conv1.len(), conv2.len(), scale.len(), shift.len()].map(nan);
+        let grads = ResidualGrads {
+            dx: &mut gx,
+            dconv1: &mut g1,
+            dconv2: &mut g2,
+            dscale: &mut gscale,
+            dshift: &mut gshift,
+        };
+        b.backward(&kept, &x, &dy, false, grads);
+        for (name, got, want) in [
+            ("y", &got_y, &y),
+            ("dx", &gx, &dx),
+            ("dconv1", &g1, &dconv1),
+            ("dconv2", &g2, &dconv2),
+            ("dscale", &gscale, &dscale),
+            ("dshift", &gshift, &dshift),
+        ] {
+            let error = error(got, &common::wide(want));
+            assert!(error < 1e-2, "{name} {what:?}: {error:e}");
+        }
+    }
+}
+
 /// Expected: the block in its parts, in f32, whose gradients are tested against differences.
 /// Rounding to bf16 costs some thousandths.
 #[test]
