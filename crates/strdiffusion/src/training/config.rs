@@ -634,7 +634,23 @@ impl TrainConfig {
             let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
             Error::Config(format!("{key} cannot be set to {value}: {why}"))
         };
-        let mut all = Table::try_from(&*self).expect("a config is plain data");
+        let mut whole = self.clone();
+        if key.starts_with("networks.structure.") {
+            // What the structure network has of its own begins as the texture's.
+            let NetworksConfig {
+                width,
+                depth,
+                patch,
+                ..
+            } = whole.networks;
+            let of_the_texture = UNetSizes {
+                width,
+                depth,
+                patch,
+            };
+            whole.networks.structure.get_or_insert(of_the_texture);
+        }
+        let mut all = Table::try_from(&whole).expect("a config is plain data");
         let mut table = &mut all;
         let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
         for name in path.split('.').filter(|_| !path.is_empty()) {
@@ -997,6 +1013,11 @@ mod tests {
         assert_eq!(config.structure.adam.beta1, 0.8);
         assert_eq!(config.texture.times, [100, 50]);
         assert_eq!(config.networks.structure.unwrap().width, 8);
+        config.networks.structure = None;
+        config.set("networks.structure.depth", "2").unwrap();
+        let structure = config.networks.structure.unwrap();
+        let texture = config.networks.width;
+        assert_eq!((structure.width, structure.depth), (texture, 2));
         assert!(!config.data.flip);
         let before = config.clone();
         for (key, value) in [

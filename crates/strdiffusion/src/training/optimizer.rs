@@ -93,6 +93,10 @@ struct ByShape {
 
 /// The state of either; stored as Burn stores its own.
 #[derive(Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one for each weight, which is larger"
+)]
 enum State<const D: usize> {
     Adam(AdamState<D>),
     Muon(MuonState<2>),
