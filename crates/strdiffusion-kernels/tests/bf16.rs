@@ -270,6 +270,30 @@ fn block(s: [usize; 5], x: &[f64], w: [&[f64]; 2], scale: &[f64], shift: &[f64])
         .collect()
 }
 
+/// What a block computes: y and the gradients with respect to x, both weights, scale and shift.
+fn computed_block(
+    b: &ResidualBlock,
+    x: &[f32],
+    skip: &[f32],
+    dy: &[f32],
+    skip_is_x: bool,
+) -> [Vec<f32>; 6] {
+    poison();
+    let lens = [dy, x, b.conv1, b.conv2, b.scale, b.shift].map(<[f32]>::len);
+    let mut got = lens.map(|len| vec![f32::NAN; len]);
+    let [y, dx, dconv1, dconv2, dscale, dshift] = &mut got;
+    let kept = b.forward(x, skip, y);
+    let grads = ResidualGrads {
+        dx,
+        dconv1,
+        dconv2,
+        dscale,
+        dshift,
+    };
+    b.backward(&kept, x, dy, skip_is_x, grads);
+    got
+}
+
 /// Expected: finite differences of the definition in f64. Rounding to bf16 costs some thousandths.
 #[test]
 fn residual_blocks_in_one_piece_match_their_definition() {
@@ -305,23 +329,11 @@ fn residual_blocks_in_one_piece_match_their_definition() {
             scale: &scale,
             shift: &shift,
         };
-        poison();
-        let mut y = vec![f32::NAN; dy.len()];
-        let kept = b.forward(&x, &skip, &mut y);
+        let [y, dx, dconv1, dconv2, dscale, dshift] =
+            computed_block(&b, &x, &skip, &dy, inputs == outputs);
         let want = block(s, wx, [w1, w2], wscale, wshift);
         assert!(error(&y, &want) < 1e-2, "y {s:?}: {:e}", error(&y, &want));
 
-        let nan = |len: usize| vec![f32::NAN; len];
-        let (mut dx, mut dconv1, mut dconv2) = (nan(x.len()), nan(conv1.len()), nan(conv2.len()));
-        let (mut dscale, mut dshift) = (nan(scale.len()), nan(shift.len()));
-        let grads = ResidualGrads {
-            dx: &mut dx,
-            dconv1: &mut dconv1,
-            dconv2: &mut dconv2,
-            dscale: &mut dscale,
-            dshift: &mut dshift,
-        };
-        b.backward(&kept, &x, &dy, inputs == outputs, grads);
         for (what, got, want) in [
             (
                 "dx",
@@ -431,28 +443,10 @@ fn residual_blocks_of_any_size_match_their_parts() {
             scale: &scale,
             shift: &shift,
         };
-        poison();
-        let nan = |len: usize| vec![f32::NAN; len];
-        let mut got_y = nan(dy.len());
-        let kept = b.forward(&x, &skip, &mut got_y);
-        let [mut gx, mut g1, mut g2, mut gscale, mut gshift] =
-            [x.len(), conv1.len(), conv2.len(), scale.len(), shift.len()].map(nan);
-        let grads = ResidualGrads {
-            dx: &mut gx,
-            dconv1: &mut g1,
-            dconv2: &mut g2,
-            dscale: &mut gscale,
-            dshift: &mut gshift,
-        };
-        b.backward(&kept, &x, &dy, false, grads);
-        for (name, got, want) in [
-            ("y", &got_y, &y),
-            ("dx", &gx, &dx),
-            ("dconv1", &g1, &dconv1),
-            ("dconv2", &g2, &dconv2),
-            ("dscale", &gscale, &dscale),
-            ("dshift", &gshift, &dshift),
-        ] {
+        let got = computed_block(&b, &x, &skip, &dy, false);
+        let want = [&y, &dx, &dconv1, &dconv2, &dscale, &dshift];
+        let names = ["y", "dx", "dconv1", "dconv2", "dscale", "dshift"];
+        for ((name, got), want) in names.into_iter().zip(&got).zip(want) {
             let error = error(got, &common::wide(want));
             assert!(error < 1e-2, "{name} {what:?}: {error:e}");
         }

@@ -241,6 +241,14 @@ pub(super) struct Spot {
     pub mask: u32,
 }
 
+impl Spot {
+    /// Where place `r` of the spot stands in a map of so many positions and channels.
+    #[inline]
+    pub(super) fn in_map(&self, [positions, channels]: [usize; 2], r: usize) -> usize {
+        (self.picture * positions + self.place + r) * channels + self.output
+    }
+}
+
 /// Where a convolution's sums go.
 pub(super) trait Sink: Sync {
     /// Takes two tiles of sums, `[16 places][16 outputs]` each.
@@ -301,8 +309,7 @@ struct Output {
     affine: Affine,
     silu: bool,
     /// Height times width, and outputs.
-    positions: usize,
-    outputs: usize,
+    size: [usize; 2],
     /// Whether results go past the caches: every group of them is a whole cache line.
     stream: bool,
 }
@@ -327,8 +334,7 @@ pub(crate) fn conv(
         // SAFETY: the epilogue covers these pictures and channels.
         affine: Affine::of(s, |n, o| unsafe { epilogue.affine(n, o) }),
         silu: epilogue.silu,
-        positions: oh * ow,
-        outputs: s.out_channels,
+        size: [oh * ow, s.out_channels],
     };
     // SAFETY: y is as large as the output.
     unsafe { conv_into(s, x, u, &output) };
@@ -440,12 +446,11 @@ impl Sink for Output {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put(&self, at: Spot, sums: *const f32) {
         let masks = [at.mask as u16, (at.mask >> 16) as u16];
-        let first = (at.picture * self.positions + at.place) * self.outputs + at.output;
         let [mul, add] = self.affine.load(at);
         // SAFETY: places lie within y and the residual.
         unsafe {
             for r in 0..at.count {
-                let place = first + r * self.outputs;
+                let place = at.in_map(self.size, r);
                 let value = |i: usize| {
                     let v = _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16));
                     let v = _mm512_fmadd_ps(v, mul[i], add[i]);

@@ -20,6 +20,8 @@ use crate::workspace::{self, Slot};
 
 /// Places of a step.
 const STEP: usize = 32;
+/// Copies of x.
+const SETS: usize = 2;
 /// What an item's copies of x may take, and what its copy of dy: together they should stay in a core's
 /// second-level cache.
 const INPUT_BYTES: usize = 640 << 10;
@@ -98,7 +100,7 @@ impl Plan {
         let most = all.div_ceil(ITEMS.div_ceil(blocks));
         let fits = |rows: usize| {
             let steps = plan.steps(rows);
-            block * plan.sets() * plan.pairs(steps) * 64 <= INPUT_BYTES
+            block * SETS * plan.pairs(steps) * 64 <= INPUT_BYTES
                 && output_panels * steps * TILE <= GRADIENT_BYTES
         };
         let mut rows = most;
@@ -117,11 +119,6 @@ impl Plan {
 
     fn steps(&self, rows: usize) -> usize {
         (rows * self.line.pitch).div_ceil(STEP)
-    }
-
-    /// Copies of x: one is enough where all taps read the same places.
-    fn sets(&self) -> usize {
-        self.kernel.min(2)
     }
 
     /// How far the last tap reads ahead.
@@ -290,7 +287,7 @@ impl Plan {
             let row = chunk * self.rows;
             let steps = self.steps(self.rows.min(all - row));
             let pairs = self.pairs(steps);
-            let copies_len = panels.next_multiple_of(2) * self.sets() * pairs * 16;
+            let copies_len = panels.next_multiple_of(2) * SETS * pairs * 16;
             let turned_len = self.output_panels.next_multiple_of(2) * steps * TILE_FLOATS;
             workspace::with(Slot::Input, copies_len, |copies| {
                 workspace::with(Slot::Product, turned_len, |turned| {
@@ -323,7 +320,7 @@ impl Plan {
         panels: Range<usize>,
         to: *mut u8,
     ) {
-        let (sets, pad) = (self.sets(), self.kernel / 2);
+        let pad = self.kernel / 2;
         let set_bytes = pairs * 64;
         for (i, panel) in panels.step_by(2).enumerate() {
             // The first tap is `pad` rows and places back; zeros precede the line and each row.
@@ -338,16 +335,14 @@ impl Plan {
             };
             // SAFETY: places of x, two panels of copies.
             unsafe {
-                let to = to.add(2 * i * sets * set_bytes);
+                let to = to.add(2 * i * SETS * set_bytes);
                 let mut now = load(x, self.inputs, panel * 16, place());
                 for q in 0..2 * pairs {
                     let next = load(x, self.inputs, panel * 16, place());
-                    if q % 2 < sets {
-                        let [low, high] = interleave(now, next);
-                        let at = to.add(q % 2 * set_bytes + q / 2 * 64);
-                        _mm512_store_si512(at.cast(), low);
-                        _mm512_store_si512(at.add(sets * set_bytes).cast(), high);
-                    }
+                    let [low, high] = interleave(now, next);
+                    let at = to.add(q % SETS * set_bytes + q / SETS * 64);
+                    _mm512_store_si512(at.cast(), low);
+                    _mm512_store_si512(at.add(SETS * set_bytes).cast(), high);
                     now = next;
                 }
             }
@@ -410,7 +405,7 @@ impl Plan {
             let panel = panel.min(last);
             let tap = panel % taps;
             let ahead = tap / self.kernel * pitch + tap % self.kernel;
-            let set = panel / taps * self.sets() + ahead % 2;
+            let set = panel / taps * SETS + ahead % SETS;
             copies.wrapping_add(set * set_bytes + ahead / 2 * 64)
         };
         let a = |o: usize| turned.wrapping_add(o * steps * TILE);

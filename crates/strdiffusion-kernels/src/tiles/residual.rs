@@ -37,8 +37,8 @@ pub(crate) struct Kept {
 /// Sums of the first convolution: kept, and activated for the second.
 struct ToHidden {
     affine: Affine,
-    positions: usize,
-    channels: usize,
+    /// Positions and channels of the maps.
+    size: [usize; 2],
     first: Shared<*mut Bf16>,
     hidden: Shared<*mut Bf16>,
 }
@@ -48,15 +48,14 @@ impl Sink for ToHidden {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put(&self, at: Spot, sums: *const f32) {
         let [mul, add] = self.affine.load(at);
-        let place = (at.picture * self.positions + at.place) * self.channels + at.output;
         for r in 0..at.count {
-            let at_place = place + r * self.channels;
+            let place = at.in_map(self.size, r);
             // SAFETY: both maps are as large as the convolution's output.
             unsafe {
                 let v = both(sums, r);
                 let hidden = [0, 1].map(|i| lanes::silu(_mm512_fmadd_ps(v[i], mul[i], add[i])));
                 for (to, v) in [(self.first, v), (self.hidden, hidden)] {
-                    let to = to.get().add(at_place).cast();
+                    let to = to.get().add(place).cast();
                     _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
                 }
             }
@@ -78,8 +77,8 @@ unsafe fn both(sums: *const f32, r: usize) -> [__m512; 2] {
 /// Sums as planes of f32: y = f(sums) + added, with f = SiLU for the block's output, where the sums
 /// are kept as well.
 struct ToPlanes {
-    positions: usize,
-    channels: usize,
+    /// Positions and channels of the maps.
+    size: [usize; 2],
     y: Shared<*mut f32>,
     added: Option<Shared<*const f32>>,
     /// Where sums go as they are, before they are activated.
@@ -90,13 +89,13 @@ impl Sink for ToPlanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put(&self, at: Spot, sums: *const f32) {
+        let [positions, channels] = self.size;
         // SAFETY: all maps are as large as the convolution's output.
         unsafe {
             if let Some(kept) = self.kept {
-                let place = (at.picture * self.positions + at.place) * self.channels + at.output;
                 for r in 0..at.count {
                     let v = both(sums, r);
-                    let to = kept.get().add(place + r * self.channels).cast();
+                    let to = kept.get().add(at.in_map(self.size, r)).cast();
                     _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
                 }
             }
@@ -107,10 +106,10 @@ impl Sink for ToPlanes {
                 });
                 lanes::transpose(&mut rows);
                 let first = at.output + half * 16;
-                let count = 16.min(self.channels.saturating_sub(first));
+                let count = 16.min(channels.saturating_sub(first));
                 for (i, row) in rows.iter().enumerate().take(count) {
-                    let plane = at.picture * self.channels + first + i;
-                    let place = plane * self.positions + at.place;
+                    let plane = at.picture * channels + first + i;
+                    let place = plane * positions + at.place;
                     let mut v = _mm512_castsi512_ps(*row);
                     if self.kept.is_some() {
                         v = lanes::silu(v);
@@ -145,13 +144,14 @@ fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
 }
 
-/// The convolution that gives the input's gradient from the output's.
-fn back(s: &Conv2dShape) -> Conv2dShape {
-    Conv2dShape {
+/// The convolution that gives the input's gradient from the output's, and where its weights lie.
+fn back(s: &Conv2dShape) -> (Conv2dShape, Places) {
+    let back = Conv2dShape {
         in_channels: s.out_channels,
         out_channels: s.in_channels,
         ..*s
-    }
+    };
+    (back, input_gradient_taps(s).1)
 }
 
 /// The map's shape.
@@ -175,14 +175,13 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
     let [one, two] = shapes(b);
     let map = || unfilled(two.output_len());
     let (mut first, mut hidden, mut second) = (map(), map(), map());
-    let positions = b.height * b.width;
+    let size = [b.height * b.width, b.out_channels];
     let to_hidden = ToHidden {
         affine: Affine::of(&one, |n, o| {
             let i = n * b.out_channels + o;
             (1.0 + b.scale[i], b.shift[i])
         }),
-        positions,
-        channels: b.out_channels,
+        size,
         first: Shared::of_mut(&mut first),
         hidden: Shared::of_mut(&mut hidden),
     };
@@ -193,8 +192,7 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
     });
     drop(x);
     let to_output = ToPlanes {
-        positions,
-        channels: b.out_channels,
+        size,
         y: Shared::of_mut(y),
         added: Some(Shared::of(skip)),
         kept: Some(Shared::of_mut(&mut second)),
@@ -227,25 +225,24 @@ pub(crate) fn backward(
     weight_grad(&two, &kept.hidden, &after, grads.dconv2);
     // With respect to the hidden map, and then, in its place, to the first convolution's sums.
     let mut before = unfilled(len);
-    let places = &input_gradient_taps(&two).1;
-    with_packed(&back(&two), places, b.conv2, |u| {
-        let plain = Epilogue::default().raw(two.batch, two.in_channels, len);
-        conv(&back(&two), &after, u, plain, None, &mut before);
+    let (back, places) = back(&two);
+    with_packed(&back, &places, b.conv2, |u| {
+        let plain = Epilogue::default().raw(back.batch, back.out_channels, len);
+        conv(&back, &after, u, plain, None, &mut before);
     });
     drop(after);
     modulate_back(b, &kept.first, &mut before, grads.dscale, grads.dshift);
     weight_grad(&one, &turned(b, x), &before, grads.dconv1);
     let to_planes = ToPlanes {
-        positions: b.height * b.width,
-        channels: b.in_channels,
+        size: [b.height * b.width, b.in_channels],
         y: Shared::of_mut(grads.dx),
         added: add_dy.then(|| Shared::of(dy)),
         kept: None,
     };
-    let places = &input_gradient_taps(&one).1;
-    with_packed(&back(&one), places, b.conv1, |u| {
+    let (back, places) = self::back(&one);
+    with_packed(&back, &places, b.conv1, |u| {
         // SAFETY: dx has the input's length.
-        unsafe { conv_into(&back(&one), &before, u, &to_planes) };
+        unsafe { conv_into(&back, &before, u, &to_planes) };
     });
 }
 

@@ -122,6 +122,17 @@ pub struct NetworksConfig {
     pub structure: Option<UNetSizes>,
 }
 
+impl NetworksConfig {
+    /// Sizes of the structure network: the texture's where it has none of its own.
+    fn structure_sizes(&self) -> UNetSizes {
+        self.structure.unwrap_or(UNetSizes {
+            width: self.width,
+            depth: self.depth,
+            patch: self.patch,
+        })
+    }
+}
+
 /// Sizes of a U-Net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -637,18 +648,7 @@ impl TrainConfig {
         let mut whole = self.clone();
         if key.starts_with("networks.structure.") {
             // What the structure network has of its own begins as the texture's.
-            let NetworksConfig {
-                width,
-                depth,
-                patch,
-                ..
-            } = whole.networks;
-            let of_the_texture = UNetSizes {
-                width,
-                depth,
-                patch,
-            };
-            whole.networks.structure.get_or_insert(of_the_texture);
+            whole.networks.structure = Some(whole.networks.structure_sizes());
         }
         let mut all = Table::try_from(&whole).expect("a config is plain data");
         let mut table = &mut all;
@@ -877,14 +877,9 @@ impl TrainConfig {
             guided,
             guide_input,
             guide,
-            structure,
             ..
         } = self.networks;
-        let structure = structure.unwrap_or(UNetSizes {
-            width,
-            depth,
-            patch,
-        });
+        let structure = self.networks.structure_sizes();
         ModelConfig {
             format: FORMAT,
             texture: ConditionalUNetConfig {

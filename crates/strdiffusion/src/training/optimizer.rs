@@ -320,8 +320,7 @@ mod tests {
     use burn::tensor::TensorData;
 
     use super::*;
-    use crate::networks::layers::InitRng;
-    use crate::networks::layers::{Conv2d, Conv2dConfig};
+    use crate::networks::layers::{Conv2d, Conv2dConfig, InitRng};
 
     /// How a convolution of so many channels moves against a diagonal gradient, in units of the
     /// learning rate, in two steps, the optimizer stored and read between them where asked.
