@@ -7,7 +7,8 @@
 //! - [`conv2d_input_grad`], [`conv2d_weight_grad`], [`conv2d_bias_grad`]: its gradients.
 //! - [`linear_attention`], [`layer_norm`], [`spade`], [`modulate_silu`], [`gelu`],
 //!   [`upsample_nearest2`]: each with its `_backward`.
-//! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's.
+//! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's; [`orthogonal`]: what Muon
+//!   makes of a gradient, where the CPU has tiles.
 //! - [`ResidualBlock`]: in training, where the CPU has tiles, a residual block in one piece.
 //! - [`attention_block`]: norm, linear attention, norm and residual in two sweeps, for inference.
 //! - [`channels_last`]: all that a network needs for inference in bf16, where the CPU has tiles.
@@ -32,6 +33,7 @@ mod isa;
 mod kernels;
 mod norm;
 mod optimizer;
+mod orthogonal;
 mod patch;
 mod pointwise;
 mod pool;
@@ -56,6 +58,7 @@ pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
 pub use optimizer::{AdamStep, AdamTensors, adam_step, blend};
+pub use orthogonal::{has_orthogonal, orthogonal};
 pub use patch::{LARGEST, PATCH_SIDE, PatchDistance, PatchRows, ROW};
 pub use pointwise::{
     ModulateGrads, gelu, gelu_backward, join, join_backward, modulate_silu, modulate_silu_backward,

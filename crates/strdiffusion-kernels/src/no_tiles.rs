@@ -26,6 +26,12 @@ pub(crate) mod residual {
     }
 }
 
+pub(crate) mod orthogonal {
+    pub(crate) fn orthogonal(_: [usize; 2], _: &[f32], _: &mut [f32]) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
 pub(crate) mod attention {
     use crate::attention_block::{AttentionGrads, AttentionWeights};
     use crate::norm::MapShape;

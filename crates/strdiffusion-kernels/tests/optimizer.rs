@@ -75,3 +75,72 @@ fn averages_move_by_their_decay() {
         assert!(error(&out, &want) < 1e-6);
     });
 }
+
+/// Newton-Schulz steps in f64, with the published coefficients; short side first.
+fn newton_schulz([rows, columns]: [usize; 2], values: &[f32]) -> Vec<f64> {
+    let transposed = rows > columns;
+    let [m, n] = [rows.min(columns), rows.max(columns)];
+    let place = |r: usize, c: usize| if transposed { c * m + r } else { r * n + c };
+    let norm = (values.iter().map(|v| f64::from(*v).powi(2)))
+        .sum::<f64>()
+        .sqrt();
+    let mut x = vec![0.0; m * n];
+    for r in 0..m {
+        for c in 0..n {
+            x[r * n + c] = f64::from(values[place(r, c)]) / norm;
+        }
+    }
+    let product = |a: &[f64], b: &dyn Fn(usize, usize) -> f64, [m, k, n]: [usize; 3]| {
+        let mut out = vec![0.0; m * n];
+        for r in 0..m {
+            for i in 0..k {
+                for c in 0..n {
+                    out[r * n + c] += a[r * k + i] * b(i, c);
+                }
+            }
+        }
+        out
+    };
+    for _ in 0..5 {
+        let gram = product(&x, &|i, c| x[c * n + i], [m, n, m]);
+        let square = product(&gram, &|i, c| gram[i * m + c], [m, m, m]);
+        let factor: Vec<f64> = (gram.iter().zip(&square))
+            .map(|(g, s)| -4.7750 * g + 2.0315 * s)
+            .collect();
+        let more = product(&factor, &|i, c| x[i * n + c], [m, m, n]);
+        x = (x.iter().zip(&more)).map(|(x, m)| 3.4445 * x + m).collect();
+    }
+    let mut out = vec![0.0; m * n];
+    for r in 0..m {
+        for c in 0..n {
+            out[place(r, c)] = x[r * n + c];
+        }
+    }
+    out
+}
+
+/// Expected: the same steps in f64; rounding to bf16 in each moves the result by 2 to 4 % of its norm.
+#[test]
+fn matrices_become_orthogonal_as_in_f64() {
+    let mut rng = Rng(43);
+    each_isa(|isa| {
+        if !has_orthogonal() {
+            assert_ne!(isa, Isa::Amx);
+            return;
+        }
+        for shape in [[1, 1], [16, 144], [33, 65], [64, 64], [144, 16], [160, 80]] {
+            let values = rng.vec(shape[0] * shape[1]);
+            let mut out = vec![f32::NAN; values.len()];
+            orthogonal(shape, &values, &mut out);
+            let want = newton_schulz(shape, &values);
+            let squares = |v: &mut dyn Iterator<Item = f64>| v.map(|v| v * v).sum::<f64>();
+            let off = squares(&mut out.iter().zip(&want).map(|(o, w)| f64::from(*o) - w));
+            let all = squares(&mut want.iter().copied());
+            let error = (off / all).sqrt();
+            assert!(error < 0.05, "{shape:?}: {error}");
+        }
+        let mut zeros = vec![f32::NAN; 6];
+        orthogonal([2, 3], &[0.0; 6], &mut zeros);
+        assert_eq!(zeros, [0.0; 6]);
+    });
+}

@@ -99,6 +99,24 @@ impl Matrix {
         self.at.wrapping_add(row * self.columns)
     }
 
+    /// All its values.
+    ///
+    /// # Safety
+    /// The matrix is filled, and nothing writes it meanwhile.
+    pub(super) unsafe fn values<'a>(self) -> &'a [f32] {
+        // SAFETY: the contract.
+        unsafe { std::slice::from_raw_parts(self.at, self.rows * self.columns) }
+    }
+
+    /// All its values, to change.
+    ///
+    /// # Safety
+    /// The matrix is filled, and nothing else reads or writes it meanwhile.
+    pub(super) unsafe fn values_mut<'a>(self) -> &'a mut [f32] {
+        // SAFETY: the contract.
+        unsafe { std::slice::from_raw_parts_mut(self.at, self.rows * self.columns) }
+    }
+
     /// Sets everything to zero.
     ///
     /// # Safety

@@ -12,7 +12,8 @@
 //! - `conv`: convolutions and input gradients, any kernel, stride 1 or 2;
 //! - `weight_grad`: gradients of their weights;
 //! - `residual`: a residual block in one piece, for training;
-//! - `matrix`, `attention`: products of small matrices, and the attention block made of them;
+//! - `matrix`, `attention`, `orthogonal`: products of small matrices; the attention block and
+//!   Newton-Schulz steps made of them;
 //! - `channels_last`, `channels_last_grad`, `attention_maps`, `maps`: convolutions, gradients of their
 //!   weights, the attention block and all else of maps in bf16 whose channels lie together.
 
@@ -25,6 +26,7 @@ mod conv;
 mod lanes;
 pub(crate) mod maps;
 mod matrix;
+pub(crate) mod orthogonal;
 pub(crate) mod residual;
 mod weight_grad;
 

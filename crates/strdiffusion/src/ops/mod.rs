@@ -217,6 +217,13 @@ pub fn adam_step<const D: usize>(
     (tensors.iter().all(has_kernels)).then(|| cpu::adam_step(step, tensors))
 }
 
+/// U Vᵀ, roughly, of a matrix U S Vᵀ, by Newton-Schulz steps in bf16. `None` where our own kernels do
+/// not handle it: they need a CPU with tiles.
+pub fn orthogonal(matrix: &Tensor<2>) -> Option<Tensor<2>> {
+    let here = has_kernels(matrix) && cpu::has_orthogonal();
+    here.then(|| cpu::orthogonal(matrix.clone()))
+}
+
 /// average · decay + value · (1 − decay): a moving average's step. Nothing here has a gradient.
 pub fn blend<const D: usize>(average: Tensor<D>, value: Tensor<D>, decay: f64) -> Tensor<D> {
     if has_kernels(&average) && has_kernels(&value) {

@@ -2,6 +2,7 @@
 //! their state can be stored and found again.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::momentum::{Momentum, MomentumConfig};
 use burn::optim::{
     Adam as BurnAdam, AdamConfig, AdamState, AdaptiveMomentumState, AdjustLrFn, GradientsParams,
     ModuleOptimizer, Muon, MuonConfig, MuonState, Optimizer, RecordState, StateSink, StateSource,
@@ -59,7 +60,8 @@ pub enum Method {
     Adam,
     /// Muon (Jordan et al., 2024) for convolutions of 16 channels and more on either side, each as a
     /// matrix `[out, in · kh · kw]`; Adam for all else. Steps are as long as Adam's are (Liu et al., "Muon is
-    /// scalable for LLM training", 2025).
+    /// scalable for LLM training", 2025). On CPUs with tiles its Newton-Schulz steps are in bf16, as
+    /// published.
     Muon,
 }
 
@@ -74,12 +76,9 @@ impl Method {
             .with_beta_2(adam.beta2 as f32)
             .with_epsilon(adam.eps as f32)
             .build();
-        let muon = MuonConfig::new()
-            .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
-            .build();
         ModuleOptimizer::from(ByShape {
             adam: OnePass { adam: *adam, burn },
-            muon: (self == Method::Muon).then_some(muon),
+            muon: (self == Method::Muon).then(OnTiles::new),
         })
     }
 }
@@ -88,7 +87,7 @@ impl Method {
 #[derive(Clone)]
 struct ByShape {
     adam: OnePass,
-    muon: Option<Muon>,
+    muon: Option<OnTiles>,
 }
 
 /// The state of either; stored as Burn stores its own.
@@ -199,6 +198,50 @@ impl OnePass {
             }
             None => self.burn.step(rate, weight, gradient, state),
         }
+    }
+}
+
+/// Burn's Muon, with its state, its Newton-Schulz steps on tiles where the CPU has them.
+#[derive(Clone)]
+struct OnTiles {
+    momentum: Momentum,
+    burn: Muon,
+}
+
+impl OnTiles {
+    fn new() -> Self {
+        // As Burn's Muon has it by default.
+        let momentum = MomentumConfig {
+            momentum: 0.95,
+            dampening: 0.0,
+            nesterov: true,
+        };
+        Self {
+            momentum: Momentum::new(&momentum),
+            burn: MuonConfig::new()
+                .with_momentum(momentum)
+                .with_adjust_lr_fn(AdjustLrFn::MatchRmsAdamW)
+                .build(),
+        }
+    }
+
+    fn step(
+        &self,
+        rate: f64,
+        weight: Tensor<2>,
+        gradient: Tensor<2>,
+        state: Option<MuonState<2>>,
+    ) -> (Tensor<2>, Option<MuonState<2>>) {
+        let momentum = state.clone().map(|state| state.momentum);
+        let (direction, momentum) = self.momentum.transform(gradient.clone(), momentum);
+        let Some(direction) = ops::orthogonal(&direction) else {
+            return self.burn.step(rate, weight, gradient, state);
+        };
+        let [rows, columns] = weight.dims();
+        // The length that `MatchRmsAdamW` gives: entries of 0.2 in the quadratic mean.
+        let length = rate * 0.2 * (rows.max(columns) as f64).sqrt();
+        let state = MuonState::new(momentum);
+        (weight - direction * length, Some(state))
     }
 }
 

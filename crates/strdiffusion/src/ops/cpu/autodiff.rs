@@ -490,6 +490,10 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         (weight, first, second)
     }
 
+    fn orthogonal(matrix: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::from_inner(B::orthogonal(matrix.into_primitive()))
+    }
+
     fn blend(
         average: FloatTensor<Self>,
         value: FloatTensor<Self>,

@@ -240,6 +240,13 @@ impl CpuOps for Flex {
             .into()
     }
 
+    fn orthogonal(matrix: FlexTensor) -> FlexTensor {
+        let matrix = in_order(matrix);
+        like(&matrix, |out| {
+            kernels::orthogonal(dims(&matrix), values(&matrix), out);
+        })
+    }
+
     fn blend(average: FlexTensor, value: FlexTensor, decay: f32) -> FlexTensor {
         let (average, value) = (in_order(average), in_order(value));
         like(&average, |out| {

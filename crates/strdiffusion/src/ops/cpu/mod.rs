@@ -111,6 +111,8 @@ trait CpuOps: Backend {
         second: FloatTensor<Self>,
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// The nearest orthogonal matrix, roughly; no gradient. Where [`has_orthogonal`] says so.
+    fn orthogonal(matrix: FloatTensor<Self>) -> FloatTensor<Self>;
     /// average · decay + value · (1 − decay); no gradient.
     fn blend(average: FloatTensor<Self>, value: FloatTensor<Self>, decay: f32)
     -> FloatTensor<Self>;
@@ -453,6 +455,12 @@ pub(super) fn adam_step<const D: usize>(
         step,
     );
     [weight, first, second].map(Tensor::from_dispatch)
+}
+
+pub(super) use strdiffusion_kernels::has_orthogonal;
+
+pub(super) fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::orthogonal(matrix.into_dispatch()))
 }
 
 pub(super) fn blend<const D: usize>(average: Tensor<D>, value: Tensor<D>, decay: f64) -> Tensor<D> {
