@@ -5,6 +5,7 @@
 //!   filtering, everything else through an implicit matrix product; an [`Epilogue`] (bias, scale
 //!   and shift, SiLU, residual) costs no extra pass.
 //! - [`conv2d_input_grad`], [`conv2d_weight_grad`], [`conv2d_bias_grad`]: its gradients.
+//! - [`DoubledConv`]: a 3×3 convolution of a doubled map, with its gradients.
 //! - [`linear_attention`], [`layer_norm`], [`spade`], [`modulate_silu`], [`gelu`],
 //!   [`upsample_nearest2`]: each with its `_backward`.
 //! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's; [`orthogonal`]: what Muon
@@ -28,6 +29,7 @@ mod attention;
 mod attention_block;
 pub mod channels_last;
 mod conv;
+mod doubled;
 mod grad;
 mod isa;
 mod kernels;
@@ -54,6 +56,7 @@ mod workspace;
 pub use attention::{AttentionShape, linear_attention, linear_attention_backward};
 pub use attention_block::{AttentionGrads, AttentionKept, AttentionWeights, attention_block};
 pub use conv::{PackedConv, conv2d, prefers_plain_weights};
+pub use doubled::DoubledConv;
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};

@@ -10,18 +10,25 @@ pub(crate) mod residual {
     #[derive(Debug)]
     pub(crate) struct Kept;
 
-    pub(crate) fn forward(_: &ResidualBlock, _: &[f32], _: &[f32], _: &mut [f32]) -> Kept {
+    pub(crate) fn forward(_: &ResidualBlock, _: [&[f32]; 2], _: &mut [f32]) -> Kept {
         unreachable!("{}", super::NONE)
     }
 
     pub(crate) fn backward(
         _: &ResidualBlock,
         _: &Kept,
+        _: [&[f32]; 2],
         _: &[f32],
-        _: &[f32],
-        _: bool,
         _: ResidualGrads,
     ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
+pub(crate) mod doubled {
+    use crate::doubled::DoubledConv;
+
+    pub(crate) fn forward(_: &DoubledConv, _: &[f32], _: &[f32], _: &[f32], _: &mut [f32]) {
         unreachable!("{}", super::NONE)
     }
 }

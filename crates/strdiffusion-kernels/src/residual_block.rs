@@ -3,14 +3,17 @@
 use crate::isa::Isa;
 use crate::tiles::residual::{self, Kept};
 
-/// y = SiLU(conv2(SiLU(conv1(x)·(1 + scale) + shift))) + skip, both convolutions 3×3 with padding 1
-/// and no bias.
+/// y = SiLU(conv2(SiLU(conv1(x)·(1 + scale) + shift))) + skip(x), both convolutions 3×3 with padding 1,
+/// the skip x itself or a 1×1 convolution; none has a bias.
+///
+/// x comes in two parts, the channels of the one and then those of the other: what joins two maps
+/// need not stand in memory. A whole x is followed by an empty one.
 #[derive(Clone, Copy, Debug)]
 pub struct ResidualBlock<'a> {
     /// Pictures.
     pub batch: usize,
-    /// Channels of x.
-    pub in_channels: usize,
+    /// Channels of the parts of x.
+    pub in_channels: [usize; 2],
     /// Channels of everything else.
     pub out_channels: usize,
     /// Height of every map.
@@ -25,6 +28,9 @@ pub struct ResidualBlock<'a> {
     pub scale: &'a [f32],
     /// `[batch, out]`.
     pub shift: &'a [f32],
+    /// `[out, in, 1, 1]`; without it the skip is x itself, which is then whole and has as many
+    /// channels as y.
+    pub skip: Option<&'a [f32]>,
 }
 
 /// What a block's backward pass needs of its forward pass: 6 bytes for each value of y.
@@ -34,8 +40,8 @@ pub struct ResidualKept(Kept);
 /// Where a block's gradients go, each as large as what it belongs to.
 #[derive(Debug)]
 pub struct ResidualGrads<'a> {
-    /// With respect to x.
-    pub dx: &'a mut [f32],
+    /// With respect to the parts of x.
+    pub dx: [&'a mut [f32]; 2],
     /// With respect to the first convolution's weights.
     pub dconv1: &'a mut [f32],
     /// With respect to the second one's.
@@ -44,6 +50,8 @@ pub struct ResidualGrads<'a> {
     pub dscale: &'a mut [f32],
     /// With respect to the shift.
     pub dshift: &'a mut [f32],
+    /// With respect to the skip's weights; empty where it has none.
+    pub dskip: &'a mut [f32],
 }
 
 impl ResidualBlock<'_> {
@@ -52,48 +60,57 @@ impl ResidualBlock<'_> {
         Isa::current() == Isa::Amx
     }
 
-    fn check(&self, x: &[f32], y: &[f32]) {
-        let (inputs, outputs) = (self.in_channels, self.out_channels);
+    /// Channels of x.
+    pub(crate) fn inputs(&self) -> usize {
+        self.in_channels.iter().sum()
+    }
+
+    fn check(&self, x: [&[f32]; 2], y: &[f32]) {
+        let (inputs, outputs) = (self.inputs(), self.out_channels);
         let positions = self.batch * self.height * self.width;
         assert!(Self::available(), "residual blocks need tiles");
-        assert_eq!(x.len(), positions * inputs, "x has the wrong length");
+        assert_eq!(
+            x.map(<[f32]>::len),
+            self.in_channels.map(|c| positions * c),
+            "a part of x has the wrong length"
+        );
         assert_eq!(y.len(), positions * outputs, "y has the wrong length");
         assert_eq!(self.conv1.len(), outputs * inputs * 9, "conv1's length");
         assert_eq!(self.conv2.len(), outputs * outputs * 9, "conv2's length");
         assert_eq!(self.scale.len(), self.batch * outputs, "scale's length");
         assert_eq!(self.shift.len(), self.batch * outputs, "shift's length");
+        match self.skip {
+            Some(skip) => assert_eq!(skip.len(), outputs * inputs, "skip's length"),
+            None => assert_eq!(self.in_channels, [outputs, 0], "the skip is x"),
+        }
     }
 
-    /// Writes y, `[batch, out, h, w]`, from x, `[batch, in, h, w]`, and the skip, which is as large
-    /// as y.
+    /// Writes y, `[batch, out, h, w]`, from the parts of x, `[batch, in, h, w]`.
     ///
     /// # Panics
     /// If a slice's length does not fit, or blocks are not [`available`](Self::available).
-    pub fn forward(&self, x: &[f32], skip: &[f32], y: &mut [f32]) -> ResidualKept {
+    pub fn forward(&self, x: [&[f32]; 2], y: &mut [f32]) -> ResidualKept {
         self.check(x, y);
-        assert_eq!(skip.len(), y.len(), "the skip has the wrong length");
-        ResidualKept(residual::forward(self, x, skip, y))
+        ResidualKept(residual::forward(self, x, y))
     }
 
-    /// The gradients from dy. The skip's is dy itself; `skip_is_x` adds it to dx.
+    /// The gradients from dy.
     ///
     /// # Panics
     /// As [`forward`](Self::forward).
-    pub fn backward(
-        &self,
-        kept: &ResidualKept,
-        x: &[f32],
-        dy: &[f32],
-        skip_is_x: bool,
-        grads: ResidualGrads,
-    ) {
+    pub fn backward(&self, kept: &ResidualKept, x: [&[f32]; 2], dy: &[f32], grads: ResidualGrads) {
         self.check(x, dy);
-        assert!(!skip_is_x || self.in_channels == self.out_channels);
-        assert_eq!(grads.dx.len(), x.len(), "dx has the wrong length");
+        assert_eq!(
+            grads.dx.each_ref().map(|dx| dx.len()),
+            x.map(<[f32]>::len),
+            "a part of dx has the wrong length"
+        );
         assert_eq!(grads.dconv1.len(), self.conv1.len(), "dconv1's length");
         assert_eq!(grads.dconv2.len(), self.conv2.len(), "dconv2's length");
         assert_eq!(grads.dscale.len(), self.scale.len(), "dscale's length");
         assert_eq!(grads.dshift.len(), self.shift.len(), "dshift's length");
-        residual::backward(self, &kept.0, x, dy, skip_is_x, grads);
+        let skip = self.skip.map_or(0, <[f32]>::len);
+        assert_eq!(grads.dskip.len(), skip, "dskip's length");
+        residual::backward(self, &kept.0, x, dy, grads);
     }
 }

@@ -103,10 +103,30 @@ pub(super) unsafe fn store_turned(
 
 /// `[batch, channels, positions]` in f32 to `[batch, positions, channels]` in bf16.
 pub(crate) fn from_planes(s: &MapShape, x: &[f32], y: &mut [Bf16]) {
-    assert_eq!([x.len(), y.len()], [s.len(); 2]);
+    part_from_planes(s, x, s, 0, y);
+}
+
+/// As [`from_planes`], to the channels from `first` on of a map of more of them.
+pub(crate) fn part_from_planes(
+    s: &MapShape,
+    x: &[f32],
+    whole: &MapShape,
+    first: usize,
+    y: &mut [Bf16],
+) {
+    assert_eq!([x.len(), y.len()], [s.len(), whole.len()]);
+    assert_eq!([s.batch, s.positions], [whole.batch, whole.positions]);
+    assert!(first + s.channels <= whole.channels);
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn turn(s: &MapShape, block: Block, from: *const f32, to: *mut Bf16) {
+    unsafe fn turn(
+        s: &MapShape,
+        whole: &MapShape,
+        block: Block,
+        first: usize,
+        from: *const f32,
+        to: *mut Bf16,
+    ) {
         let mask = lanes::first(block.wide);
         let plane = |c: usize| {
             let mask = if c < block.deep { mask } else { 0 };
@@ -114,12 +134,13 @@ pub(crate) fn from_planes(s: &MapShape, x: &[f32], y: &mut [Bf16]) {
             unsafe { f32::load(from.wrapping_add(block.plane(s, c)), mask) }
         };
         let pairs = std::array::from_fn(|i| lanes::pairs(plane(2 * i), plane(2 * i + 1)));
+        let channel = first + block.channel;
         // SAFETY: the contract.
-        unsafe { store_turned(s, block, pairs, to) };
+        unsafe { store_turned(whole, Block { channel, ..block }, pairs, to) };
     }
     for_blocks(s, |block| {
         // SAFETY: both maps have the asserted lengths; the block is this item's alone.
-        unsafe { turn(s, block, from.get(), to.get()) }
+        unsafe { turn(s, whole, block, first, from.get(), to.get()) }
     });
 }
 

@@ -11,7 +11,8 @@
 //! - `lanes`: rounding, pairing and transposing with AVX-512;
 //! - `conv`: convolutions and input gradients, any kernel, stride 1 or 2;
 //! - `weight_grad`: gradients of their weights;
-//! - `residual`: a residual block in one piece, for training;
+//! - `residual`, `doubled`: a residual block, and a convolution of a doubled map, in one piece, for
+//!   training;
 //! - `matrix`, `attention`, `orthogonal`: products of small matrices; the attention block and
 //!   Newton-Schulz steps made of them;
 //! - `channels_last`, `channels_last_grad`, `attention_maps`, `maps`: convolutions, gradients of their
@@ -23,6 +24,7 @@ pub(crate) mod attention_maps;
 pub(crate) mod channels_last;
 mod channels_last_grad;
 mod conv;
+pub(crate) mod doubled;
 mod lanes;
 pub(crate) mod maps;
 mod matrix;

@@ -7,11 +7,15 @@ use std::ops::Range;
 
 use super::amx::Tiles;
 use super::matrix::{Matrix, Panels, Room, multiply};
-use crate::orthogonal::{COEFFICIENTS, EPSILON, STEPS};
 use crate::pool::parallel_for;
 use crate::raw::Shared;
 use crate::workspace::{self, Slot};
 
+/// a, b and c, as published (Jordan et al., "Muon", 2024).
+const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+const STEPS: usize = 5;
+/// What a matrix is divided by at least, before the first step; else by its norm.
+const EPSILON: f32 = 1e-7;
 /// Rows of an item of work.
 const BAND: usize = 32;
 

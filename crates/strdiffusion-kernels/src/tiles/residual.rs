@@ -1,9 +1,9 @@
 //! A residual block in training, in one piece: y = SiLU(conv2(SiLU(conv1(x)·(1 + scale) + shift)))
-//! + skip.
+//! + skip(x).
 //!
-//! In pieces, every step of it would write a map of f32 and read it again. Here the maps between
-//! the convolutions are of bf16 and have their channels together, as the tiles read them anyway; x,
-//! y and their gradients are planes of f32.
+//! In pieces, every step of it would write a map of f32 and read it again. Here the maps that the
+//! convolutions read are of bf16 and have their channels together, as the tiles read them anyway;
+//! x, y and their gradients are planes of f32.
 
 use std::arch::x86_64::*;
 
@@ -74,13 +74,41 @@ unsafe fn both(sums: *const f32, r: usize) -> [__m512; 2] {
     [0, 1].map(|i| unsafe { _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16)) })
 }
 
+/// Planes of f32 in two parts, the channels of the one and then those of the other.
+struct Planes {
+    parts: [Shared<*mut f32>; 2],
+    channels: [usize; 2],
+    positions: usize,
+}
+
+impl Planes {
+    /// Where a channel of a picture starts.
+    #[inline]
+    fn plane(&self, picture: usize, channel: usize) -> *mut f32 {
+        let [first, second] = self.channels;
+        let (part, plane) = if channel < first {
+            (self.parts[0], picture * first + channel)
+        } else {
+            (self.parts[1], picture * second + channel - first)
+        };
+        part.get().wrapping_add(plane * self.positions)
+    }
+}
+
+/// What is added to sums on their way into planes.
+enum Added {
+    Nothing,
+    /// What the planes hold.
+    Themselves,
+    /// Other planes, in one part.
+    Others(Shared<*const f32>),
+}
+
 /// Sums as planes of f32: y = f(sums) + added, with f = SiLU for the block's output, where the sums
 /// are kept as well.
 struct ToPlanes {
-    /// Positions and channels of the maps.
-    size: [usize; 2],
-    y: Shared<*mut f32>,
-    added: Option<Shared<*const f32>>,
+    y: Planes,
+    added: Added,
     /// Where sums go as they are, before they are activated.
     kept: Option<Shared<*mut Bf16>>,
 }
@@ -89,13 +117,14 @@ impl Sink for ToPlanes {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn put(&self, at: Spot, sums: *const f32) {
-        let [positions, channels] = self.size;
+        let positions = self.y.positions;
+        let channels = self.y.channels[0] + self.y.channels[1];
         // SAFETY: all maps are as large as the convolution's output.
         unsafe {
             if let Some(kept) = self.kept {
                 for r in 0..at.count {
                     let v = both(sums, r);
-                    let to = kept.get().add(at.in_map(self.size, r)).cast();
+                    let to = kept.get().add(at.in_map([positions, channels], r)).cast();
                     _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
                 }
             }
@@ -108,16 +137,23 @@ impl Sink for ToPlanes {
                 let first = at.output + half * 16;
                 let count = 16.min(channels.saturating_sub(first));
                 for (i, row) in rows.iter().enumerate().take(count) {
-                    let plane = at.picture * channels + first + i;
-                    let place = plane * positions + at.place;
+                    let to = self.y.plane(at.picture, first + i).add(at.place);
                     let mut v = _mm512_castsi512_ps(*row);
                     if self.kept.is_some() {
                         v = lanes::silu(v);
                     }
-                    if let Some(added) = self.added {
-                        v = _mm512_add_ps(v, f32::load(added.get().add(place), places));
+                    let added = match self.added {
+                        Added::Nothing => None,
+                        Added::Themselves => Some(to.cast_const()),
+                        Added::Others(planes) => {
+                            let plane = at.picture * channels + first + i;
+                            Some(planes.get().add(plane * positions + at.place))
+                        }
+                    };
+                    if let Some(added) = added {
+                        v = _mm512_add_ps(v, f32::load(added, places));
                     }
-                    f32::store(self.y.get().add(place), places, v);
+                    f32::store(to, places, v);
                 }
             }
         }
@@ -141,7 +177,13 @@ fn unfilled(len: usize) -> Vec<Bf16> {
 /// The two convolutions' shapes.
 fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     let size = |channels| [b.batch, channels, b.height, b.width];
-    [b.in_channels, b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
+    [b.inputs(), b.out_channels].map(|c| Conv2dShape::new(size(c), b.out_channels, 3, 1, 1))
+}
+
+/// The skip's shape.
+fn skip_shape(b: &ResidualBlock) -> Conv2dShape {
+    let x = [b.batch, b.inputs(), b.height, b.width];
+    Conv2dShape::new(x, b.out_channels, 1, 1, 0)
 }
 
 /// The convolution that gives the input's gradient from the output's, and where its weights lie.
@@ -164,42 +206,61 @@ fn map_of(b: &ResidualBlock, channels: usize) -> MapShape {
 }
 
 /// x as a map of bf16.
-fn turned(b: &ResidualBlock, x: &[f32]) -> Vec<Bf16> {
-    let mut map = unfilled(x.len());
-    maps::from_planes(&map_of(b, b.in_channels), x, &mut map);
+fn turned(b: &ResidualBlock, x: [&[f32]; 2]) -> Vec<Bf16> {
+    let whole = map_of(b, b.inputs());
+    let mut map = unfilled(whole.len());
+    let mut first = 0;
+    for (x, channels) in x.into_iter().zip(b.in_channels) {
+        maps::part_from_planes(&map_of(b, channels), x, &whole, first, &mut map);
+        first += channels;
+    }
     map
 }
 
 /// y, and what the backward pass needs.
-pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32]) -> Kept {
+pub(crate) fn forward(b: &ResidualBlock, x: [&[f32]; 2], y: &mut [f32]) -> Kept {
     let [one, two] = shapes(b);
     let map = || unfilled(two.output_len());
     let (mut first, mut hidden, mut second) = (map(), map(), map());
-    let size = [b.height * b.width, b.out_channels];
     let to_hidden = ToHidden {
         affine: Affine::of(&one, |n, o| {
             let i = n * b.out_channels + o;
             (1.0 + b.scale[i], b.shift[i])
         }),
-        size,
+        size: [b.height * b.width, b.out_channels],
         first: Shared::of_mut(&mut first),
         hidden: Shared::of_mut(&mut hidden),
     };
-    let x = turned(b, x);
+    let map = turned(b, x);
     with_packed(&one, &forward_places(&one), b.conv1, |u| {
         // SAFETY: the maps have the outputs' lengths.
-        unsafe { conv_into(&one, &x, u, &to_hidden) };
+        unsafe { conv_into(&one, &map, u, &to_hidden) };
     });
-    drop(x);
-    let to_output = ToPlanes {
-        size,
-        y: Shared::of_mut(y),
-        added: Some(Shared::of(skip)),
-        kept: Some(Shared::of_mut(&mut second)),
+    let to_y = |y: &mut [f32], added, kept| ToPlanes {
+        y: Planes {
+            parts: [Shared::of_mut(y); 2],
+            channels: [b.out_channels, 0],
+            positions: b.height * b.width,
+        },
+        added,
+        kept,
     };
+    let added = match b.skip {
+        None => Added::Others(Shared::of(x[0])),
+        Some(skip) => {
+            let (s, to_y) = (skip_shape(b), to_y(y, Added::Nothing, None));
+            with_packed(&s, &forward_places(&s), skip, |u| {
+                // SAFETY: y has the output's length.
+                unsafe { conv_into(&s, &map, u, &to_y) };
+            });
+            Added::Themselves
+        }
+    };
+    drop(map);
+    let to_y = to_y(y, added, Some(Shared::of_mut(&mut second)));
     with_packed(&two, &forward_places(&two), b.conv2, |u| {
         // SAFETY: as above.
-        unsafe { conv_into(&two, &hidden, u, &to_output) };
+        unsafe { conv_into(&two, &hidden, u, &to_y) };
     });
     Kept {
         first,
@@ -208,13 +269,12 @@ pub(crate) fn forward(b: &ResidualBlock, x: &[f32], skip: &[f32], y: &mut [f32])
     }
 }
 
-/// All gradients but the skip's, which is dy. `add_dy`: the skip is x itself.
+/// All gradients.
 pub(crate) fn backward(
     b: &ResidualBlock,
     kept: &Kept,
-    x: &[f32],
+    x: [&[f32]; 2],
     dy: &[f32],
-    add_dy: bool,
     grads: ResidualGrads,
 ) {
     let [one, two] = shapes(b);
@@ -225,24 +285,44 @@ pub(crate) fn backward(
     weight_grad(&two, &kept.hidden, &after, grads.dconv2);
     // With respect to the hidden map, and then, in its place, to the first convolution's sums.
     let mut before = unfilled(len);
-    let (back, places) = back(&two);
-    with_packed(&back, &places, b.conv2, |u| {
-        let plain = Epilogue::default().raw(back.batch, back.out_channels, len);
-        conv(&back, &after, u, plain, None, &mut before);
+    let (back_two, places) = back(&two);
+    with_packed(&back_two, &places, b.conv2, |u| {
+        let plain = Epilogue::default().raw(back_two.batch, back_two.out_channels, len);
+        conv(&back_two, &after, u, plain, None, &mut before);
     });
-    drop(after);
     modulate_back(b, &kept.first, &mut before, grads.dscale, grads.dshift);
-    weight_grad(&one, &turned(b, x), &before, grads.dconv1);
-    let to_planes = ToPlanes {
-        size: [b.height * b.width, b.in_channels],
-        y: Shared::of_mut(grads.dx),
-        added: add_dy.then(|| Shared::of(dy)),
+    let map = turned(b, x);
+    weight_grad(&one, &map, &before, grads.dconv1);
+    let parts = grads.dx.map(Shared::of_mut);
+    let to_dx = |added| ToPlanes {
+        y: Planes {
+            parts,
+            channels: b.in_channels,
+            positions: b.height * b.width,
+        },
+        added,
         kept: None,
     };
-    let (back, places) = self::back(&one);
-    with_packed(&back, &places, b.conv1, |u| {
-        // SAFETY: dx has the input's length.
-        unsafe { conv_into(&back, &before, u, &to_planes) };
+    let added = match b.skip {
+        None => Added::Others(Shared::of(dy)),
+        Some(skip) => {
+            let s = skip_shape(b);
+            let mut turned_dy = after;
+            maps::from_planes(&map_of(b, b.out_channels), dy, &mut turned_dy);
+            weight_grad(&s, &map, &turned_dy, grads.dskip);
+            let (back, places) = back(&s);
+            with_packed(&back, &places, skip, |u| {
+                // SAFETY: dx has the input's length.
+                unsafe { conv_into(&back, &turned_dy, u, &to_dx(Added::Nothing)) };
+            });
+            Added::Themselves
+        }
+    };
+    drop(map);
+    let (back_one, places) = back(&one);
+    with_packed(&back_one, &places, b.conv1, |u| {
+        // SAFETY: as above.
+        unsafe { conv_into(&back_one, &before, u, &to_dx(added)) };
     });
 }
 

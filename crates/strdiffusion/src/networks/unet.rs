@@ -280,15 +280,31 @@ impl ResBlock {
         }
     }
 
-    /// `[b, in, h, w]` and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
+    /// `[b, out, h, w]` and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
+        ops::residual_block(x, self.convs(), self.modulation(time))
+    }
+
+    /// The channels of `[b, c, h, w]` and `[b, in - c, h, w]`, and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
+    ///
+    /// # Panics
+    /// If the block has as many outputs as inputs.
+    pub fn forward_joined(&self, parts: [Tensor<4>; 2], time: Tensor<2>) -> Tensor<4> {
+        let skip = self.skip.as_ref().expect("a block with fewer outputs");
+        let skip = skip.weight.val();
+        ops::joined_residual_block(parts, self.convs(), self.modulation(time), skip)
+    }
+
+    fn convs(&self) -> [Tensor<4>; 2] {
+        [self.conv1.weight.val(), self.conv2.weight.val()]
+    }
+
+    /// Scale and shift, `[b, out]` each.
+    fn modulation(&self, time: Tensor<2>) -> [Tensor<2>; 2] {
         let modulation = self.time.forward(silu(time)); // [b, 2·out]
         let c_out = modulation.dims()[1] / 2;
         let scale = modulation.clone().narrow(1, 0, c_out);
-        let shift = modulation.narrow(1, c_out, c_out);
-        let skip = self.skip.as_ref().map(|conv| conv.forward(x.clone()));
-        let convs = [self.conv1.weight.val(), self.conv2.weight.val()];
-        ops::residual_block(x, convs, [scale, shift], skip)
+        [scale, modulation.narrow(1, c_out, c_out)]
     }
 }
 
@@ -389,6 +405,17 @@ pub struct UpLevel {
     /// 3×3 convolution, after doubling the size (but not at the outermost level).
     pub upsample: Conv2d,
     doubles: bool,
+}
+
+impl UpLevel {
+    fn upsampled(&self, x: Tensor<4>) -> Tensor<4> {
+        if !self.doubles {
+            return self.upsample.forward(x);
+        }
+        let Conv2d { weight, bias, .. } = &self.upsample;
+        let bias = bias.as_ref().expect("what doubles has a bias");
+        ops::doubled_conv2d(x, weight.val(), bias.val())
+    }
 }
 
 /// The noise network ε̂(x_t, μ, t) of structure, or ε̂(y_t, μ, t; S) of texture.
@@ -526,22 +553,16 @@ impl ConditionalUNet {
         for (i, level) in self.ups.iter().enumerate() {
             for (name, block) in [("block1", &level.block1), ("block2", &level.block2)] {
                 let skip = skips.pop().expect("two skips for each level");
-                let joined = ops::join(x, skip);
                 x = seen(
                     format!("ups.{i}.{name}"),
-                    block.forward(joined, time.clone()),
+                    block.forward_joined([x, skip], time.clone()),
                 );
             }
             x = seen(format!("ups.{i}.attention"), level.attention.forward(x));
-            let doubled = if level.doubles {
-                ops::nearest_double(x)
-            } else {
-                x
-            };
-            x = seen(format!("ups.{i}.upsample"), level.upsample.forward(doubled));
+            x = seen(format!("ups.{i}.upsample"), level.upsampled(x));
         }
-        x = ops::join(x, stem);
-        x = seen("final_block".into(), self.final_block.forward(x, time));
+        let joined = self.final_block.forward_joined([x, stem], time);
+        x = seen("final_block".into(), joined);
         x = ops::from_maps(x);
         x = seen("final_conv".into(), self.final_conv.forward(x));
         let x = ops::pixel_shuffle(x, self.patch);

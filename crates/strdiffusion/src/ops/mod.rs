@@ -92,21 +92,43 @@ pub fn conv2d_over(
     }
 }
 
-/// SiLU(conv2(SiLU(conv1(x) · (1 + scale) + shift))) + skip, 3×3; the skip is x where none is given.
+/// SiLU(conv2(SiLU(conv1(x) · (1 + scale) + shift))) + x, both convolutions 3×3: a residual block.
 ///
 /// `scale` and `shift` are `[b, out]`.
 pub fn residual_block(
     x: Tensor<4>,
     convs: [Tensor<4>; 2],
     modulation: [Tensor<2>; 2],
-    skip: Option<Tensor<4>>,
 ) -> Tensor<4> {
-    if has_kernels(&x) && cpu::has_residual_blocks() {
-        return cpu::residual_block(x, convs, modulation, skip);
+    if has_kernels(&x) && cpu::has_tiles() {
+        return cpu::residual_block(x, convs, modulation);
     }
-    let [conv1, conv2] = convs;
-    let [scale, shift] = modulation;
-    let skip = skip.unwrap_or_else(|| x.clone());
+    let skip = x.clone();
+    residual_block_in_pieces(x, convs, modulation, skip)
+}
+
+/// As [`residual_block`], of the [joined](join) x and y, whose skip is a 1×1 convolution of them with the
+/// weights `skip`.
+pub fn joined_residual_block(
+    [x, y]: [Tensor<4>; 2],
+    convs: [Tensor<4>; 2],
+    modulation: [Tensor<2>; 2],
+    skip: Tensor<4>,
+) -> Tensor<4> {
+    if has_kernels(&x) && cpu::has_tiles() {
+        return cpu::joined_residual_block([x, y], convs, modulation, skip);
+    }
+    let x = join(x, y);
+    let skip = conv2d(x.clone(), skip, None, 1, 0);
+    residual_block_in_pieces(x, convs, modulation, skip)
+}
+
+fn residual_block_in_pieces(
+    x: Tensor<4>,
+    [conv1, conv2]: [Tensor<4>; 2],
+    [scale, shift]: [Tensor<2>; 2],
+    skip: Tensor<4>,
+) -> Tensor<4> {
     let hidden = modulated_conv_silu(x, conv1, scale, shift);
     conv_silu_add(hidden, conv2, skip)
 }
@@ -249,4 +271,13 @@ pub fn nearest_double(x: Tensor<4>) -> Tensor<4> {
     } else {
         burn_ops::nearest_double(x)
     }
+}
+
+/// The 3×3 convolution, padding 1, of the [doubled](nearest_double) x; bias `[out]`.
+pub fn doubled_conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    // In inference on tiles, maps of bf16 are doubled in no time.
+    if has_kernels(&x) && x.is_autodiff() && cpu::has_tiles() {
+        return cpu::doubled_conv2d(x, weight, bias);
+    }
+    conv2d(nearest_double(x), weight, Some(bias), 1, 1)
 }

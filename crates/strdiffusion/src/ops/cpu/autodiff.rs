@@ -117,26 +117,23 @@ impl<B: CpuGradients> Backward<B, 5> for ResidualBlockBackward {
         let _timer = timer(|| "residual block, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, kept) = ops.state;
-        let gradients = B::residual_block_grads(inputs::<B, 5>(nodes, ck), &kept, dy, true);
+        let gradients = B::residual_block_grads(inputs::<B, 5>(nodes, ck), &kept, dy);
         hand_out::<B, 5>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
     }
 }
 
 #[derive(Debug)]
-struct ResidualBlockSkippedBackward;
+struct JoinedResidualBlockBackward;
 
-impl<B: CpuGradients> Backward<B, 6> for ResidualBlockSkippedBackward {
-    type State = ([NodeId; 5], Arc<ResidualKept>);
+impl<B: CpuGradients> Backward<B, 7> for JoinedResidualBlockBackward {
+    type State = ([NodeId; 7], Arc<ResidualKept>);
 
-    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, ck: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 7>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let _timer = timer(|| "residual block, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
         let (nodes, kept) = ops.state;
-        let inputs = inputs::<B, 5>(nodes, ck);
-        let [x, conv1, scale, shift, conv2] =
-            B::residual_block_grads(inputs, &kept, dy.clone(), false);
-        let parents = ops.parents.map(|p| p.map(|p| p.id));
-        hand_out::<B, 6>(parents, [x, conv1, scale, shift, conv2, dy], grads);
+        let gradients = B::joined_block_grads(inputs::<B, 7>(nodes, ck), &kept, dy);
+        hand_out::<B, 7>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
     }
 }
 
@@ -274,6 +271,24 @@ impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
     }
 }
 
+#[derive(Debug)]
+struct DoubledConvBackward;
+
+impl<B: CpuGradients> Backward<B, 3> for DoubledConvBackward {
+    type State = [NodeId; 2];
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer(|| "3×3 convolution, doubled, gradient".into());
+        let dy = grads.consume::<B>(&ops.node);
+        let [x, weight] = inputs::<B, 2>(ops.state, ck);
+        hand_out::<B, 3>(
+            ops.parents.map(|p| p.map(|p| p.id)),
+            B::doubled_conv2d_grads(x, weight, dy),
+            grads,
+        );
+    }
+}
+
 impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> {
     fn conv2d(
         x: FloatTensor<Self>,
@@ -364,7 +379,7 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
             OpsKind::Tracked(mut prep) => {
                 let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
                 let inputs = inputs.map(|t| t.into_primitive());
-                let (y, kept) = B::residual_block_kept(inputs, None);
+                let (y, kept) = B::residual_block_kept(inputs);
                 prep.finish((nodes, kept), y)
             }
             OpsKind::UnTracked(prep) => {
@@ -374,32 +389,31 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         }
     }
 
-    fn residual_block_skipped(
+    fn joined_residual_block(
         x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
         conv1: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
         conv2: FloatTensor<Self>,
         skip: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let inputs = [x, conv1, scale, shift, conv2];
-        let [a, b, c, d, e] = inputs.each_ref().map(|t| t.node());
-        match ResidualBlockSkippedBackward
-            .prepare::<C>([a, b, c, d, e, skip.node()])
+        let inputs = [x, y, conv1, scale, shift, conv2, skip];
+        match JoinedResidualBlockBackward
+            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
             .compute_bound()
             .stateful()
         {
             OpsKind::Tracked(mut prep) => {
                 let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
                 let inputs = inputs.map(|t| t.into_primitive());
-                let (y, kept) = B::residual_block_kept(inputs, Some(skip.into_primitive()));
-                prep.finish((nodes, kept), y)
+                let (out, kept) = B::joined_block_kept(inputs);
+                prep.finish((nodes, kept), out)
             }
             OpsKind::UnTracked(prep) => {
-                let [x, conv1, scale, shift, conv2] = inputs.map(|t| t.into_primitive());
-                let skip = skip.into_primitive();
-                prep.finish(B::residual_block_skipped(
-                    x, conv1, scale, shift, conv2, skip,
+                let [x, y, conv1, scale, shift, conv2, skip] = inputs.map(|t| t.into_primitive());
+                prep.finish(B::joined_residual_block(
+                    x, y, conv1, scale, shift, conv2, skip,
                 ))
             }
         }
@@ -460,6 +474,28 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
             }
             OpsKind::UnTracked(prep) => {
                 prep.finish(B::linear_attention(qkv.into_primitive(), heads))
+            }
+        }
+    }
+
+    fn doubled_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        match DoubledConvBackward
+            .prepare::<C>([x.node(), weight.node(), bias.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
+                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+                prep.finish(nodes, B::doubled_conv2d(x, weight, bias))
+            }
+            OpsKind::UnTracked(prep) => {
+                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
+                prep.finish(B::doubled_conv2d(x, weight, bias))
             }
         }
     }

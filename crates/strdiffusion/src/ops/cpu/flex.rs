@@ -7,13 +7,15 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
     self as kernels, AdamStep, AdamTensors, AttentionGrads, AttentionKept, AttentionShape,
-    AttentionWeights, Conv2dShape, Epilogue, MapShape, ModulateGrads, ResidualBlock, ResidualGrads,
-    ResidualKept, SpadeGrads, unfilled,
+    AttentionWeights, Conv2dShape, DoubledConv, Epilogue, MapShape, ModulateGrads, ResidualBlock,
+    ResidualGrads, ResidualKept, SpadeGrads, unfilled,
 };
 
 use super::maps;
 use super::packed;
-use super::{AttentionInputs, BlockInputs, CpuGradients, CpuOps, NORM_EPS, SLOPE, Window};
+use super::{
+    AttentionInputs, BlockInputs, CpuGradients, CpuOps, JoinedBlockInputs, NORM_EPS, SLOPE, Window,
+};
 
 /// A tensor whose values stand in order; copies only if they do not.
 pub(super) fn in_order(x: FlexTensor) -> FlexTensor {
@@ -74,6 +76,18 @@ fn attention_shape(qkv: &FlexTensor, heads: usize) -> AttentionShape {
     }
 }
 
+fn doubled_conv(x: &FlexTensor, weight: &FlexTensor) -> DoubledConv {
+    let [batch, in_channels, height, width] = dims(x);
+    let [out_channels, ..]: [usize; 4] = dims(weight);
+    DoubledConv {
+        batch,
+        in_channels,
+        out_channels,
+        height,
+        width,
+    }
+}
+
 /// Convolves with packed weights where they are kept, else packs them for this call.
 fn convolve(
     x: FlexTensor,
@@ -112,6 +126,20 @@ fn convolve(
         }
     }
     tensor(y, [shape.batch, shape.out_channels, h, w])
+}
+
+/// A residual block, without a gradient, to whose output the skip is added.
+fn residual_block_past(
+    [x, conv1, scale, shift, conv2]: BlockInputs<Flex>,
+    skip: FlexTensor,
+) -> FlexTensor {
+    if maps::is_map(&x) {
+        let (scale, shift) = (in_order(scale), in_order(shift));
+        let modulation = [values(&scale), values(&shift)];
+        return maps::residual_block(&x, [&conv1, &conv2], modulation, &skip);
+    }
+    let hidden = Flex::modulated_conv_silu(x, conv1, scale, shift);
+    Flex::conv_silu_add(hidden, conv2, skip)
 }
 
 impl CpuOps for Flex {
@@ -191,24 +219,21 @@ impl CpuOps for Flex {
         conv2: FlexTensor,
     ) -> FlexTensor {
         let skip = x.clone();
-        Self::residual_block_skipped(x, conv1, scale, shift, conv2, skip)
+        residual_block_past([x, conv1, scale, shift, conv2], skip)
     }
 
-    fn residual_block_skipped(
+    fn joined_residual_block(
         x: FlexTensor,
+        y: FlexTensor,
         conv1: FlexTensor,
         scale: FlexTensor,
         shift: FlexTensor,
         conv2: FlexTensor,
         skip: FlexTensor,
     ) -> FlexTensor {
-        if maps::is_map(&x) {
-            let (scale, shift) = (in_order(scale), in_order(shift));
-            let modulation = [values(&scale), values(&shift)];
-            return maps::residual_block(&x, [&conv1, &conv2], modulation, &skip);
-        }
-        let hidden = Self::modulated_conv_silu(x, conv1, scale, shift);
-        Self::conv_silu_add(hidden, conv2, skip)
+        let x = Self::join(x, y);
+        let skip = <Self as CpuOps>::conv2d(x.clone(), skip, 1, 0, true);
+        residual_block_past([x, conv1, scale, shift, conv2], skip)
     }
 
     fn adam_step(
@@ -326,6 +351,15 @@ impl CpuOps for Flex {
         tensor(y, [b, c, 2 * h, 2 * w])
     }
 
+    fn doubled_conv2d(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        let [x, weight, bias] = [x, weight, bias].map(in_order);
+        let s = doubled_conv(&x, &weight);
+        let shape = [s.batch, s.out_channels, 2 * s.height, 2 * s.width];
+        let mut y = unfilled(shape.iter().product());
+        s.forward(values(&x), values(&weight), values(&bias), &mut y);
+        tensor(y, shape)
+    }
+
     fn attention_block(
         x: FlexTensor,
         pre_gain: FlexTensor,
@@ -380,16 +414,18 @@ fn shaped<const N: usize>(inputs: [FlexTensor; N], gradients: [Vec<f32>; N]) -> 
     })
 }
 
-/// Runs `f` with a residual block of tensors that are [`in_order`].
+/// Runs `f` with a residual block of tensors that are [`in_order`], and the parts of its x.
 fn with_block<R>(
-    [x, conv1, scale, shift, conv2]: &BlockInputs<Flex>,
-    f: impl FnOnce(&ResidualBlock) -> R,
+    [x, conv1, scale, shift, conv2]: [&FlexTensor; 5],
+    joined: Option<[&FlexTensor; 2]>,
+    f: impl FnOnce(&ResidualBlock, [&[f32]; 2]) -> R,
 ) -> R {
-    let [batch, in_channels, height, width] = dims(x);
+    let [batch, channels, height, width] = dims(x);
     let [out_channels, ..]: [usize; 4] = dims(conv1);
-    f(&ResidualBlock {
+    let (more, y) = joined.map_or((0, &[][..]), |[y, _]| (dims::<4>(y)[1], values(y)));
+    let block = ResidualBlock {
         batch,
-        in_channels,
+        in_channels: [channels, more],
         out_channels,
         height,
         width,
@@ -397,42 +433,74 @@ fn with_block<R>(
         conv2: values(conv2),
         scale: values(scale),
         shift: values(shift),
-    })
+        skip: joined.map(|[_, skip]| values(skip)),
+    };
+    f(&block, [values(x), y])
+}
+
+/// A block's output, and what its gradient needs.
+fn forward_kept(block: &ResidualBlock, x: [&[f32]; 2]) -> (FlexTensor, Arc<ResidualKept>) {
+    let shape = [block.batch, block.out_channels, block.height, block.width];
+    let mut y = unfilled(shape.iter().product());
+    let kept = block.forward(x, &mut y);
+    (tensor(y, shape), Arc::new(kept))
 }
 
 impl CpuGradients for Flex {
-    fn residual_block_kept(
-        inputs: BlockInputs<Flex>,
-        skip: Option<FlexTensor>,
-    ) -> (FlexTensor, Arc<ResidualKept>) {
+    fn residual_block_kept(inputs: BlockInputs<Flex>) -> (FlexTensor, Arc<ResidualKept>) {
         let inputs = inputs.map(in_order);
-        let skip = in_order(skip.unwrap_or_else(|| inputs[0].clone()));
-        with_block(&inputs, |block| {
-            let mut y = unfilled(values(&skip).len());
-            let kept = block.forward(values(&inputs[0]), values(&skip), &mut y);
-            let shape = [block.batch, block.out_channels, block.height, block.width];
-            (tensor(y, shape), Arc::new(kept))
-        })
+        with_block(inputs.each_ref(), None, forward_kept)
     }
 
     fn residual_block_grads(
         inputs: BlockInputs<Flex>,
         kept: &ResidualKept,
         dy: FlexTensor,
-        skip_is_x: bool,
     ) -> BlockInputs<Flex> {
         let (inputs, dy) = (inputs.map(in_order), in_order(dy));
         let mut gradients = inputs.each_ref().map(|t| unfilled(values(t).len()));
         let [dx, dconv1, dscale, dshift, dconv2] = &mut gradients;
         let grads = ResidualGrads {
-            dx,
+            dx: [dx, &mut []],
             dconv1,
             dconv2,
             dscale,
             dshift,
+            dskip: &mut [],
         };
-        with_block(&inputs, |block| {
-            block.backward(kept, values(&inputs[0]), values(&dy), skip_is_x, grads);
+        with_block(inputs.each_ref(), None, |block, x| {
+            block.backward(kept, x, values(&dy), grads);
+        });
+        shaped(inputs, gradients)
+    }
+
+    fn joined_block_kept(inputs: JoinedBlockInputs<Flex>) -> (FlexTensor, Arc<ResidualKept>) {
+        let inputs = inputs.map(in_order);
+        let [x, y, conv1, scale, shift, conv2, skip] = inputs.each_ref();
+        let joined = Some([y, skip]);
+        with_block([x, conv1, scale, shift, conv2], joined, forward_kept)
+    }
+
+    fn joined_block_grads(
+        inputs: JoinedBlockInputs<Flex>,
+        kept: &ResidualKept,
+        dy: FlexTensor,
+    ) -> JoinedBlockInputs<Flex> {
+        let (inputs, dy) = (inputs.map(in_order), in_order(dy));
+        let mut gradients = inputs.each_ref().map(|t| unfilled(values(t).len()));
+        let [dx, dmore, dconv1, dscale, dshift, dconv2, dskip] = &mut gradients;
+        let grads = ResidualGrads {
+            dx: [dx, dmore],
+            dconv1,
+            dconv2,
+            dscale,
+            dshift,
+            dskip,
+        };
+        let [x, y, conv1, scale, shift, conv2, skip] = inputs.each_ref();
+        let joined = Some([y, skip]);
+        with_block([x, conv1, scale, shift, conv2], joined, |block, x| {
+            block.backward(kept, x, values(&dy), grads);
         });
         shaped(inputs, gradients)
     }
@@ -608,5 +676,14 @@ impl CpuGradients for Flex {
         let mut dx = unfilled(b * c * h * w);
         kernels::upsample_nearest2_backward(b * c, h, w, values(&dy), &mut dx);
         tensor(dx, [b, c, h, w])
+    }
+
+    fn doubled_conv2d_grads(x: FlexTensor, weight: FlexTensor, dy: FlexTensor) -> [FlexTensor; 3] {
+        let [x, weight, dy] = [x, weight, dy].map(in_order);
+        let s = doubled_conv(&x, &weight);
+        let (dy_values, w) = (values(&dy), values(&weight));
+        let dx = like(&x, |dx| s.input_grad(dy_values, w, dx));
+        let dw = like(&weight, |dw| s.weight_grad(values(&x), dy_values, dw));
+        [dx, dw, Self::conv2d_db(dy)]
     }
 }

@@ -72,9 +72,10 @@ trait CpuOps: Backend {
         shift: FloatTensor<Self>,
         conv2: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
-    /// A residual block with another skip.
-    fn residual_block_skipped(
+    /// A residual block of the channels of x and then those of y, whose skip is a 1×1 convolution of them.
+    fn joined_residual_block(
         x: FloatTensor<Self>,
+        y: FloatTensor<Self>,
         conv1: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
@@ -97,6 +98,12 @@ trait CpuOps: Backend {
     /// The channels of x and then those of y.
     fn join(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The 3×3 convolution of the doubled x, which is never made. Where [`has_tiles`] says so.
+    fn doubled_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
     /// f32 to the maps that inference in bf16 hands from layer to layer; no gradient.
     fn to_maps(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// The way back; no gradient.
@@ -151,6 +158,9 @@ impl Window {
 /// x, first weights, scale, shift, second weights of a residual block.
 type BlockInputs<B> = [FloatTensor<B>; 5];
 
+/// x, y, first weights, scale, shift, second weights, the skip's weights of a joined one.
+type JoinedBlockInputs<B> = [FloatTensor<B>; 7];
+
 /// x, gain before, weights to q, k and v, weights back and their bias, gain after.
 type AttentionInputs<B> = [FloatTensor<B>; 6];
 
@@ -169,18 +179,23 @@ trait CpuGradients: Backend {
         window: Window,
     ) -> FloatTensor<Self>;
     fn conv2d_db(dy: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// A residual block, and what its gradient needs; the skip is x where none is given.
-    fn residual_block_kept(
-        inputs: BlockInputs<Self>,
-        skip: Option<FloatTensor<Self>>,
-    ) -> (FloatTensor<Self>, Arc<ResidualKept>);
+    /// A residual block, and what its gradient needs.
+    fn residual_block_kept(inputs: BlockInputs<Self>) -> (FloatTensor<Self>, Arc<ResidualKept>);
     /// With respect to the block's inputs, in their order.
     fn residual_block_grads(
         inputs: BlockInputs<Self>,
         kept: &ResidualKept,
         dy: FloatTensor<Self>,
-        skip_is_x: bool,
     ) -> BlockInputs<Self>;
+    /// As [`residual_block_kept`](Self::residual_block_kept), of a joined one.
+    fn joined_block_kept(inputs: JoinedBlockInputs<Self>)
+    -> (FloatTensor<Self>, Arc<ResidualKept>);
+    /// As [`residual_block_grads`](Self::residual_block_grads), of a joined one.
+    fn joined_block_grads(
+        inputs: JoinedBlockInputs<Self>,
+        kept: &ResidualKept,
+        dy: FloatTensor<Self>,
+    ) -> JoinedBlockInputs<Self>;
     /// An attention block, and what its gradient needs.
     fn attention_block_kept(
         inputs: AttentionInputs<Self>,
@@ -225,6 +240,12 @@ trait CpuGradients: Backend {
     /// With respect to x, which had so many channels, and to y.
     fn join_grads(dy: FloatTensor<Self>, channels: usize) -> [FloatTensor<Self>; 2];
     fn nearest_double_grad(dy: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// With respect to x, the weights and the bias.
+    fn doubled_conv2d_grads(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 3];
 }
 
 /// Whether a device is the CPU, with or without autodiff.
@@ -344,9 +365,9 @@ pub(super) fn trains_attention_block(heads: usize, dim: usize) -> bool {
     packed::precision() == Precision::Bf16 && AttentionWeights::has_bf16(heads, dim)
 }
 
-/// Whether residual blocks that are computed now go through the tiles in one piece, with a gradient
-/// of their own.
-pub(super) fn has_residual_blocks() -> bool {
+/// Whether residual blocks and convolutions of doubled maps that are computed now go through the tiles
+/// in one piece, with a gradient of their own.
+pub(super) fn has_tiles() -> bool {
     packed::precision() == Precision::Bf16 && ResidualBlock::available()
 }
 
@@ -354,28 +375,39 @@ pub(super) fn residual_block(
     x: Tensor<4>,
     [conv1, conv2]: [Tensor<4>; 2],
     [scale, shift]: [Tensor<2>; 2],
-    skip: Option<Tensor<4>>,
 ) -> Tensor<4> {
     timed(
         || "residual block".into(),
         || {
-            let (x, conv1, conv2) = (
+            Tensor::from_dispatch(Dispatch::residual_block(
                 x.into_dispatch(),
                 conv1.into_dispatch(),
+                scale.into_dispatch(),
+                shift.into_dispatch(),
                 conv2.into_dispatch(),
-            );
-            let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-            Tensor::from_dispatch(match skip {
-                None => Dispatch::residual_block(x, conv1, scale, shift, conv2),
-                Some(skip) => Dispatch::residual_block_skipped(
-                    x,
-                    conv1,
-                    scale,
-                    shift,
-                    conv2,
-                    skip.into_dispatch(),
-                ),
-            })
+            ))
+        },
+    )
+}
+
+pub(super) fn joined_residual_block(
+    [x, y]: [Tensor<4>; 2],
+    [conv1, conv2]: [Tensor<4>; 2],
+    [scale, shift]: [Tensor<2>; 2],
+    skip: Tensor<4>,
+) -> Tensor<4> {
+    timed(
+        || "residual block".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::joined_residual_block(
+                x.into_dispatch(),
+                y.into_dispatch(),
+                conv1.into_dispatch(),
+                scale.into_dispatch(),
+                shift.into_dispatch(),
+                conv2.into_dispatch(),
+                skip.into_dispatch(),
+            ))
         },
     )
 }
@@ -423,6 +455,19 @@ pub(super) fn nearest_double(x: Tensor<4>) -> Tensor<4> {
     timed(
         || "doubling".into(),
         || Tensor::from_dispatch(Dispatch::nearest_double(x.into_dispatch())),
+    )
+}
+
+pub(super) fn doubled_conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+    timed(
+        || "3×3 convolution, doubled".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::doubled_conv2d(
+                x.into_dispatch(),
+                weight.into_dispatch(),
+                bias.into_dispatch(),
+            ))
+        },
     )
 }
 
