@@ -128,7 +128,7 @@ pub enum PictureError {
     /// A mask, or a drawing, in which nothing is bright enough to be white, though it is not black.
     #[error(
         "{name}: no pixel is white: the brightest is {brightest} of {most}{colour} and white begins \
-         at {white}; make the hole white ({most})"
+         at {white}; paint what is meant in white ({most})"
     )]
     TooDark {
         /// The mask, in words.

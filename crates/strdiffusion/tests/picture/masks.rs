@@ -126,7 +126,7 @@ fn masks_that_are_too_dark_to_be_white_are_refused_with_their_brightest_value() 
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains(expected) && error.contains("make the hole white"),
+            error.contains(expected) && error.contains("paint what is meant in white"),
             "{error}"
         );
         let hole = mask_of(image, HolePolarity::NonZero).unwrap();
