@@ -239,11 +239,14 @@ pub fn adam_step<const D: usize>(
     (tensors.iter().all(has_kernels)).then(|| cpu::adam_step(step, tensors))
 }
 
-/// U Vᵀ, roughly, of a matrix U S Vᵀ, by Newton-Schulz steps in bf16. `None` where our own kernels do
-/// not handle it: they need a CPU with tiles.
-pub fn orthogonal(matrix: &Tensor<2>) -> Option<Tensor<2>> {
-    let here = has_kernels(matrix) && cpu::has_orthogonal();
-    here.then(|| cpu::orthogonal(matrix.clone()))
+/// Whether [`orthogonal`] handles this matrix: it needs our own kernels, and a CPU with tiles.
+pub fn has_orthogonal(matrix: &Tensor<2>) -> bool {
+    has_kernels(matrix) && cpu::has_orthogonal()
+}
+
+/// U Vᵀ, roughly, of a matrix U S Vᵀ, by Newton-Schulz steps in bf16, where [`has_orthogonal`] says so.
+pub fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
+    cpu::orthogonal(matrix)
 }
 
 /// average · decay + value · (1 − decay): a moving average's step. Nothing here has a gradient.

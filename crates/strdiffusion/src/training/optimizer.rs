@@ -232,11 +232,12 @@ impl OnTiles {
         gradient: Tensor<2>,
         state: Option<MuonState<2>>,
     ) -> (Tensor<2>, Option<MuonState<2>>) {
-        let momentum = state.clone().map(|state| state.momentum);
-        let (direction, momentum) = self.momentum.transform(gradient.clone(), momentum);
-        let Some(direction) = ops::orthogonal(&direction) else {
+        if !ops::has_orthogonal(&gradient) {
             return self.burn.step(rate, weight, gradient, state);
-        };
+        }
+        let momentum = state.map(|state| state.momentum);
+        let (direction, momentum) = self.momentum.transform(gradient, momentum);
+        let direction = ops::orthogonal(direction);
         let [rows, columns] = weight.dims();
         // The length that `MatchRmsAdamW` gives: entries of 0.2 in the quadratic mean.
         let length = rate * 0.2 * (rows.max(columns) as f64).sqrt();

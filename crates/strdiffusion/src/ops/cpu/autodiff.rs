@@ -275,12 +275,12 @@ impl<B: CpuGradients> Backward<B, 1> for NearestDoubleBackward {
 struct DoubledConvBackward;
 
 impl<B: CpuGradients> Backward<B, 3> for DoubledConvBackward {
-    type State = [NodeId; 2];
+    type State = ([NodeId; 3], ());
 
     fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, ck: &mut Checkpointer) {
         let _timer = timer(|| "3×3 convolution, doubled, gradient".into());
         let dy = grads.consume::<B>(&ops.node);
-        let [x, weight] = inputs::<B, 2>(ops.state, ck);
+        let [x, weight, _] = inputs::<B, 3>(ops.state.0, ck);
         hand_out::<B, 3>(
             ops.parents.map(|p| p.map(|p| p.id)),
             B::doubled_conv2d_grads(x, weight, dy),
@@ -483,21 +483,13 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        match DoubledConvBackward
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = [prep.checkpoint(&x), prep.checkpoint(&weight)];
-                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
-                prep.finish(nodes, B::doubled_conv2d(x, weight, bias))
-            }
-            OpsKind::UnTracked(prep) => {
-                let [x, weight, bias] = [x, weight, bias].map(|t| t.into_primitive());
-                prep.finish(B::doubled_conv2d(x, weight, bias))
-            }
-        }
+        record!(
+            DoubledConvBackward,
+            C,
+            [x, weight, bias],
+            (),
+            B::doubled_conv2d(x, weight, bias)
+        )
     }
 
     fn to_maps(_: FloatTensor<Self>) -> FloatTensor<Self> {
