@@ -10,7 +10,7 @@
 //!   [`upsample_nearest2`]: each with its `_backward`.
 //! - [`adam_step`], [`blend`]: an optimizer's step, a moving average's; [`orthogonal`]: what Muon
 //!   makes of a gradient, where the CPU has tiles.
-//! - [`ResidualBlock`]: in training, where the CPU has tiles, a residual block in one piece.
+//! - [`ResidualBlock`], [`GuideBlock`]: in training, where the CPU has tiles, a block in one piece.
 //! - [`attention_block`]: norm, linear attention, norm and residual in two sweeps, for inference.
 //! - [`channels_last`]: all that a network needs for inference in bf16, where the CPU has tiles.
 //!
@@ -31,6 +31,7 @@ pub mod channels_last;
 mod conv;
 mod doubled;
 mod grad;
+mod guide_block;
 mod isa;
 mod kernels;
 mod norm;
@@ -58,6 +59,7 @@ pub use attention_block::{AttentionGrads, AttentionKept, AttentionWeights, atten
 pub use conv::{PackedConv, conv2d, prefers_plain_weights};
 pub use doubled::DoubledConv;
 pub use grad::{conv2d_bias_grad, conv2d_input_grad, conv2d_weight_grad};
+pub use guide_block::{GuideBlock, GuideGrads, GuideHalf, GuideKept};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
 pub use optimizer::{AdamStep, AdamTensors, adam_step, blend};

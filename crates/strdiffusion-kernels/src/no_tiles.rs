@@ -25,6 +25,28 @@ pub(crate) mod residual {
     }
 }
 
+pub(crate) mod guide {
+    use crate::guide_block::{GuideBlock, GuideGrads};
+
+    #[derive(Debug)]
+    pub(crate) struct Kept;
+
+    pub(crate) fn forward(_: &GuideBlock, _: &[f32], _: &[f32], _: &mut [f32]) -> Kept {
+        unreachable!("{}", super::NONE)
+    }
+
+    pub(crate) fn backward(
+        _: &GuideBlock,
+        _: &Kept,
+        _: &[f32],
+        _: &[f32],
+        _: &[f32],
+        _: GuideGrads,
+    ) {
+        unreachable!("{}", super::NONE)
+    }
+}
+
 pub(crate) mod doubled {
     use crate::doubled::DoubledConv;
 

@@ -12,10 +12,12 @@ use std::arch::x86_64::*;
 use super::amx::{self, Sums, Tiles};
 use super::lanes::{self, Bf16, Element};
 use super::{TILE, TILE_FLOATS};
+use crate::conv::forward_places;
+use crate::grad::input_gradient_taps;
 use crate::kernels::rows::RawEpilogue;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
-use crate::shape::Conv2dShape;
+use crate::shape::{Conv2dShape, Epilogue};
 use crate::taps::Places;
 use crate::workspace::{self, Slot};
 
@@ -338,6 +340,71 @@ pub(crate) fn conv(
     };
     // SAFETY: y is as large as the output.
     unsafe { conv_into(s, x, u, &output) };
+}
+
+/// Hands conv(x, w) to a sink, with weights packed for this call.
+///
+/// # Safety
+/// As [`conv_into`].
+pub(super) unsafe fn forward_into(s: &Conv2dShape, x: &[Bf16], w: &[f32], sink: &impl Sink) {
+    with_packed(s, &forward_places(s), w, |u| {
+        // SAFETY: the contract.
+        unsafe { conv_into(s, x, u, sink) };
+    });
+}
+
+/// y = conv(x, w) + bias, with weights packed for this call.
+pub(super) fn forward_map(
+    s: &Conv2dShape,
+    x: &[Bf16],
+    w: &[f32],
+    bias: Option<&[f32]>,
+    y: &mut [Bf16],
+) {
+    let epilogue = Epilogue {
+        bias,
+        ..Epilogue::default()
+    };
+    let epilogue = epilogue.raw(s.batch, s.out_channels, y.len());
+    with_packed(s, &forward_places(s), w, |u| {
+        conv(s, x, u, epilogue, None, y)
+    });
+}
+
+/// Hands the gradient of conv(x, w), stride 1, with respect to x to a sink, as large as x.
+///
+/// # Safety
+/// As [`conv_into`].
+pub(super) unsafe fn back_into(s: &Conv2dShape, dy: &[Bf16], w: &[f32], sink: &impl Sink) {
+    with_packed(&back(s), &input_gradient_taps(s).1, w, |u| {
+        // SAFETY: the contract.
+        unsafe { conv_into(&back(s), dy, u, sink) };
+    });
+}
+
+/// The gradient of conv(x, w), stride 1, with respect to x.
+pub(super) fn back_map(s: &Conv2dShape, dy: &[Bf16], w: &[f32], dx: &mut [Bf16]) {
+    let plain = Epilogue::default().raw(s.batch, s.in_channels, dx.len());
+    with_packed(&back(s), &input_gradient_taps(s).1, w, |u| {
+        conv(&back(s), dy, u, plain, None, dx);
+    });
+}
+
+/// The convolution that gives the input's gradient from the output's.
+fn back(s: &Conv2dShape) -> Conv2dShape {
+    Conv2dShape {
+        in_channels: s.out_channels,
+        out_channels: s.in_channels,
+        ..*s
+    }
+}
+
+/// Calls `f` with weights, which lie at `places`, packed for this call.
+fn with_packed(s: &Conv2dShape, places: &Places, w: &[f32], f: impl FnOnce(&[f32])) {
+    workspace::with(Slot::Weights, packed_len(s), |u| {
+        pack(s, w, places, u);
+        f(u);
+    });
 }
 
 /// Hands conv(x, u) to a sink.

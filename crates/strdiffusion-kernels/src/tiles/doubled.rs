@@ -7,18 +7,15 @@
 use std::arch::x86_64::*;
 use std::array::from_fn;
 
-use super::TILE_FLOATS;
-use super::channels_last::{Sink, Spot, conv_into, pack, packed_len};
-use super::lanes::{self, Bf16, Element};
+use super::channels_last::{Sink, Spot, forward_into};
+use super::lanes::{self, Element};
 use super::maps;
-use crate::conv::forward_places;
+use super::planes::turned;
 use crate::doubled::DoubledConv;
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
-use crate::recycler::unfilled_of;
 use crate::shape::Conv2dShape;
-use crate::workspace::{self, Slot};
 
 /// What an even output makes of three taps, for the values before, at and behind its own, and an odd one.
 fn met([a, b, c]: [f32; 3]) -> [[f32; 3]; 2] {
@@ -78,10 +75,7 @@ impl Sink for ToRows<'_> {
         for half in 0..2 {
             let first = at.output + half * 16;
             // SAFETY: two tiles of sums.
-            let mut rows: [__m512i; 16] = from_fn(|r| unsafe {
-                _mm512_load_si512(sums.add(half * TILE_FLOATS + r * 16).cast())
-            });
-            lanes::transpose(&mut rows);
+            let rows = unsafe { turned(sums, half) };
             for (i, pair) in rows.as_chunks::<2>().0.iter().enumerate() {
                 let channel = first / 2 + i;
                 let Some(bias) = self.bias.get(channel) else {
@@ -113,8 +107,7 @@ pub(crate) fn forward(s: &DoubledConv, x: &[f32], w: &[f32], bias: &[f32], y: &m
         channels: s.in_channels,
         positions: s.height * s.width,
     };
-    // SAFETY: any two bytes are a bf16.
-    let mut map: Vec<Bf16> = unsafe { unfilled_of(x.len()) };
+    let mut map = maps::unfilled(x.len());
     maps::from_planes(&planes, x, &mut map);
     let conv = Conv2dShape {
         kernel: [2, 3],
@@ -128,10 +121,7 @@ pub(crate) fn forward(s: &DoubledConv, x: &[f32], w: &[f32], bias: &[f32], y: &m
             bias,
             y: Shared::of_mut(y),
         };
-        workspace::with(Slot::Weights, packed_len(&conv), |u| {
-            pack(&conv, &w, &forward_places(&conv), u);
-            // SAFETY: the sink takes such an output, and writes places that y has.
-            unsafe { conv_into(&conv, &map, u, &sink) };
-        });
+        // SAFETY: the sink takes such an output, and writes places that y has.
+        unsafe { forward_into(&conv, &map, &w, &sink) };
     }
 }

@@ -7,15 +7,22 @@ use super::lanes::{self, Bf16, Element};
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
+use crate::recycler::unfilled_of;
 
 /// Channels and positions that are turned together.
-const DEEP: usize = 32;
-const WIDE: usize = 16;
+pub(super) const DEEP: usize = 32;
+pub(super) const WIDE: usize = 16;
 /// Positions of an item.
 const BLOCK: usize = 256;
 
+/// A map for kernels to fill.
+pub(super) fn unfilled(len: usize) -> Vec<Bf16> {
+    // SAFETY: any two bytes are a bf16.
+    unsafe { unfilled_of(len) }
+}
+
 /// Calls `f` with every picture's stretches of positions: the picture, the first, and their end.
-fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
+pub(super) fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
     let blocks = s.positions.div_ceil(BLOCK);
     parallel_for(s.batch * blocks, |item| {
         let (picture, first) = (item / blocks, item % blocks * BLOCK);
@@ -26,9 +33,9 @@ fn stretches(s: &MapShape, f: impl Fn(usize, usize, usize) + Sync) {
 /// Up to 32 channels at up to 16 neighbouring positions of a picture.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    picture: usize,
-    position: usize,
-    channel: usize,
+    pub picture: usize,
+    pub position: usize,
+    pub channel: usize,
     /// How many channels and positions there are.
     pub deep: usize,
     pub wide: usize,
@@ -146,22 +153,41 @@ pub(crate) fn part_from_planes(
 
 /// The way back of [`from_planes`].
 pub(crate) fn to_planes(s: &MapShape, x: &[Bf16], y: &mut [f32]) {
+    to_planes_with(s, x, None, y);
+}
+
+/// As [`to_planes`], with other planes added.
+pub(super) fn to_planes_with(s: &MapShape, x: &[Bf16], added: Option<&[f32]>, y: &mut [f32]) {
     assert_eq!([x.len(), y.len()], [s.len(); 2]);
+    assert!(added.is_none_or(|added| added.len() == y.len()));
     let (from, to) = (Shared::of(x), Shared::of_mut(y));
+    let added = added.map(Shared::of);
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn turn(s: &MapShape, block: Block, from: *const Bf16, to: *mut f32) {
+    unsafe fn turn(
+        s: &MapShape,
+        block: Block,
+        from: *const Bf16,
+        added: Option<*const f32>,
+        to: *mut f32,
+    ) {
+        let mask = lanes::first(block.wide);
         // SAFETY: the contract; the masked places lie within the planes.
         unsafe {
             let pairs = load_turned(s, block, from);
             for c in 0..block.deep {
-                let v = lanes::halves(pairs[c / 2])[c % 2];
-                f32::store(to.add(block.plane(s, c)), lanes::first(block.wide), v);
+                let plane = block.plane(s, c);
+                let mut v = lanes::halves(pairs[c / 2])[c % 2];
+                if let Some(added) = added {
+                    v = _mm512_add_ps(v, f32::load(added.add(plane), mask));
+                }
+                f32::store(to.add(plane), mask, v);
             }
         }
     }
     for_blocks(s, |block| {
+        let added = added.map(|added| added.get());
         // SAFETY: as in `from_planes`.
-        unsafe { turn(s, block, from.get(), to.get()) }
+        unsafe { turn(s, block, from.get(), added, to.get()) }
     });
 }
 

@@ -7,21 +7,16 @@
 
 use std::arch::x86_64::*;
 
-use super::TILE_FLOATS;
-use super::channels_last::{Affine, Sink, Spot, conv, conv_into, pack, packed_len};
+use super::channels_last::{Affine, Sink, Spot, back_into, back_map, forward_into};
 use super::channels_last_grad::weight_grad;
 use super::lanes::{self, Bf16, Element};
-use super::maps;
-use crate::conv::forward_places;
-use crate::grad::input_gradient_taps;
+use super::maps::{self, unfilled};
+use super::planes::{Added, Planes, ToPlanes, both};
 use crate::norm::MapShape;
 use crate::pool::parallel_for;
 use crate::raw::Shared;
-use crate::recycler::unfilled_of;
 use crate::residual_block::{ResidualBlock, ResidualGrads};
-use crate::shape::{Conv2dShape, Epilogue};
-use crate::taps::Places;
-use crate::workspace::{self, Slot};
+use crate::shape::Conv2dShape;
 
 /// What the backward pass needs of the forward pass.
 #[derive(Debug)]
@@ -63,117 +58,6 @@ impl Sink for ToHidden {
     }
 }
 
-/// Sums of 32 outputs at place `r` of a spot.
-///
-/// # Safety
-/// `sums` are two tiles.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn both(sums: *const f32, r: usize) -> [__m512; 2] {
-    // SAFETY: row r of each.
-    [0, 1].map(|i| unsafe { _mm512_load_ps(sums.add(i * TILE_FLOATS + r * 16)) })
-}
-
-/// Planes of f32 in two parts, the channels of the one and then those of the other.
-struct Planes {
-    parts: [Shared<*mut f32>; 2],
-    channels: [usize; 2],
-    positions: usize,
-}
-
-impl Planes {
-    /// Where a channel of a picture starts.
-    #[inline]
-    fn plane(&self, picture: usize, channel: usize) -> *mut f32 {
-        let [first, second] = self.channels;
-        let (part, plane) = if channel < first {
-            (self.parts[0], picture * first + channel)
-        } else {
-            (self.parts[1], picture * second + channel - first)
-        };
-        part.get().wrapping_add(plane * self.positions)
-    }
-}
-
-/// What is added to sums on their way into planes.
-enum Added {
-    Nothing,
-    /// What the planes hold.
-    Themselves,
-    /// Other planes, in one part.
-    Others(Shared<*const f32>),
-}
-
-/// Sums as planes of f32: y = f(sums) + added, with f = SiLU for the block's output, where the sums
-/// are kept as well.
-struct ToPlanes {
-    y: Planes,
-    added: Added,
-    /// Where sums go as they are, before they are activated.
-    kept: Option<Shared<*mut Bf16>>,
-}
-
-impl Sink for ToPlanes {
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn put(&self, at: Spot, sums: *const f32) {
-        let positions = self.y.positions;
-        let channels = self.y.channels[0] + self.y.channels[1];
-        // SAFETY: all maps are as large as the convolution's output.
-        unsafe {
-            if let Some(kept) = self.kept {
-                for r in 0..at.count {
-                    let v = both(sums, r);
-                    let to = kept.get().add(at.in_map([positions, channels], r)).cast();
-                    _mm512_mask_storeu_epi16(to, at.mask, lanes::round(v[0], v[1]));
-                }
-            }
-            let places = lanes::first(at.count);
-            for half in 0..2 {
-                let mut rows: [__m512i; 16] = std::array::from_fn(|r| {
-                    _mm512_load_si512(sums.add(half * TILE_FLOATS + r * 16).cast())
-                });
-                lanes::transpose(&mut rows);
-                let first = at.output + half * 16;
-                let count = 16.min(channels.saturating_sub(first));
-                for (i, row) in rows.iter().enumerate().take(count) {
-                    let to = self.y.plane(at.picture, first + i).add(at.place);
-                    let mut v = _mm512_castsi512_ps(*row);
-                    if self.kept.is_some() {
-                        v = lanes::silu(v);
-                    }
-                    let added = match self.added {
-                        Added::Nothing => None,
-                        Added::Themselves => Some(to.cast_const()),
-                        Added::Others(planes) => {
-                            let plane = at.picture * channels + first + i;
-                            Some(planes.get().add(plane * positions + at.place))
-                        }
-                    };
-                    if let Some(added) = added {
-                        v = _mm512_add_ps(v, f32::load(added, places));
-                    }
-                    f32::store(to, places, v);
-                }
-            }
-        }
-    }
-}
-
-/// Calls `f` with weights, which lie at `places`, packed for this call.
-fn with_packed(s: &Conv2dShape, places: &Places, w: &[f32], f: impl FnOnce(&[f32])) {
-    workspace::with(Slot::Weights, packed_len(s), |u| {
-        pack(s, w, places, u);
-        f(u);
-    });
-}
-
-/// A map for kernels to fill.
-fn unfilled(len: usize) -> Vec<Bf16> {
-    // SAFETY: any two bytes are a bf16.
-    unsafe { unfilled_of(len) }
-}
-
 /// The two convolutions' shapes.
 fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
     let size = |channels| [b.batch, channels, b.height, b.width];
@@ -184,16 +68,6 @@ fn shapes(b: &ResidualBlock) -> [Conv2dShape; 2] {
 fn skip_shape(b: &ResidualBlock) -> Conv2dShape {
     let x = [b.batch, b.inputs(), b.height, b.width];
     Conv2dShape::new(x, b.out_channels, 1, 1, 0)
-}
-
-/// The convolution that gives the input's gradient from the output's, and where its weights lie.
-fn back(s: &Conv2dShape) -> (Conv2dShape, Places) {
-    let back = Conv2dShape {
-        in_channels: s.out_channels,
-        out_channels: s.in_channels,
-        ..*s
-    };
-    (back, input_gradient_taps(s).1)
 }
 
 /// The map's shape.
@@ -232,36 +106,27 @@ pub(crate) fn forward(b: &ResidualBlock, x: [&[f32]; 2], y: &mut [f32]) -> Kept 
         hidden: Shared::of_mut(&mut hidden),
     };
     let map = turned(b, x);
-    with_packed(&one, &forward_places(&one), b.conv1, |u| {
-        // SAFETY: the maps have the outputs' lengths.
-        unsafe { conv_into(&one, &map, u, &to_hidden) };
-    });
+    // SAFETY: the maps have the outputs' lengths.
+    unsafe { forward_into(&one, &map, b.conv1, &to_hidden) };
     let to_y = |y: &mut [f32], added, kept| ToPlanes {
-        y: Planes {
-            parts: [Shared::of_mut(y); 2],
-            channels: [b.out_channels, 0],
-            positions: b.height * b.width,
-        },
+        y: Planes::whole(y, b.out_channels, b.height * b.width),
+        bias: None,
         added,
         kept,
     };
     let added = match b.skip {
         None => Added::Others(Shared::of(x[0])),
         Some(skip) => {
-            let (s, to_y) = (skip_shape(b), to_y(y, Added::Nothing, None));
-            with_packed(&s, &forward_places(&s), skip, |u| {
-                // SAFETY: y has the output's length.
-                unsafe { conv_into(&s, &map, u, &to_y) };
-            });
+            let to_y = to_y(y, Added::Nothing, None);
+            // SAFETY: y has the output's length.
+            unsafe { forward_into(&skip_shape(b), &map, skip, &to_y) };
             Added::Themselves
         }
     };
     drop(map);
     let to_y = to_y(y, added, Some(Shared::of_mut(&mut second)));
-    with_packed(&two, &forward_places(&two), b.conv2, |u| {
-        // SAFETY: as above.
-        unsafe { conv_into(&two, &hidden, u, &to_y) };
-    });
+    // SAFETY: as above.
+    unsafe { forward_into(&two, &hidden, b.conv2, &to_y) };
     Kept {
         first,
         hidden,
@@ -285,11 +150,7 @@ pub(crate) fn backward(
     weight_grad(&two, &kept.hidden, &after, grads.dconv2);
     // With respect to the hidden map, and then, in its place, to the first convolution's sums.
     let mut before = unfilled(len);
-    let (back_two, places) = back(&two);
-    with_packed(&back_two, &places, b.conv2, |u| {
-        let plain = Epilogue::default().raw(back_two.batch, back_two.out_channels, len);
-        conv(&back_two, &after, u, plain, None, &mut before);
-    });
+    back_map(&two, &after, b.conv2, &mut before);
     modulate_back(b, &kept.first, &mut before, grads.dscale, grads.dshift);
     let map = turned(b, x);
     weight_grad(&one, &map, &before, grads.dconv1);
@@ -300,6 +161,7 @@ pub(crate) fn backward(
             channels: b.in_channels,
             positions: b.height * b.width,
         },
+        bias: None,
         added,
         kept: None,
     };
@@ -310,20 +172,14 @@ pub(crate) fn backward(
             let mut turned_dy = after;
             maps::from_planes(&map_of(b, b.out_channels), dy, &mut turned_dy);
             weight_grad(&s, &map, &turned_dy, grads.dskip);
-            let (back, places) = back(&s);
-            with_packed(&back, &places, skip, |u| {
-                // SAFETY: dx has the input's length.
-                unsafe { conv_into(&back, &turned_dy, u, &to_dx(Added::Nothing)) };
-            });
+            // SAFETY: dx has the input's length.
+            unsafe { back_into(&s, &turned_dy, skip, &to_dx(Added::Nothing)) };
             Added::Themselves
         }
     };
     drop(map);
-    let (back_one, places) = back(&one);
-    with_packed(&back_one, &places, b.conv1, |u| {
-        // SAFETY: as above.
-        unsafe { conv_into(&back_one, &before, u, &to_dx(added)) };
-    });
+    // SAFETY: as above.
+    unsafe { back_into(&one, &before, b.conv1, &to_dx(added)) };
 }
 
 /// to = dy · SiLU′(v), of which dy has planes.

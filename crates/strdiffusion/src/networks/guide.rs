@@ -53,6 +53,20 @@ impl Spade {
         }
     }
 
+    /// Half a guide block: this norm, and a convolution behind it.
+    fn half(&self, conv: &SpectralConv2d) -> ops::GuideHalf {
+        let bias = |conv: &Conv2d| conv.bias.as_ref().expect("a guide's bias").val();
+        let (gamma, beta) = (&self.gamma, &self.beta);
+        ops::GuideHalf {
+            shared: self.shared.weight.val(),
+            shared_bias: bias(&self.shared),
+            maps: Tensor::cat(vec![gamma.weight.val(), beta.weight.val()], 0),
+            maps_bias: Tensor::cat(vec![bias(gamma), bias(beta)], 0),
+            conv: conv.normalised_weight(),
+            conv_bias: conv.bias.val(),
+        }
+    }
+
     /// lrelu(norm(x) · (1 + γ(S)) + β(S)), with S resized (nearest) to x.
     pub fn forward(&self, x: Tensor<4>, structure: Tensor<4>) -> Tensor<4> {
         let [_, _, h, w] = x.dims();
@@ -90,6 +104,12 @@ impl GuideBlock {
 
     /// `[b, c, h, w]` and a structure `[b, 1, h', w']` → `[b, c, h, w]`.
     pub fn forward(&self, x: Tensor<4>, structure: Tensor<4>) -> Tensor<4> {
+        if ops::has_guide_block(&x) {
+            let [_, _, h, w] = x.dims();
+            let structure = ops::nearest_resize(structure, [h, w]);
+            let halves = [self.spade0.half(&self.conv0), self.spade1.half(&self.conv1)];
+            return ops::guide_block(x, structure, halves);
+        }
         let h = self.spade0.forward(x.clone(), structure.clone());
         let h = self.conv0.forward(h);
         let h = self.spade1.forward(h, structure);

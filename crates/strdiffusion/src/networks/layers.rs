@@ -261,13 +261,22 @@ impl SpectralConv2d {
 
     /// `[b, c, h, w]` → the same shape. u and v count as constants in the gradient.
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        ops::conv2d_over(x, self.weight.val(), self.sigma(), self.bias.val(), 1)
+    }
+
+    /// W / σ, `[out, in, 3, 3]`.
+    pub(super) fn normalised_weight(&self) -> Tensor<4> {
+        self.weight.val() / self.sigma().reshape([1, 1, 1, 1])
+    }
+
+    /// σ = uᵀWv, `[1]`.
+    fn sigma(&self) -> Tensor<1> {
         let weight = self.weight.val();
         let [c_out, c_in, kh, kw] = weight.dims();
-        let matrix = weight.clone().reshape([c_out, c_in * kh * kw]);
+        let matrix = weight.reshape([c_out, c_in * kh * kw]);
         let u = self.left.val().detach().reshape([1, c_out]);
         let v = self.right.val().detach().reshape([c_in * kh * kw, 1]);
-        let sigma = u.matmul(matrix.matmul(v)); // [1, 1]
-        ops::conv2d_over(x, weight, sigma.reshape([1]), self.bias.val(), 1)
+        u.matmul(matrix.matmul(v)).reshape([1])
     }
 
     /// One power iteration: v ← Wᵀu / ‖Wᵀu‖, then u ← Wv / ‖Wv‖.

@@ -133,6 +133,34 @@ fn residual_block_in_pieces(
     conv_silu_add(hidden, conv2, skip)
 }
 
+/// Half a guide block: h ↦ conv(lrelu(norm(h) · (1 + γ) + β)), slope 0.2, with γ and β convolved from
+/// relu(shared(S)); all convolutions 3×3. norm as in [`spade_activation`].
+pub struct GuideHalf {
+    /// `[hidden, 1, 3, 3]`.
+    pub shared: Tensor<4>,
+    /// `[hidden]`.
+    pub shared_bias: Tensor<1>,
+    /// γ's weights and then β's, `[2 · c, hidden, 3, 3]`.
+    pub maps: Tensor<4>,
+    /// `[2 · c]`.
+    pub maps_bias: Tensor<1>,
+    /// `[c, c, 3, 3]`.
+    pub conv: Tensor<4>,
+    /// `[c]`.
+    pub conv_bias: Tensor<1>,
+}
+
+/// Whether [`guide_block`] handles these features: in training in bf16, on a CPU with tiles.
+pub fn has_guide_block(x: &Tensor<4>) -> bool {
+    has_kernels(x) && x.is_autodiff() && cpu::has_tiles()
+}
+
+/// x + second(first(x)), of x `[b, c, h, w]` and a structure S `[b, 1, h, w]`, where
+/// [`has_guide_block`] says so.
+pub fn guide_block(x: Tensor<4>, structure: Tensor<4>, halves: [GuideHalf; 2]) -> Tensor<4> {
+    cpu::guide_block(x, structure, halves)
+}
+
 /// SiLU(conv(x) · (1 + scale) + shift), 3×3: the first half of a residual block.
 ///
 /// `scale` and `shift` are `[b, out]`.

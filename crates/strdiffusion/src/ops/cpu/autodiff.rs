@@ -12,9 +12,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
 use std::sync::Arc;
-use strdiffusion_kernels::{AdamStep, AttentionKept, ResidualKept};
+use strdiffusion_kernels::{AdamStep, AttentionKept, GuideKept, ResidualKept};
 
-use super::{CpuGradients, CpuOps, Window};
+use super::{CpuGradients, CpuOps, GuideHalf, Window};
 use crate::ops::profile::timer;
 
 /// Runs a forward pass; where a gradient is wanted, keeps the listed inputs (and `extra`) for it.
@@ -134,6 +134,24 @@ impl<B: CpuGradients> Backward<B, 7> for JoinedResidualBlockBackward {
         let (nodes, kept) = ops.state;
         let gradients = B::joined_block_grads(inputs::<B, 7>(nodes, ck), &kept, dy);
         hand_out::<B, 7>(ops.parents.map(|p| p.map(|p| p.id)), gradients, grads);
+    }
+}
+
+#[derive(Debug)]
+struct GuideBlockBackward;
+
+impl<B: CpuGradients> Backward<B, 14> for GuideBlockBackward {
+    type State = ([NodeId; 14], Arc<GuideKept>);
+
+    fn backward(self, ops: Ops<Self::State, 14>, grads: &mut Gradients, ck: &mut Checkpointer) {
+        let _timer = timer(|| "guide block, gradient".into());
+        let dy = grads.consume::<B>(&ops.node);
+        let (nodes, kept) = ops.state;
+        let parents = ops.parents.map(|p| p.map(|p| p.id));
+        let wants_structure = parents[1].is_some();
+        let inputs = inputs::<B, 14>(nodes, ck);
+        let gradients = B::guide_block_grads(inputs, &kept, dy, wants_structure);
+        hand_out::<B, 14>(parents, gradients, grads);
     }
 }
 
@@ -415,6 +433,31 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
                 prep.finish(B::joined_residual_block(
                     x, y, conv1, scale, shift, conv2, skip,
                 ))
+            }
+        }
+    }
+
+    fn guide_block(
+        x: FloatTensor<Self>,
+        structure: FloatTensor<Self>,
+        first: GuideHalf<Self>,
+        second: GuideHalf<Self>,
+    ) -> FloatTensor<Self> {
+        let inputs = GuideHalf::inputs(x, structure, first, second);
+        match GuideBlockBackward
+            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
+                let inputs = inputs.map(|t| t.into_primitive());
+                let (y, kept) = B::guide_block_kept(inputs);
+                prep.finish((nodes, kept), y)
+            }
+            OpsKind::UnTracked(prep) => {
+                let (y, _) = B::guide_block_kept(inputs.map(|t| t.into_primitive()));
+                prep.finish(y)
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The extension on Burn's CPU backend: tensors in, slices to the kernels, tensors out.
 
+use std::array::from_fn;
 use std::sync::Arc;
 
 use burn::backend::Flex;
@@ -7,14 +8,15 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::TensorData;
 use strdiffusion_kernels::{
     self as kernels, AdamStep, AdamTensors, AttentionGrads, AttentionKept, AttentionShape,
-    AttentionWeights, Conv2dShape, DoubledConv, Epilogue, MapShape, ModulateGrads, ResidualBlock,
-    ResidualGrads, ResidualKept, SpadeGrads, unfilled,
+    AttentionWeights, Conv2dShape, DoubledConv, Epilogue, GuideBlock, GuideGrads, GuideKept,
+    MapShape, ModulateGrads, ResidualBlock, ResidualGrads, ResidualKept, SpadeGrads, unfilled,
 };
 
 use super::maps;
 use super::packed;
 use super::{
-    AttentionInputs, BlockInputs, CpuGradients, CpuOps, JoinedBlockInputs, NORM_EPS, SLOPE, Window,
+    AttentionInputs, BlockInputs, CpuGradients, CpuOps, GuideHalf, GuideInputs, JoinedBlockInputs,
+    NORM_EPS, SLOPE, Window,
 };
 
 /// A tensor whose values stand in order; copies only if they do not.
@@ -236,6 +238,15 @@ impl CpuOps for Flex {
         residual_block_past([x, conv1, scale, shift, conv2], skip)
     }
 
+    fn guide_block(
+        x: FlexTensor,
+        structure: FlexTensor,
+        first: GuideHalf<Flex>,
+        second: GuideHalf<Flex>,
+    ) -> FlexTensor {
+        Self::guide_block_kept(GuideHalf::inputs(x, structure, first, second)).0
+    }
+
     fn adam_step(
         weight: FlexTensor,
         gradient: FlexTensor,
@@ -385,6 +396,23 @@ impl CpuOps for Flex {
     }
 }
 
+/// A guide block of tensors that are [`in_order`].
+fn guide_block([x, _, weights @ ..]: &GuideInputs<Flex>) -> GuideBlock<'_> {
+    let [batch, channels, height, width] = dims(x);
+    let [hidden] = dims(&weights[1]);
+    let half = |first: usize| kernels::GuideHalf::of(from_fn(|i| values(&weights[first + i])));
+    GuideBlock {
+        batch,
+        channels,
+        hidden,
+        height,
+        width,
+        epsilon: NORM_EPS,
+        slope: SLOPE,
+        halves: [half(0), half(6)],
+    }
+}
+
 /// Runs `f` with an attention block of tensors that are [`in_order`].
 fn with_attention<R>(
     [x, pre_gain, qkv, out, out_bias, post_gain]: &AttentionInputs<Flex>,
@@ -502,6 +530,36 @@ impl CpuGradients for Flex {
         with_block([x, conv1, scale, shift, conv2], joined, |block, x| {
             block.backward(kept, x, values(&dy), grads);
         });
+        shaped(inputs, gradients)
+    }
+
+    fn guide_block_kept(inputs: GuideInputs<Flex>) -> (FlexTensor, Arc<GuideKept>) {
+        let inputs = inputs.map(in_order);
+        let [x, structure, ..] = &inputs;
+        let mut y = unfilled(values(x).len());
+        let kept = guide_block(&inputs).forward(values(x), values(structure), &mut y);
+        (tensor(y, dims::<4>(x)), Arc::new(kept))
+    }
+
+    fn guide_block_grads(
+        inputs: GuideInputs<Flex>,
+        kept: &GuideKept,
+        dy: FlexTensor,
+        wants_structure: bool,
+    ) -> GuideInputs<Flex> {
+        let (inputs, dy) = (inputs.map(in_order), in_order(dy));
+        let mut gradients = inputs.each_ref().map(|t| unfilled(values(t).len()));
+        let [dx, dstructure, weights @ ..] = &mut gradients;
+        let mut weights = weights.iter_mut().map(|v| &mut v[..]);
+        let mut half =
+            || kernels::GuideHalf::of(from_fn(|_| weights.next().expect("six for each")));
+        let grads = GuideGrads {
+            dx,
+            dstructure: wants_structure.then_some(dstructure),
+            halves: [half(), half()],
+        };
+        let (x, structure) = (values(&inputs[0]), values(&inputs[1]));
+        guide_block(&inputs).backward(kept, x, structure, values(&dy), grads);
         shaped(inputs, gradients)
     }
 

@@ -12,11 +12,11 @@ mod maps;
 mod packed;
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, DispatchDevice, backend_extension};
+use burn::backend::{Backend, Dispatch, DispatchDevice, ExtensionType, backend_extension};
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use strdiffusion_kernels::{
-    AdamStep, AttentionKept, AttentionWeights, Precision, ResidualBlock, ResidualKept,
+    AdamStep, AttentionKept, AttentionWeights, GuideKept, Precision, ResidualBlock, ResidualKept,
 };
 
 use super::profile::timed;
@@ -82,6 +82,13 @@ trait CpuOps: Backend {
         conv2: FloatTensor<Self>,
         skip: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
+    /// A guide block. Where [`has_tiles`] says so.
+    fn guide_block(
+        x: FloatTensor<Self>,
+        structure: FloatTensor<Self>,
+        #[extension_type] first: GuideHalf<Self>,
+        #[extension_type] second: GuideHalf<Self>,
+    ) -> FloatTensor<Self>;
     fn modulate_silu(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -136,6 +143,44 @@ trait CpuOps: Backend {
     ) -> FloatTensor<Self>;
 }
 
+/// What half a guide block is made of; the kernels' `GuideHalf` says what that is.
+#[derive(ExtensionType)]
+struct GuideHalf<B: Backend> {
+    shared: FloatTensor<B>,
+    shared_bias: FloatTensor<B>,
+    maps: FloatTensor<B>,
+    maps_bias: FloatTensor<B>,
+    conv: FloatTensor<B>,
+    conv_bias: FloatTensor<B>,
+}
+
+impl<B: Backend> GuideHalf<B> {
+    /// All that a guide block reads.
+    fn inputs(
+        x: FloatTensor<B>,
+        structure: FloatTensor<B>,
+        first: Self,
+        second: Self,
+    ) -> GuideInputs<B> {
+        [
+            x,
+            structure,
+            first.shared,
+            first.shared_bias,
+            first.maps,
+            first.maps_bias,
+            first.conv,
+            first.conv_bias,
+            second.shared,
+            second.shared_bias,
+            second.maps,
+            second.maps_bias,
+            second.conv,
+            second.conv_bias,
+        ]
+    }
+}
+
 /// How a convolution's kernel moved, and with what numbers.
 #[derive(Clone, Copy, Debug)]
 struct Window {
@@ -160,6 +205,9 @@ type BlockInputs<B> = [FloatTensor<B>; 5];
 
 /// x, y, first weights, scale, shift, second weights, the skip's weights of a joined one.
 type JoinedBlockInputs<B> = [FloatTensor<B>; 7];
+
+/// x, the structure, and both halves of a guide block.
+type GuideInputs<B> = [FloatTensor<B>; 14];
 
 /// x, gain before, weights to q, k and v, weights back and their bias, gain after.
 type AttentionInputs<B> = [FloatTensor<B>; 6];
@@ -196,6 +244,16 @@ trait CpuGradients: Backend {
         kept: &ResidualKept,
         dy: FloatTensor<Self>,
     ) -> JoinedBlockInputs<Self>;
+    /// A guide block, and what its gradient needs.
+    fn guide_block_kept(inputs: GuideInputs<Self>) -> (FloatTensor<Self>, Arc<GuideKept>);
+    /// With respect to the block's inputs, in their order; with respect to the structure if that is
+    /// wanted, else it comes back as it is.
+    fn guide_block_grads(
+        inputs: GuideInputs<Self>,
+        kept: &GuideKept,
+        dy: FloatTensor<Self>,
+        wants_structure: bool,
+    ) -> GuideInputs<Self>;
     /// An attention block, and what its gradient needs.
     fn attention_block_kept(
         inputs: AttentionInputs<Self>,
@@ -365,7 +423,7 @@ pub(super) fn trains_attention_block(heads: usize, dim: usize) -> bool {
     packed::precision() == Precision::Bf16 && AttentionWeights::has_bf16(heads, dim)
 }
 
-/// Whether residual blocks and convolutions of doubled maps that are computed now go through the tiles
+/// Whether residual blocks, guide blocks and convolutions of doubled maps that are computed now go through the tiles
 /// in one piece, with a gradient of their own.
 pub(super) fn has_tiles() -> bool {
     packed::precision() == Precision::Bf16 && ResidualBlock::available()
@@ -407,6 +465,32 @@ pub(super) fn joined_residual_block(
                 shift.into_dispatch(),
                 conv2.into_dispatch(),
                 skip.into_dispatch(),
+            ))
+        },
+    )
+}
+
+pub(super) fn guide_block(
+    x: Tensor<4>,
+    structure: Tensor<4>,
+    [first, second]: [super::GuideHalf; 2],
+) -> Tensor<4> {
+    let half = |half: super::GuideHalf| GuideHalf::<Dispatch> {
+        shared: half.shared.into_dispatch(),
+        shared_bias: half.shared_bias.into_dispatch(),
+        maps: half.maps.into_dispatch(),
+        maps_bias: half.maps_bias.into_dispatch(),
+        conv: half.conv.into_dispatch(),
+        conv_bias: half.conv_bias.into_dispatch(),
+    };
+    timed(
+        || "guide block".into(),
+        || {
+            Tensor::from_dispatch(Dispatch::guide_block(
+                x.into_dispatch(),
+                structure.into_dispatch(),
+                half(first),
+                half(second),
             ))
         },
     )
