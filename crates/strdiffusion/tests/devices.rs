@@ -8,6 +8,7 @@ use strdiffusion::model::Model;
 use strdiffusion::networks::{GuideAlignment, Precision};
 use strdiffusion::sampling::{NoiseSource, SeededNoise};
 use strdiffusion::training::config::{Preset, TrainConfig};
+use strdiffusion::training::optimizer::{gradients, to_host};
 use strdiffusion::weights::host_values;
 
 const SIDE: usize = 20;
@@ -92,6 +93,40 @@ fn half_precision_stays_near_full_precision() {
             &wanted,
             tolerance,
         );
+    }
+}
+
+/// √(Σ (a − b)² / Σ b²).
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    let off: f32 = a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum();
+    (off / b.iter().map(|b| b * b).sum::<f32>()).sqrt()
+}
+
+/// In bf16 on a CPU with tiles, whole blocks are one operation, whose gradients are written by hand.
+#[test]
+fn training_in_bf16_takes_the_gradients_that_f32_takes() {
+    let device = Device::flex().autodiff();
+    let full = model(&device);
+    let noise = |seed, channels| noise(seed, channels, &device);
+    let gradients_in = |precision| {
+        let model = full.clone().with_precision(precision);
+        let output = model.texture().forward(
+            noise(1, 3),
+            noise(2, 3),
+            Some(noise(3, 2)),
+            &[50.0],
+            Some(noise(4, 1)),
+            GuideAlignment::Padded,
+        );
+        let loss = (output - noise(5, 3)).square().mean();
+        to_host(model.texture(), &gradients(model.texture(), &loss))
+    };
+    let (bf16, f32) = (gradients_in(Precision::Bf16), gradients_in(Precision::F32));
+    assert!(bf16.keys().eq(f32.keys()));
+    for (name, wanted) in &f32 {
+        let distance = distance(&bf16[name].values, &wanted.values);
+        // Most within 2e-2; 7e-2 where few values pass a ReLU, on whose side rounding decides.
+        assert!(distance <= 0.1, "{name}: {distance}");
     }
 }
 
