@@ -63,7 +63,7 @@ impl AttentionWeights<'_> {
     /// Whether this CPU computes such blocks in bf16, forward and backward: on tiles, and with heads
     /// of 32 channels.
     pub fn has_bf16(heads: usize, dim: usize) -> bool {
-        Isa::current() == Isa::Amx && dim == attention::DIM && heads > 0
+        Isa::has_tiles() && dim == attention::DIM && heads > 0
     }
 
     /// [`attention_block`] with the operands of its products in bf16, and what

@@ -3,7 +3,7 @@
 //!
 //! In this order 16 neighbouring places are a tile as they stand, and a map takes half the memory of
 //! f32. Sums, norms and softmaxes are f32. Everything but [`join`], [`double`] and [`add`] needs
-//! [`available`] and panics without it.
+//! [tiles](Isa::has_tiles) and panics without them.
 
 use crate::attention_block::{AttentionWeights, check_weights};
 use crate::conv::forward_places;
@@ -18,13 +18,8 @@ use crate::workspace::Buffer;
 /// Copied at a time: enough that handing it to a thread costs nothing beside.
 const CHUNK: usize = 1 << 15;
 
-/// Whether this CPU has what this module needs.
-pub fn available() -> bool {
-    Isa::current() == Isa::Amx
-}
-
 fn need_tiles() {
-    assert!(available(), "maps of bf16 need tiles");
+    assert!(Isa::has_tiles(), "maps of bf16 need tiles");
 }
 
 /// As many numbers, whatever they are: for kernels to fill.

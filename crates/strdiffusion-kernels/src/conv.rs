@@ -22,9 +22,7 @@ pub(crate) enum Method {
 impl Method {
     pub(crate) fn of(shape: &Conv2dShape, inputs: usize, precision: Precision) -> Self {
         let transform = match precision {
-            Precision::Bf16
-                if Isa::current() == Isa::Amx && tiles::supports(&forward_taps(shape)) =>
-            {
+            Precision::Bf16 if Isa::has_tiles() && tiles::supports(&forward_taps(shape)) => {
                 return Method::Tiles;
             }
             Precision::Fast | Precision::Bf16 => Transform::F43,

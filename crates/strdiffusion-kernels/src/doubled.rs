@@ -50,11 +50,6 @@ fn both<const A: usize, const B: usize>(
 }
 
 impl DoubledConv {
-    /// Whether this CPU computes such convolutions so; the three functions below need it.
-    pub fn available() -> bool {
-        Isa::current() == Isa::Amx
-    }
-
     fn input_len(&self) -> usize {
         self.batch * self.in_channels * self.height * self.width
     }
@@ -78,9 +73,9 @@ impl DoubledConv {
     /// bias, `[out]`.
     ///
     /// # Panics
-    /// If a slice's length does not fit the shape, or this is not [`available`](Self::available).
+    /// If a slice's length does not fit the shape, or this CPU has [no tiles](Isa::has_tiles).
     pub fn forward(&self, x: &[f32], w: &[f32], bias: &[f32], y: &mut [f32]) {
-        assert!(Self::available(), "doubled maps need tiles");
+        assert!(Isa::has_tiles(), "doubled maps need tiles");
         assert_eq!(x.len(), self.input_len(), "the input's length");
         assert_eq!(w.len(), self.weight_len(), "the weights' length");
         assert_eq!(bias.len(), self.out_channels, "the bias's length");
@@ -93,7 +88,7 @@ impl DoubledConv {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn input_grad(&self, dy: &[f32], w: &[f32], dx: &mut [f32]) {
-        assert!(Self::available(), "doubled maps need tiles");
+        assert!(Isa::has_tiles(), "doubled maps need tiles");
         assert_eq!(w.len(), self.weight_len(), "the weights' length");
         let s = self.transpose();
         let mut sums = vec![0.0; s.weight_len()];
@@ -115,7 +110,7 @@ impl DoubledConv {
     /// # Panics
     /// As [`forward`](Self::forward).
     pub fn weight_grad(&self, x: &[f32], dy: &[f32], dw: &mut [f32]) {
-        assert!(Self::available(), "doubled maps need tiles");
+        assert!(Isa::has_tiles(), "doubled maps need tiles");
         assert_eq!(dw.len(), self.weight_len(), "the weights' length");
         let s = self.transpose();
         let mut sums = vec![0.0; s.weight_len()];

@@ -88,15 +88,10 @@ pub struct GuideGrads<'a> {
 }
 
 impl GuideBlock<'_> {
-    /// Whether this CPU computes such blocks in one piece; the two functions below need it.
-    pub fn available() -> bool {
-        Isa::current() == Isa::Amx
-    }
-
     fn check(&self, x: &[f32], structure: &[f32], y: &[f32]) {
         let (channels, hidden) = (self.channels, self.hidden);
         let positions = self.batch * self.height * self.width;
-        assert!(Self::available(), "guide blocks need tiles");
+        assert!(Isa::has_tiles(), "guide blocks need tiles");
         let len = positions * channels;
         assert_eq!([x.len(), y.len()], [len; 2], "x or y has the wrong length");
         assert_eq!(structure.len(), positions, "the structure's length");
@@ -114,7 +109,7 @@ impl GuideBlock<'_> {
     /// Writes y, `[batch, channels, h, w]`, from x of its shape and S, `[batch, 1, h, w]`.
     ///
     /// # Panics
-    /// If a slice's length does not fit, or blocks are not [`available`](Self::available).
+    /// If a slice's length does not fit, or this CPU has [no tiles](Isa::has_tiles).
     pub fn forward(&self, x: &[f32], structure: &[f32], y: &mut [f32]) -> GuideKept {
         self.check(x, structure, y);
         GuideKept(guide::forward(self, x, structure, y))

@@ -57,6 +57,11 @@ impl Isa {
             _ => Isa::available()[0],
         }
     }
+
+    /// Whether the one in use has tiles: what is only computed with them asks here first.
+    pub fn has_tiles() -> bool {
+        Isa::current() == Isa::Amx
+    }
 }
 
 static FORCED: AtomicU8 = AtomicU8::new(0);

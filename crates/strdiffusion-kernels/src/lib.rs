@@ -63,7 +63,7 @@ pub use guide_block::{GuideBlock, GuideGrads, GuideHalf, GuideKept};
 pub use isa::{Isa, force_isa};
 pub use norm::{MapShape, SpadeGrads, layer_norm, layer_norm_backward, spade, spade_backward};
 pub use optimizer::{AdamStep, AdamTensors, adam_step, blend};
-pub use orthogonal::{has_orthogonal, orthogonal};
+pub use orthogonal::orthogonal;
 pub use patch::{LARGEST, PATCH_SIDE, PatchDistance, PatchRows, ROW};
 pub use pointwise::{
     ModulateGrads, gelu, gelu_backward, join, join_backward, modulate_silu, modulate_silu_backward,

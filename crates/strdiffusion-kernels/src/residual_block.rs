@@ -55,11 +55,6 @@ pub struct ResidualGrads<'a> {
 }
 
 impl ResidualBlock<'_> {
-    /// Whether this CPU computes such blocks in one piece; the two functions below need it.
-    pub fn available() -> bool {
-        Isa::current() == Isa::Amx
-    }
-
     /// Channels of x.
     pub(crate) fn inputs(&self) -> usize {
         self.in_channels.iter().sum()
@@ -68,7 +63,7 @@ impl ResidualBlock<'_> {
     fn check(&self, x: [&[f32]; 2], y: &[f32]) {
         let (inputs, outputs) = (self.inputs(), self.out_channels);
         let positions = self.batch * self.height * self.width;
-        assert!(Self::available(), "residual blocks need tiles");
+        assert!(Isa::has_tiles(), "residual blocks need tiles");
         assert_eq!(
             x.map(<[f32]>::len),
             self.in_channels.map(|c| positions * c),
@@ -88,7 +83,7 @@ impl ResidualBlock<'_> {
     /// Writes y, `[batch, out, h, w]`, from the parts of x, `[batch, in, h, w]`.
     ///
     /// # Panics
-    /// If a slice's length does not fit, or blocks are not [`available`](Self::available).
+    /// If a slice's length does not fit, or this CPU has [no tiles](Isa::has_tiles).
     pub fn forward(&self, x: [&[f32]; 2], y: &mut [f32]) -> ResidualKept {
         self.check(x, y);
         ResidualKept(residual::forward(self, x, y))

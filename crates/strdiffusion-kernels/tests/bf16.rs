@@ -255,7 +255,7 @@ fn nothing_in_nothing_out() {
 #[test]
 fn convolutions_of_doubled_maps_need_not_double_them() {
     let _guard = isa_lock();
-    if !DoubledConv::available() {
+    if !Isa::has_tiles() {
         return; // Such a CPU doubles the map.
     }
     let mut rng = Rng(27);
@@ -382,7 +382,7 @@ fn computed_block(b: &ResidualBlock, x: &[f32], dy: &[f32]) -> [Vec<f32>; 7] {
 #[test]
 fn residual_blocks_in_one_piece_match_their_definition() {
     let _guard = isa_lock();
-    if !ResidualBlock::available() {
+    if !Isa::has_tiles() {
         return; // The same block in pieces is what such a CPU computes: other tests hold it.
     }
     let mut rng = Rng(36);
@@ -440,7 +440,7 @@ fn residual_blocks_in_one_piece_match_their_definition() {
 #[test]
 fn residual_blocks_of_any_size_match_their_parts() {
     let _guard = isa_lock();
-    if !ResidualBlock::available() {
+    if !Isa::has_tiles() {
         return; // Such a CPU computes the parts.
     }
     let sigmoid = |v: f32| 1.0 / (1.0 + (-v).exp());

@@ -73,7 +73,7 @@ fn poison() {
 #[test]
 fn convolutions_match_their_definition() {
     let _guard = isa_lock();
-    if !channels_last::available() {
+    if !Isa::has_tiles() {
         return;
     }
     let mut rng = Rng(51);
@@ -124,7 +124,7 @@ fn convolutions_match_their_definition() {
 #[test]
 fn results_do_not_depend_on_threads() {
     let _guard = isa_lock();
-    if !channels_last::available() {
+    if !Isa::has_tiles() {
         return;
     }
     let mut rng = Rng(52);
@@ -146,7 +146,7 @@ fn results_do_not_depend_on_threads() {
 #[test]
 fn norms_and_attention_are_those_of_planes() {
     let _guard = isa_lock();
-    if !channels_last::available() {
+    if !Isa::has_tiles() {
         return;
     }
     let mut rng = Rng(53);
@@ -201,7 +201,7 @@ fn norms_and_attention_are_those_of_planes() {
 #[test]
 fn residual_blocks_are_their_two_convolutions() {
     let _guard = isa_lock();
-    if !channels_last::available() {
+    if !Isa::has_tiles() {
         return;
     }
     let mut rng = Rng(54);

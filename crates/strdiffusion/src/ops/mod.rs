@@ -9,7 +9,7 @@ mod cpu;
 mod profile;
 
 use burn::tensor::{DType, Tensor};
-use strdiffusion_kernels::AdamStep;
+use strdiffusion_kernels::{AdamStep, Isa};
 
 pub use burn_ops::{nearest_resize, pixel_shuffle, pixel_unshuffle, reflect_pad_to_multiple};
 pub use cpu::{ChosenConvolutions, Convolutions, choose_convolutions, has_bf16, is_cpu};
@@ -25,7 +25,7 @@ const SPADE_SLOPE: f64 = 0.2;
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     let handled = match x.dtype() {
         DType::F32 => true,
-        DType::BF16 => cpu::uses_maps(),
+        DType::BF16 => cpu::uses_tiles(),
         _ => false,
     };
     handled && cpu::is_cpu(&x.device())
@@ -35,7 +35,7 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
 /// that is a map of bf16 whose channels lie together; anywhere else it stays as it is. All
 /// operations here but [`channel_norm`], [`linear_attention`] and [`conv_silu_add`] take either.
 pub fn to_maps(x: Tensor<4>) -> Tensor<4> {
-    if x.dtype() == DType::F32 && has_kernels(&x) && cpu::uses_maps() && !x.is_autodiff() {
+    if x.dtype() == DType::F32 && has_kernels(&x) && cpu::uses_tiles() && !x.is_autodiff() {
         cpu::to_maps(x)
     } else {
         x
@@ -100,7 +100,7 @@ pub fn residual_block(
     convs: [Tensor<4>; 2],
     modulation: [Tensor<2>; 2],
 ) -> Tensor<4> {
-    if has_kernels(&x) && cpu::has_tiles() {
+    if has_kernels(&x) && cpu::uses_tiles() {
         return cpu::residual_block(x, convs, modulation);
     }
     let skip = x.clone();
@@ -115,7 +115,7 @@ pub fn joined_residual_block(
     modulation: [Tensor<2>; 2],
     skip: Tensor<4>,
 ) -> Tensor<4> {
-    if has_kernels(&x) && cpu::has_tiles() {
+    if has_kernels(&x) && cpu::uses_tiles() {
         return cpu::joined_residual_block([x, y], convs, modulation, skip);
     }
     let x = join(x, y);
@@ -152,7 +152,7 @@ pub struct GuideHalf {
 
 /// Whether [`guide_block`] handles these features: in training in bf16, on a CPU with tiles.
 pub fn has_guide_block(x: &Tensor<4>) -> bool {
-    has_kernels(x) && x.is_autodiff() && cpu::has_tiles()
+    has_kernels(x) && x.is_autodiff() && cpu::uses_tiles()
 }
 
 /// x + second(first(x)), of x `[b, c, h, w]` and a structure S `[b, 1, h, w]`, where
@@ -269,7 +269,7 @@ pub fn adam_step<const D: usize>(
 
 /// Whether [`orthogonal`] handles this matrix: it needs our own kernels, and a CPU with tiles.
 pub fn has_orthogonal(matrix: &Tensor<2>) -> bool {
-    has_kernels(matrix) && cpu::has_orthogonal()
+    has_kernels(matrix) && Isa::has_tiles()
 }
 
 /// U Vᵀ, roughly, of a matrix U S Vᵀ, by Newton-Schulz steps in bf16, where [`has_orthogonal`] says so.
@@ -307,7 +307,7 @@ pub fn nearest_double(x: Tensor<4>) -> Tensor<4> {
 /// The 3×3 convolution, padding 1, of the [doubled](nearest_double) x; bias `[out]`.
 pub fn doubled_conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     // In inference on tiles, maps of bf16 are doubled in no time.
-    if has_kernels(&x) && x.is_autodiff() && cpu::has_tiles() {
+    if has_kernels(&x) && x.is_autodiff() && cpu::uses_tiles() {
         return cpu::doubled_conv2d(x, weight, bias);
     }
     conv2d(nearest_double(x), weight, Some(bias), 1, 1)

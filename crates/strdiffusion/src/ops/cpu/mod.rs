@@ -16,11 +16,12 @@ use burn::backend::{Backend, Dispatch, DispatchDevice, ExtensionType, backend_ex
 use burn::tensor::{Device, Tensor};
 use std::sync::Arc;
 use strdiffusion_kernels::{
-    AdamStep, AttentionKept, AttentionWeights, GuideKept, Precision, ResidualBlock, ResidualKept,
+    AdamStep, AttentionKept, AttentionWeights, GuideKept, Precision, ResidualKept,
 };
 
 use super::profile::timed;
 
+pub(super) use packed::uses_tiles;
 pub use packed::{ChosenConvolutions, Convolutions, choose_convolutions, has_bf16};
 
 const NORM_EPS: f32 = super::NORM_EPS as f32;
@@ -82,7 +83,7 @@ trait CpuOps: Backend {
         conv2: FloatTensor<Self>,
         skip: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
-    /// A guide block. Where [`has_tiles`] says so.
+    /// A guide block. Where [`uses_tiles`] says so.
     fn guide_block(
         x: FloatTensor<Self>,
         structure: FloatTensor<Self>,
@@ -105,7 +106,7 @@ trait CpuOps: Backend {
     /// The channels of x and then those of y.
     fn join(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self>;
     fn nearest_double(x: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// The 3×3 convolution of the doubled x, which is never made. Where [`has_tiles`] says so.
+    /// The 3×3 convolution of the doubled x, which is never made. Where [`uses_tiles`] says so.
     fn doubled_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
@@ -125,7 +126,7 @@ trait CpuOps: Backend {
         second: FloatTensor<Self>,
         step: AdamStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-    /// The nearest orthogonal matrix, roughly; no gradient. Where [`has_orthogonal`] says so.
+    /// The nearest orthogonal matrix, roughly; no gradient. Where the CPU has tiles.
     fn orthogonal(matrix: FloatTensor<Self>) -> FloatTensor<Self>;
     /// average · decay + value · (1 − decay); no gradient.
     fn blend(average: FloatTensor<Self>, value: FloatTensor<Self>, decay: f32)
@@ -392,11 +393,6 @@ pub(super) fn conv_silu_add(x: Tensor<4>, weight: Tensor<4>, skip: Tensor<4>) ->
     })
 }
 
-/// Whether inference that starts now hands maps of bf16 from layer to layer.
-pub(super) fn uses_maps() -> bool {
-    packed::uses_maps()
-}
-
 pub(super) fn to_maps(x: Tensor<4>) -> Tensor<4> {
     timed(
         || "to and from maps".into(),
@@ -421,12 +417,6 @@ pub(super) fn add_maps(x: Tensor<4>, y: Tensor<4>) -> Tensor<4> {
 /// Whether attention blocks of such heads that are computed now have a gradient of their own.
 pub(super) fn trains_attention_block(heads: usize, dim: usize) -> bool {
     packed::precision() == Precision::Bf16 && AttentionWeights::has_bf16(heads, dim)
-}
-
-/// Whether residual blocks, guide blocks and convolutions of doubled maps that are computed now go through the tiles
-/// in one piece, with a gradient of their own.
-pub(super) fn has_tiles() -> bool {
-    packed::precision() == Precision::Bf16 && ResidualBlock::available()
 }
 
 pub(super) fn residual_block(
@@ -585,8 +575,6 @@ pub(super) fn adam_step<const D: usize>(
     );
     [weight, first, second].map(Tensor::from_dispatch)
 }
-
-pub(super) use strdiffusion_kernels::has_orthogonal;
 
 pub(super) fn orthogonal(matrix: Tensor<2>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::orthogonal(matrix.into_dispatch()))

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::backend::flex::FlexTensor;
-use strdiffusion_kernels::channels_last::{self, Conv};
+use strdiffusion_kernels::channels_last::Conv;
 use strdiffusion_kernels::{Conv2dShape, Isa, PackedConv, Precision, prefers_plain_weights};
 
 /// Packed weights of all networks of the process: 4 GB, room for both full-size networks of width
@@ -77,9 +77,10 @@ pub(super) fn precision() -> Precision {
     NOW.get().precision
 }
 
-/// Whether inference that this thread starts now hands maps of bf16 from layer to layer.
-pub(super) fn uses_maps() -> bool {
-    precision() == Precision::Bf16 && channels_last::available()
+/// Whether what this thread computes now goes through tiles: maps of bf16 from layer to layer in
+/// inference, whole blocks in training.
+pub(in crate::ops) fn uses_tiles() -> bool {
+    precision() == Precision::Bf16 && Isa::has_tiles()
 }
 
 /// For which kernels.
