@@ -280,19 +280,21 @@ impl ResBlock {
         }
     }
 
-    /// `[b, out, h, w]` and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
+    /// `[b, out, h, w]` and a time embedding, `[b, 4·nf]` or `[1, 4·nf]` for all → `[b, out, h, w]`.
     pub fn forward(&self, x: Tensor<4>, time: Tensor<2>) -> Tensor<4> {
-        ops::residual_block(x, self.convs(), self.modulation(time))
+        let modulation = self.modulation(time, x.dims()[0]);
+        ops::residual_block(x, self.convs(), modulation)
     }
 
-    /// The channels of `[b, c, h, w]` and `[b, in - c, h, w]`, and a time embedding `[b, 4·nf]` → `[b, out, h, w]`.
+    /// The channels of `[b, c, h, w]` and `[b, in - c, h, w]`, and a time embedding as above → `[b, out, h, w]`.
     ///
     /// # Panics
     /// If the block has as many outputs as inputs.
     pub fn forward_joined(&self, parts: [Tensor<4>; 2], time: Tensor<2>) -> Tensor<4> {
         let skip = self.skip.as_ref().expect("a block with fewer outputs");
         let skip = skip.weight.val();
-        ops::joined_residual_block(parts, self.convs(), self.modulation(time), skip)
+        let modulation = self.modulation(time, parts[0].dims()[0]);
+        ops::joined_residual_block(parts, self.convs(), modulation, skip)
     }
 
     fn convs(&self) -> [Tensor<4>; 2] {
@@ -300,8 +302,14 @@ impl ResBlock {
     }
 
     /// Scale and shift, `[b, out]` each.
-    fn modulation(&self, time: Tensor<2>) -> [Tensor<2>; 2] {
+    fn modulation(&self, time: Tensor<2>, batch: usize) -> [Tensor<2>; 2] {
         let modulation = self.time.forward(silu(time)); // [b, 2·out]
+        // Not earlier: a product of one row may be rounded differently from one of several, and what
+        // a picture is filled with must not depend on its batch.
+        let modulation = match modulation.dims()[0] {
+            1 => modulation.repeat_dim(0, batch),
+            _ => modulation,
+        };
         let c_out = modulation.dims()[1] / 2;
         let scale = modulation.clone().narrow(1, 0, c_out);
         [scale, modulation.narrow(1, c_out, c_out)]
@@ -492,7 +500,7 @@ impl ConditionalUNet {
         watch: &mut dyn FnMut(&str, &Tensor<4>),
     ) -> Tensor<4> {
         let _chosen = ops::choose_convolutions(self.convolutions);
-        let [batch, _, height, width] = state.dims();
+        let [_, _, height, width] = state.dims();
         let (outside, inside) = (state.dtype(), self.init_conv.weight.val().dtype());
         let multiple = self.patch << self.downs.len();
         let mut input = vec![state - condition.clone(), condition];
@@ -509,11 +517,6 @@ impl ConditionalUNet {
             GuideAlignment::Stretched => guide,
         });
         let time = self.time.forward(times, &input.device());
-        let time = if times.len() == 1 {
-            time.repeat_dim(0, batch)
-        } else {
-            time
-        };
 
         let mut seen = |path: String, x: Tensor<4>| {
             watch(&path, &x);
@@ -623,6 +626,36 @@ mod tests {
         assert_eq!(config, ConditionalUNetConfig::texture(8, 2));
         let network = config.init(0, &Device::flex()).unwrap();
         assert_eq!(network.init_conv.weight.dims(), [8, 6, 7, 7]);
+    }
+
+    /// At widths at which products of one row and of several are computed in different ways.
+    #[test]
+    fn a_picture_does_not_depend_on_what_it_is_batched_with() {
+        let network = ConditionalUNetConfig::texture(32, 2);
+        let network = network.init(4, &Device::flex()).unwrap();
+        let side = 16;
+        let [state, condition, guide] =
+            [(1, 3), (2, 3), (3, 1)].map(|(seed, channels)| noise(seed, [channels, side, side]));
+        let outputs = |batch: usize| {
+            let repeated = |x: &Tensor<4>| x.clone().repeat_dim(0, batch);
+            let output = network.forward(
+                repeated(&state),
+                repeated(&condition),
+                None,
+                &[40.0],
+                Some(repeated(&guide)),
+                GuideAlignment::Padded,
+            );
+            host_values(output)
+        };
+        let alone = outputs(1);
+        for batch in [2, 3, 5] {
+            let together = outputs(batch);
+            assert!(
+                together.chunks(alone.len()).all(|values| values == alone),
+                "{batch}"
+            );
+        }
     }
 
     #[test]
