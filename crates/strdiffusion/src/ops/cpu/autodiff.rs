@@ -39,6 +39,26 @@ macro_rules! record {
     };
 }
 
+/// As [`record!`] for a block whose forward pass keeps more than its inputs: `$kept` gives the output and
+/// what the gradient needs, `$plain` the output alone, where no gradient is wanted.
+macro_rules! record_block {
+    ($backward:expr, $strategy:ty, $inputs:expr, $kept:expr, $plain:expr) => {{
+        let inputs = $inputs;
+        match $backward
+            .prepare::<$strategy>(inputs.each_ref().map(|t| t.node()))
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
+                let (y, kept) = $kept(inputs.map(|t| t.into_primitive()));
+                prep.finish((nodes, kept), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish($plain(inputs.map(|t| t.into_primitive()))),
+        }
+    }};
+}
+
 /// The inputs that a forward pass kept.
 fn inputs<B: Backend, const N: usize>(
     nodes: [NodeId; N],
@@ -388,23 +408,15 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         shift: FloatTensor<Self>,
         conv2: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let inputs = [x, conv1, scale, shift, conv2];
-        match ResidualBlockBackward
-            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
-                let inputs = inputs.map(|t| t.into_primitive());
-                let (y, kept) = B::residual_block_kept(inputs);
-                prep.finish((nodes, kept), y)
+        record_block!(
+            ResidualBlockBackward,
+            C,
+            [x, conv1, scale, shift, conv2],
+            B::residual_block_kept,
+            |[x, conv1, scale, shift, conv2]: [_; 5]| {
+                B::residual_block(x, conv1, scale, shift, conv2)
             }
-            OpsKind::UnTracked(prep) => {
-                let [x, conv1, scale, shift, conv2] = inputs.map(|t| t.into_primitive());
-                prep.finish(B::residual_block(x, conv1, scale, shift, conv2))
-            }
-        }
+        )
     }
 
     fn joined_residual_block(
@@ -416,25 +428,15 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         conv2: FloatTensor<Self>,
         skip: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let inputs = [x, y, conv1, scale, shift, conv2, skip];
-        match JoinedResidualBlockBackward
-            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
-                let inputs = inputs.map(|t| t.into_primitive());
-                let (out, kept) = B::joined_block_kept(inputs);
-                prep.finish((nodes, kept), out)
+        record_block!(
+            JoinedResidualBlockBackward,
+            C,
+            [x, y, conv1, scale, shift, conv2, skip],
+            B::joined_block_kept,
+            |[x, y, conv1, scale, shift, conv2, skip]: [_; 7]| {
+                B::joined_residual_block(x, y, conv1, scale, shift, conv2, skip)
             }
-            OpsKind::UnTracked(prep) => {
-                let [x, y, conv1, scale, shift, conv2, skip] = inputs.map(|t| t.into_primitive());
-                prep.finish(B::joined_residual_block(
-                    x, y, conv1, scale, shift, conv2, skip,
-                ))
-            }
-        }
+        )
     }
 
     fn guide_block(
@@ -443,23 +445,13 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         first: GuideHalf<Self>,
         second: GuideHalf<Self>,
     ) -> FloatTensor<Self> {
-        let inputs = GuideHalf::inputs(x, structure, first, second);
-        match GuideBlockBackward
-            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
-                let inputs = inputs.map(|t| t.into_primitive());
-                let (y, kept) = B::guide_block_kept(inputs);
-                prep.finish((nodes, kept), y)
-            }
-            OpsKind::UnTracked(prep) => {
-                let (y, _) = B::guide_block_kept(inputs.map(|t| t.into_primitive()));
-                prep.finish(y)
-            }
-        }
+        record_block!(
+            GuideBlockBackward,
+            C,
+            GuideHalf::inputs(x, structure, first, second),
+            B::guide_block_kept,
+            |inputs| B::guide_block_kept(inputs).0
+        )
     }
 
     fn modulate_silu(
@@ -613,24 +605,17 @@ impl<B: CpuOps + CpuGradients, C: CheckpointStrategy> CpuOps for Autodiff<B, C> 
         post_gain: FloatTensor<Self>,
         heads: usize,
     ) -> FloatTensor<Self> {
-        let inputs = [x, pre_gain, qkv, out, out_bias, post_gain];
-        match AttentionBlockBackward
-            .prepare::<C>(inputs.each_ref().map(|t| t.node()))
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(mut prep) => {
-                let nodes = inputs.each_ref().map(|t| prep.checkpoint(t));
-                let inputs = inputs.map(|t| t.into_primitive());
+        record_block!(
+            AttentionBlockBackward,
+            C,
+            [x, pre_gain, qkv, out, out_bias, post_gain],
+            |inputs| {
                 let (y, kept) = B::attention_block_kept(inputs, heads);
-                prep.finish((nodes, (heads, kept)), y)
+                (y, (heads, kept))
+            },
+            |[x, pre_gain, qkv, out, out_bias, post_gain]: [_; 6]| {
+                B::attention_block(x, pre_gain, qkv, out, out_bias, post_gain, heads)
             }
-            OpsKind::UnTracked(prep) => {
-                let [x, pre_gain, qkv, out, out_bias, post_gain] =
-                    inputs.map(|t| t.into_primitive());
-                let y = B::attention_block(x, pre_gain, qkv, out, out_bias, post_gain, heads);
-                prep.finish(y)
-            }
-        }
+        )
     }
 }
